@@ -1,4 +1,4 @@
-"""Authenticator: decides for the master's end which handshakes succeed, and counts those that do not."""
+"""Authenticator: accepts or rejects handshakes on the master's socket, and counts the rejected ones."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from loadtest.swarm.keys import KeyPair
 
 _ZAP: Final = "inproc://zeromq.zap.01"
-"""Where ZeroMQ asks for each handshake, by its ZAP protocol (RFC 27)."""
+"""The endpoint at which ZeroMQ asks about each handshake, as defined by ZAP (RFC 27)."""
 _VERSION: Final = b"1.0"
 _MECHANISM: Final = 5
-"""Where in a question the peer's mechanism is; its credentials follow."""
+"""The position of the peer's mechanism in a ZAP request; its credentials follow."""
 _LET_IN: Final = (b"200", b"OK", b"worker")
 _NO_KEY: Final = (b"400", b"unknown key", b"")
 _FULL: Final = (b"300", b"no room", b"")
-"""Of these statuses this one alone has a worker connect again."""
+"""The only ZAP status after which a worker connects again."""
 
 
 class Authenticator:
-    """Lets in peers that have the workers' key, where there is one, and each of them only while there is room.
+    """Admits peers that have the workers' key, if a key is set, and only while there is room for their messages.
 
-    ZeroMQ takes no message of a peer before the answer, so that who is sent away and connects again fills no memory.
-    Each question waits in memory for its answer, so that none is put off.
+    ZeroMQ accepts no message from a peer before the answer, so a rejected peer that reconnects fills no memory. Each
+    ZAP request occupies memory until it is answered, so every one is answered at once.
 
     Args:
         server: the master's socket, before it is bound.
-        admitted: the workers' key; None where peers need none.
-        has_room: whether there is room for what peers send.
+        admitted: the workers' key; None if peers need no key.
+        has_room: whether there is room for further messages.
     """
 
     def __init__(self, server: Any, admitted: KeyPair | None, has_room: Callable[[], bool]) -> None:
@@ -50,7 +50,7 @@ class Authenticator:
         self._greenlet = gevent.spawn(self._answer)
 
     def close(self) -> None:
-        """Stop answering; from now on every handshake fails."""
+        """Stop answering. All further handshakes fail."""
         if self._stop_counting:
             self._stop_counting()
         self._greenlet.kill(block=False)

@@ -1,4 +1,4 @@
-"""Measuring, on a worker: samples become numbered deltas, which go to the master until it has them.
+"""A worker's side of measuring: samples become numbered deltas, which are sent until the master has them.
 
 Tested in tests/unit/swarm/test_session.py and tests/native/test_measuring_swarm.py.
 """
@@ -34,16 +34,16 @@ _log = logging.getLogger(__name__)
 
 RESEND_LAST_AFTER_S: Final = 0.5
 HEARTBEAT_EVERY_S: Final = 2
-"""Seconds from one heartbeat to the next, and to its answer, which `loadtest.swarm.presence` waits for."""
+"""Seconds between two heartbeats, and between their answers, which `loadtest.swarm.presence` waits for."""
 
 
 class DeltaSender:
     """A worker's side of measuring.
 
     Args:
-        environment: Locust's.
-        runner: the worker's.
-        gate: the way to the master.
+        environment: Locust's Environment.
+        runner: the worker's runner.
+        gate: sends to the master.
         run: returns the id of the run that this worker's users belong to.
     """
 
@@ -67,34 +67,34 @@ class DeltaSender:
         self._heartbeat_second = 0
 
     def start(self) -> None:
-        """Report from now on."""
+        """Start reporting."""
         self._loops.spawn(self._report_loop)
 
     def begin(self) -> None:
         """See `loadtest.swarm.service.Service`."""
         self._send(self._reporter.begin(self._run(), time.perf_counter()))
-        self._probe.restart()  # reading the spawn message takes Locust long
+        self._probe.restart()  # Locust takes long to read the spawn message
 
     def joined(self, peer: str) -> None:
-        """Nothing: what was not acknowledged is sent again anyway."""
+        """Do nothing: unacknowledged deltas are sent again anyway."""
 
     def lost(self, peer: str) -> None:
-        """Nothing: deltas are kept until they are acknowledged."""
+        """Do nothing: deltas are kept until they are acknowledged."""
 
     def drain(self) -> None:
-        """The users have stopped: send the last delta."""
+        """Send the last delta: the users have stopped."""
         self._send(self._reporter.finish(time.perf_counter()))
 
     def announce_end(self) -> None:
-        """Tell the master that this process has begun to end, so that it deals it no users."""
+        """Tell the master that this process has begun to end, so that it assigns no more users to it."""
         self._send([], self._sign_of_life())
 
     def close(self) -> None:
-        """Stop the users, send the last delta and wait until the master has it, at most `DRAIN_S`."""
+        """Stop the users, send the last delta, and wait until the master has it, for at most `DRAIN_S`."""
         if not self._reporter.finished:
             self._runner.stop()
         self._send(self._reporter.finish(time.perf_counter()))
-        # After a "quit" of the master nobody receives acknowledgements any more; the drain came before it.
+        # After the master's "quit" no acknowledgement arrives any more; the drain came before it.
         until_s = time.perf_counter() + DRAIN_S
         while len(self._runner.greenlet) and len(self._outbox) and time.perf_counter() < until_s:
             gevent.sleep(FOLD_EVERY_S / 4)
@@ -109,9 +109,9 @@ class DeltaSender:
             self._send(self._outbox.due(now_s, RESEND_LAST_AFTER_S if self._reporter.finished else RESEND_AFTER_S))
 
     def _heartbeat(self, second: int) -> Heartbeat | None:
-        """Locust's heartbeat, which the master answers.
+        """Return Locust's heartbeat if one is due. The master answers it.
 
-        A process that was held up sends one at once: its users run elsewhere by then, until the master hears of it.
+        A process that was suspended sends one at once, because until the master hears from it, its users run elsewhere.
         """
         if second - self._heartbeat_second < HEARTBEAT_EVERY_S:
             return None
@@ -128,7 +128,7 @@ class DeltaSender:
         )
 
     def _users(self, second: int) -> Users | None:
-        """What Locust and listeners of its ``report_to_master`` tell the master, as often as Locust does."""
+        """Return what Locust and listeners of ``report_to_master`` tell the master, as often as Locust does."""
         if second % round(runners.WORKER_REPORT_INTERVAL):
             return None
         report: dict[str, Any] = {}
@@ -163,6 +163,6 @@ class DeltaSender:
         if self._reporter.run != run:
             self._send(self._reporter.begin(run, time.perf_counter()))
         had_finished = self._reporter.finished
-        self._runner.stop()  # which sends the last delta, unless the users were stopped before
+        self._runner.stop()  # this sends the last delta, unless the users had stopped before
         if had_finished or not self._reporter.finished:
             self._send(self._reporter.answer(time.perf_counter()))

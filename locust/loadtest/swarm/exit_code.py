@@ -1,7 +1,7 @@
-"""ProcessExitCode: what a master's process ends with, where both this product and the locustfile may have a say.
+"""ProcessExitCode: the exit code of a master's process, which both this product and the locustfile may set.
 
-A locustfile sets `environment.process_exit_code`, often to 0 or 1 when Locust quits. Its 0 excuses no verdict; any
-other code of its own is the process's, whatever the verdict.
+A locustfile can set `environment.process_exit_code`, often to 0 or 1 when Locust quits. Its 0 does not override the
+verdict; any other code does, whatever the verdict.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class ProcessExitCode:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._code: int | None = None
-        if not isinstance(sys.excepthook, partial):  # for another Environment already
+        if not isinstance(sys.excepthook, partial):  # already installed for another Environment
             sys.excepthook = partial(_say_what_ended, sys.excepthook)
-        # Locust calls these in reverse order, so this one comes after every other.
+        # Locust calls these in reverse order, so this one runs last.
         handlers: list[Any] = environment.events.quitting._handlers
         handlers.insert(0, self._settle)
 
     @classmethod
     def of(cls, environment: Environment) -> ProcessExitCode:
-        """Return the Environment's, made on first use."""
+        """Return the exit code of this Environment, creating it on first use."""
         return Session.of(environment).find_or_make(cls, lambda: cls(environment))
 
     def set(self, code: int) -> None:
-        """Have the process end with this code, unless the locustfile sets one."""
+        """Set the process's exit code, unless the locustfile sets one."""
         self._code = int(code)
 
     def _settle(self, **_: object) -> None:
@@ -60,7 +60,7 @@ class ProcessExitCode:
 
 
 def _unheard() -> str:
-    """Return what went wrong in this process beside its runs; empty when nothing did."""
+    """Return what went wrong in this process outside its runs; empty when nothing did."""
     if raised := listeners.take_raised():
         return (
             f"a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at {raised[0].place}. "
@@ -77,7 +77,7 @@ def _unheard() -> str:
 def _say_what_ended(
     tell: Callable[..., object], kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Say on the screen, too, what ended the process, as Locust does where it cannot write the file of --html."""
+    """Also print to the screen what ended the process, for example Locust failing to write the file of --html."""
     output().print(
         f"error: {kind.__name__} ended the process: {without_credentials(str(error))}. Next: see the master's log; "
         "what Locust should have written then is missing.",

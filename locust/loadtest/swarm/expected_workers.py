@@ -1,7 +1,7 @@
-"""What happens when not all workers come: a sentence that says how many did, or a run with those.
+"""What happens when fewer workers connect than were expected: an error that says how many did, or a run with those.
 
-Locust waits for ``--expect-workers`` at most ``--expect-workers-max-wait`` seconds, says that it gave up, and ends with
-exit code 1.
+Locust waits for ``--expect-workers`` for at most ``--expect-workers-max-wait`` seconds, logs that it gave up, and exits
+with code 1.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from locust.env import Environment
     from locust.runners import MasterRunner
 
-_BEFORE_S = 1.0  # Locust looks once a second: decide before it does
+_BEFORE_S = 1.0  # Locust checks once a second, so decide before its last check
 
 logger = logging.getLogger(__name__)
 
 
 def watch(environment: Environment, runner: MasterRunner, *, go_on: bool) -> None:
-    """Decide, shortly before Locust gives up waiting.
+    """Decide, shortly before Locust stops waiting, whether to run with the workers that connected.
 
     Args:
-        environment: of the master, with Locust's parsed options.
+        environment: the master's Environment, with Locust's parsed options.
         runner: the master's runner.
-        go_on: lower the number that is waited for to those that came, if any.
+        go_on: reduce the expected number to the number of connected workers, if there are any.
     """
     longest_s = getattr(environment.parsed_options, "expect_workers_max_wait", 0)
     if longest_s:

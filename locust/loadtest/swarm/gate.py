@@ -1,8 +1,8 @@
-"""The gates: each message that arrives passes one, on the master or on a worker, and nothing else handles messages.
+"""Gates: every message that arrives, on the master or on a worker, passes one, and is handled nowhere else.
 
-A gate refuses and counts what is not in the table of messages or not as the table says, gives this product's kinds to
-their handlers, and leaves Locust's kinds to Locust. A message that breaks its handling is counted too: the process goes
-on receiving.
+A gate refuses and counts messages that are not in the table of messages or do not match their schema. It passes this
+product's kinds to their handlers and Locust's kinds to Locust. A message whose handler raises is counted too, and the
+process continues to receive.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class _Handler:
 
 
 class Gate:
-    """What master's and workers' gates share.
+    """The part that the master's and the workers' gates share.
 
     Args:
-        table: the kinds that may arrive.
-        registered: the kinds that somebody registered with Locust.
+        table: the kinds of messages that may arrive.
+        registered: the kinds that were registered with Locust's `register_message`.
     """
 
     def __init__(self, table: Mapping[str, Kind[Any]], registered: Mapping[str, Any]) -> None:
@@ -47,16 +47,16 @@ class Gate:
         self._handlers: dict[str, _Handler] = {}
 
     def on(self, kind: Kind[Payload], handle: Callable[[str, Payload], None], *, concurrent: bool = False) -> None:
-        """Have each message of a kind handled: see `loadtest.swarm.service.Link.on`."""
+        """Register the handler of a kind of message: see `loadtest.swarm.service.Link.on`."""
         self._handlers[kind.name] = _Handler(kind, handle, concurrent)
 
     def receive(self, sender: str, message: Message, locust_handle: Callable[[], None]) -> None:
-        """Let a message in, or refuse and count it.
+        """Handle a message, or refuse and count it.
 
         Args:
-            sender: whose connection it came over.
-            message: what came.
-            locust_handle: what Locust would do with it.
+            sender: the name of the peer whose connection it arrived over.
+            message: the message.
+            locust_handle: runs Locust's own handling of the message.
         """
         try:
             payload = self._checked(message)
@@ -88,11 +88,11 @@ class Gate:
 
 
 _OURS = ("loadtest_", "pacing_", "feeding_")
-"""How this product's kinds begin. One that nobody handles is for a service that this process does not have."""
+"""The prefix of this product's kinds. One without a handler is for a service that this process does not run."""
 
 
 class MasterGate(Gate):
-    """The master's gate, and the way to its workers."""
+    """The master's gate, through which it also sends to its workers."""
 
     def __init__(self, runner: MasterRunner) -> None:
         """Use `MasterGate.of`."""
@@ -100,16 +100,16 @@ class MasterGate(Gate):
         self._runner = runner
         self._receiver: Any = None
         self.on_message: Callable[[str], None] = lambda _worker: None
-        """Called after each message with its sender."""
+        """Called with the sender after each message."""
 
     @classmethod
     def of(cls, runner: MasterRunner) -> MasterGate:
-        """Return the runner's gate, made on first use, which may be before ``init``."""
+        """Return the runner's gate, creating it on first use, which may be before ``init``."""
         return Session.of(runner.environment).find_or_make(cls, lambda: cls(runner))
 
     @property
     def is_receiving(self) -> bool:
-        """Whether the caller runs within the greenlet that receives: what it waits for can never come."""
+        """Whether the caller runs within the receiving greenlet. If so, waiting for a message would never end."""
         return gevent.getcurrent() is self._receiver
 
     def receive(self, sender: str, message: Message, locust_handle: Callable[[], None]) -> None:
@@ -125,11 +125,11 @@ class MasterGate(Gate):
         super()._handle(sender, message, payload, locust_handle)
 
     def send(self, kind: Kind[Payload], payload: Payload, worker: str) -> None:
-        """Send a message to a worker; one whose connection is gone gets none."""
+        """Send a message to a worker. If that worker has no connection, the message is dropped."""
         self._runner.server.send_to_client(_message(kind, payload, worker))
 
     def send_each(self, kind: Kind[Payload], payloads: Iterable[tuple[str, Payload]]) -> None:
-        """Send messages of one kind to workers at the price of few."""
+        """Send messages of one kind to several workers, at little more than the cost of one."""
         server: Any = self._runner.server
         packed = [
             (server.address_of(worker), _message(kind, payload, worker).serialize())  # type: ignore[no-untyped-call]
@@ -139,12 +139,12 @@ class MasterGate(Gate):
 
 
 class WorkerGate(Gate):
-    """A worker's gate, and the way to its master.
+    """A worker's gate, through which it also sends to its master.
 
     Attributes:
-        received: how many messages came from the master.
-        is_handling: whether one is being handled now. At the end of a test Locust takes the stop timeout for that.
-        is_closing: whether this process ends: it starts no users any more.
+        received: the number of messages received from the master.
+        is_handling: whether a message is being handled. At the end of a test, Locust may take the stop timeout for one.
+        is_closing: whether this process is ending: it starts no more users.
     """
 
     def __init__(self, runner: WorkerRunner) -> None:
@@ -158,7 +158,7 @@ class WorkerGate(Gate):
 
     @classmethod
     def of(cls, runner: WorkerRunner) -> WorkerGate:
-        """Return the runner's gate, made on first use, which may be before ``init``."""
+        """Return the runner's gate, creating it on first use, which may be before ``init``."""
         return Session.of(runner.environment).find_or_make(cls, lambda: cls(runner))
 
     def receive(self, sender: str, message: Message, locust_handle: Callable[[], None]) -> None:
@@ -177,7 +177,7 @@ class WorkerGate(Gate):
         super()._handle(sender, message, payload, locust_handle)
 
     def _may_start(self, options: dict[str, Any]) -> bool:
-        """Whether users of a run may start: neither once it was asked to end nor while this process ends."""
+        """Whether users of a run may start: not once the run has been asked to end, and not while this process ends."""
         run = RunOptions.of(options)
         return not self.is_closing and (run is None or run.run != NO_RUN)
 
@@ -185,7 +185,7 @@ class WorkerGate(Gate):
         """Send a message to the master.
 
         Raises:
-            RPCError: when the link broke.
+            RPCError: when the link fails.
         """
         self._runner.client.send(_message(kind, payload, self._runner.client_id))
 

@@ -1,4 +1,4 @@
-"""Hooks: what a scenario does before and after a run, once in the whole swarm, on the master."""
+"""Hooks: a scenario's code that runs once per run, on the master, before and after the load."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 
 SETUP_LIMIT_S: Final = 300.0
 TEARDOWN_LIMIT_S: Final = 20.0
-"""Less than what a run that is interrupted has to end in."""
+"""Less than the time that an interrupted run has to end."""
 
 
 class Hooks:
     """The hooks of one run.
 
     Args:
-        environment: what each is called with.
-        setup: prepares the service; None when there is nothing to do.
-        teardown: removes what the run made. It is called once, and only after a complete `setup`.
+        environment: the argument of each hook.
+        setup: prepares the service; None if there is nothing to do.
+        teardown: removes what the run created. It is called once, and only after `setup` has completed.
 
     Attributes:
-        removals: what removes the run's data, called by `tear_down` after `teardown`; each has the same time.
+        removals: functions that remove the run's data, called by `tear_down` after `teardown`, each with the same
+            limit.
     """
 
     def __init__(self, environment: Environment, setup: Hook | None, teardown: Hook | None) -> None:
@@ -44,18 +45,18 @@ class Hooks:
         """Call `setup`.
 
         Raises:
-            StackError: when it takes longer than `SETUP_LIMIT_S`, or than a timeout of its own.
-            Exception: what it raises.
+            StackError: when it takes longer than `SETUP_LIMIT_S`, or when a timeout of its own expires.
+            Exception: whatever `setup` raises.
         """
         self._call("setup", self._setup, SETUP_LIMIT_S)
         self._is_due = True
 
     def tear_down(self) -> None:
-        """Call `teardown`, if it is due, and the removals, each once.
+        """Call `teardown`, if it is due, and the removals, each of them once.
 
         Raises:
-            StackError: when one takes longer than `TEARDOWN_LIMIT_S`, or than a timeout of its own.
-            Exception: what one raises; the others are called nevertheless.
+            StackError: when one takes longer than `TEARDOWN_LIMIT_S`, or when a timeout of its own expires.
+            Exception: whatever one raises; the others are called nevertheless.
         """
         is_due, self._is_due = self._is_due, False
         removals, self.removals = self.removals, []

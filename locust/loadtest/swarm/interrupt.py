@@ -1,10 +1,11 @@
-"""The signals that end a process: which one came first, and how each is handled.
+"""The signals that end a process: which came first, and how each is handled.
 
-Python raises KeyboardInterrupt in whatever runs when SIGINT comes. With gevent that can be any greenlet: a user whose
-request was answered and not yet recorded, or the one that brings a second's counts into the record and then into
-Locust's statistics. Broken off there, the two disagree for good. So Ctrl-C reaches the main greenlet only, and between
-two turns. SIGTERM has no such effect: Locust hears it by gevent. SIGHUP, which comes when a terminal is closed, is
-handled as SIGTERM; a process that was told to ignore it (nohup) goes on.
+On SIGINT, Python raises KeyboardInterrupt in whatever code is running. With gevent that can be any greenlet: a user
+whose response has arrived but is not recorded yet, or the greenlet that adds a second's counts to the record and then
+to Locust's statistics. If that one is interrupted in between, the two disagree for the rest of the run. So Ctrl-C is
+raised in the main greenlet only, and only when another greenlet yields. SIGTERM needs no such care: Locust handles it
+through gevent. SIGHUP, sent when a terminal is closed, is handled like SIGTERM; a process that was told to ignore it
+(nohup) goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SECOND_TIME: Final = signal.default_int_handler
-"""What a second Ctrl-C does: it is raised at once, for a process in which no greenlet gives way any more."""
+"""The handler of a second Ctrl-C. It raises at once, in case no greenlet yields any more."""
 _NAMES: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 _received: list[str] = []
@@ -27,14 +28,14 @@ _watchers: list[Any] = []
 
 
 def received() -> str | None:
-    """Return the first signal that this process was told to end by, as people call it; None without one."""
+    """Return the conventional name of the first terminating signal that this process received; None without one."""
     return _received[0] if _received else None
 
 
 def await_turn() -> None:
-    """From now on the first Ctrl-C waits until the greenlet that runs gives way; it is then raised in the caller's.
+    """Defer the first Ctrl-C until the running greenlet yields, then raise it in the greenlet that called this.
 
-    Call it in the main thread's main greenlet, which is where Locust fires ``init``.
+    Call this from the main greenlet of the main thread, in which Locust fires ``init``.
     """
     main, loop = gevent.getcurrent(), gevent.get_hub().loop
 
@@ -54,7 +55,7 @@ def _hang_up() -> None:
 
 
 def note_termination() -> None:
-    """Note SIGTERM from now on, before those who handle it do; call it when somebody does."""
+    """Record SIGTERM from now on, before its handler runs. Call this when a handler is installed."""
     if not _watchers:
         loop: Any = gevent.get_hub().loop
         watcher = loop.signal(signal.SIGTERM, ref=False, priority=loop.MAXPRI)

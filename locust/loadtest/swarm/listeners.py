@@ -1,11 +1,12 @@
-"""Code of the scenario's that raises where no user does: listeners of Locust's events, and greenlets of its own.
+"""Errors in a scenario's code outside its users: in listeners of Locust's events, and in greenlets of its own.
 
-A listener that raises did not do what it was written for: prepare the users' data, check each response. Locust logs it
-and goes on. Here it is kept as well, until a worker's next delta, or the master's verdict, takes it.
+A listener that raises did not finish its work, such as preparing the users' data or checking each response. Locust logs
+the error and goes on. Here it is also kept, until a worker's next delta or the master's verdict takes it.
 
-One that calls ``sys.exit(0)`` would end the master as if the run had passed, before it is judged or in spite of that.
-So that is an error like any other, except of a listener before the first run. Another exit code is the process's. A
-greenlet that calls it, which gevent takes as the end of the process, ends itself, as a thread does.
+A listener that calls ``sys.exit(0)`` would end the master as if the run had passed, before or despite its verdict. So
+this counts as an error like any other, except in a listener before the first run. Any other exit code becomes that of
+the process. A greenlet that calls ``sys.exit`` ends only itself, as a thread does; with gevent alone it would end the
+process.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _raised: list[ExceptionCount] = []
 
 
 def fire(_original: Callable[..., None]) -> Callable[..., None]:
-    """Call every listener, log what it raises, and keep it."""
+    """Call every listener, and log and keep what each one raises."""
 
     def fire(self: EventHook, *, reverse: bool = False, **arguments: Any) -> None:
         for listener in self._handlers[::-1] if reverse else self._handlers.copy():
@@ -46,19 +47,19 @@ def fire(_original: Callable[..., None]) -> Callable[..., None]:
             except (Exception, SystemExit) as error:
                 if isinstance(error, SystemExit) and (error.code or self is events.init):
                     raise
-                logging.error("Uncaught exception in event handler: \n%s", traceback.format_exc())  # as Locust says it
+                logging.error("Uncaught exception in event handler: \n%s", traceback.format_exc())  # as Locust words it
                 _keep(error)
 
     return fire
 
 
 def watch_greenlets() -> None:
-    """Have a greenlet of this process end only itself by ``sys.exit(0)``, which is kept like what a listener raises.
+    """Make ``sys.exit(0)`` in a greenlet end only that greenlet. It is kept like an error in a listener.
 
-    Locust ends by it, too, where it handles SIGTERM: in no ``Greenlet`` as far as gevent's handling of errors can see.
+    Locust exits this way too when it handles SIGTERM, but not in what gevent's error handling sees as a ``Greenlet``.
     """
     hub: Any = gevent.get_hub()
-    if "handle_error" in vars(hub):  # for another Environment already
+    if "handle_error" in vars(hub):  # already installed for another Environment
         return
     handle = hub.handle_error
 
@@ -79,7 +80,7 @@ def _keep(error: BaseException) -> None:
 
 
 def take_raised() -> list[ExceptionCount]:
-    """Return what listeners of this process raised since the last time, at most a thousand."""
+    """Return what listeners in this process raised since the last call, at most a thousand errors."""
     taken = _raised.copy()
     _raised.clear()
     return taken

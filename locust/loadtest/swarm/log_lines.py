@@ -1,6 +1,6 @@
-"""LogLines: Locust's logs, without what commands a terminal and without the secrets of URLs.
+"""LogLines: Locust's logs without terminal control sequences and without secrets in URLs.
 
-They quote what services, workers and scenarios say, and are shown on terminals, in the web UI and in files.
+Log lines quote services, workers and scenarios, and are shown on terminals, in the web UI and in files.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OF_LOCUST: Final = ("", "locust", "locust.stats_logger")
-"""The loggers that Locust sets up; the last has its tables of request names."""
+"""The loggers that Locust sets up. The last one prints its tables of request names."""
 _HANDLERS: Final = ("console", "console_plain", "log_reader", "file")
 
 
 class LogLines(logging.Formatter):
-    """Formats as another formatter does.
+    """A formatter that cleans the output of another formatter.
 
     Args:
-        formatter: the other one; None for logging's own.
+        formatter: the other formatter; None for logging's default.
     """
 
     def __init__(self, formatter: logging.Formatter | None) -> None:
@@ -33,22 +33,22 @@ class LogLines(logging.Formatter):
         self._formatter = formatter or logging.Formatter()
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text of a record."""
+        """Return the cleaned text of a record."""
         return printable(without_credentials(self._formatter.format(record)))
 
 
 def clean(loggers: Iterable[logging.Logger]) -> None:
-    """Have what Locust's handlers of these loggers write be clean; a second call changes nothing."""
+    """Clean the output of Locust's handlers of these loggers. A second call changes nothing."""
     for handler in {handler for logger in loggers for handler in logger.handlers if handler.name in _HANDLERS}:
         if not isinstance(handler.formatter, LogLines):
             handler.setFormatter(LogLines(handler.formatter))
 
 
 class CleanStream(io.TextIOBase):
-    """A stream to which texts are written as `LogLines` writes them.
+    """A text stream that cleans lines as `LogLines` does.
 
     Args:
-        stream: where they go.
+        stream: the underlying stream.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -59,7 +59,7 @@ class CleanStream(io.TextIOBase):
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text, which is one line or some of them."""
+        """Write a text of one or more lines."""
         self._stream.write(printable(without_credentials(text)))
         return len(text)
 
@@ -77,6 +77,6 @@ class CleanStream(io.TextIOBase):
 
 
 def clean_errors() -> None:
-    """Have this process's standard error be clean: what a scenario's own greenlets and threads raise goes there."""
+    """Clean this process's standard error, where exceptions in a scenario's own greenlets and threads are printed."""
     if not isinstance(sys.stderr, CleanStream):
         sys.stderr = CleanStream(sys.stderr)

@@ -1,4 +1,4 @@
-"""What measuring does in a process again and again, and what it takes from Locust for that.
+"""The periodic work of measuring in a process, and what it takes over from Locust.
 
 Tested in tests/unit/swarm/test_loops.py and test_record_keeper.py.
 """
@@ -37,14 +37,14 @@ FOLD_EVERY_S: Final = 0.1
 
 
 class Loops:
-    """Loops that go on after an error: what one second could not do must not cost the rest of the run."""
+    """Loops that continue after an error: a failure in one second must not cost the rest of the run."""
 
     def __init__(self) -> None:
-        """None runs yet."""
+        """Create it without any loops."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def spawn(self, loop: Callable[[], None]) -> None:
-        """Run a loop until `end`."""
+        """Run a loop until `end` is called."""
 
         def keep_going() -> None:
             while True:
@@ -57,22 +57,22 @@ class Loops:
         self._greenlets.append(gevent.spawn(keep_going))
 
     def end(self) -> None:
-        """End them all."""
+        """End all loops."""
         gevent.killall(self._greenlets, block=False)
 
 
 def reporter_of(environment: Environment, outbox: Outbox, probe: HealthProbe) -> Reporter:
-    """Return what cuts the samples of this process's users, and what the process observed of itself, into deltas."""
+    """Return the reporter that cuts this process's samples and health observations into deltas."""
     recorder, sweeper = Recorder.of(environment), DeadlineSweeper.current()
     in_flight = InFlightProbe(sweeper.waiting, recorder.open_requests, sweeper.watched)
     return Reporter(recorder, outbox, lambda: users_of(environment), probe.take, in_flight.look, listeners.take_raised)
 
 
 def seconds(recorder: Recorder, reporter: Reporter) -> Iterator[int | None]:
-    """Fold what was recorded a few times a second, at even times; the caller does the rest of each turn.
+    """Fold recorded samples a few times a second, at even intervals. The caller does the rest of each turn's work.
 
     Yields:
-        The second that began, with all before it folded; None within a second.
+        The second that has begun, with everything before it folded; None within a second.
     """
     second = math.floor(time.time())
     while True:
@@ -91,7 +91,7 @@ def seconds(recorder: Recorder, reporter: Reporter) -> Iterator[int | None]:
 
 
 def users_of(environment: Environment) -> dict[str, int]:
-    """Return the users that run in this process, by scenario."""
+    """Return the number of users that run in this process, by scenario."""
     runner = environment.runner
     if runner is None:
         return {}
@@ -104,7 +104,7 @@ def users_of(environment: Environment) -> dict[str, int]:
 
 
 def drop_locusts_statistics(environment: Environment) -> None:
-    """Keep Locust from sending its statistics to the master: they are fed from the record there."""
+    """Stop Locust from sending its statistics to the master, where they are fed from the record instead."""
     events = environment.events
     for event in (events.report_to_master, events.worker_report):
         for listener in list(event._handlers):

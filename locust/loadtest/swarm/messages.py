@@ -1,9 +1,9 @@
-"""The table of messages: every kind that master and workers exchange, and what it must hold.
+"""The table of messages: every kind that master and workers exchange, and the schema of each.
 
-Locust reads whatever MessagePack holds and looks into it where it needs something; a message that lacks that ends the
-greenlet that receives, and the process never hears another. So each message is checked when it arrives: its size, its
-nesting, its kind, and what its kind must hold. Kinds that are not in the table are refused, unless somebody registered
-them with Locust's `register_message`.
+Locust accepts any MessagePack value and accesses its fields unchecked. A message that lacks one ends the greenlet that
+receives, and the process never receives again. So each message is checked on arrival: its size, its nesting, its kind,
+and the schema of its kind. Kinds that are not in the table are refused, unless they were registered with Locust's
+`register_message`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 Payload = TypeVar("Payload")
 
 LONGEST_BYTES: Final = 16 * 1024 * 1024
-"""The longest message. A worker's largest, with thousands of names and a minute to catch up on, is less than half."""
+"""Bytes of the longest message. A worker's largest message, with thousands of request names and a minute of backlog, is
+less than half of it."""
 LONGEST_TEXT: Final = 10_000
-"""Characters that are sent and kept of an exception, and of a line of a log."""
+"""Characters of an exception, or of a line of a log, that are sent and kept."""
 MOST_VALUES: Final = 1_000_000
-"""The most values in a master's message: the arrivals of a profile with the most segments are two thirds of it."""
+"""The most values in a master's message. The arrivals of a profile with the most segments take two thirds of it."""
 MOST_VALUES_OF_A_WORKER: Final = untrusted.SMALL_BYTES
-"""The most values in a worker's message. What is many in it, its measurements, are columns of bytes."""
+"""The most values in a worker's message. Its measurements, the bulk of it, are packed columns of bytes."""
 _PARTS: Final = 3
 _TEXT: Final = 1024 * 1024
 _Count = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
@@ -48,7 +49,7 @@ _Users = Annotated[dict[_Name, _Count], Field(max_length=1000)]
 
 
 class Heartbeat(BaseModel, extra="allow"):
-    """A worker lives."""
+    """A worker's heartbeat."""
 
     state: Literal["ready", "spawning", "running", "cleanup", "stopping", "stopped", "missing"]
     current_cpu_usage: _Finite
@@ -57,28 +58,28 @@ class Heartbeat(BaseModel, extra="allow"):
 
 
 class Users(BaseModel, extra="allow"):
-    """How many users of each class a worker runs."""
+    """The number of users of each class that a worker runs."""
 
     user_classes_count: _Users
     user_count: _Count
 
 
 class UserError(BaseModel):
-    """An exception in a scenario."""
+    """An exception raised in a scenario."""
 
     msg: _Text
     traceback: _Text
 
 
 class Logs(BaseModel):
-    """A worker's log."""
+    """Lines of a worker's log."""
 
     worker_id: _Name
     logs: Annotated[list[_Text], Field(max_length=10_000)]
 
 
 class Spawn(BaseModel, extra="allow"):
-    """How many users of each class a worker is to run, and with which options."""
+    """The number of users of each class that a worker is to run, and the run's options."""
 
     timestamp: _Finite
     user_classes_count: _Users
@@ -88,31 +89,31 @@ class Spawn(BaseModel, extra="allow"):
 
 
 class RunOptions(NamedTuple):
-    """What each spawn message says of the run that its users belong to."""
+    """The options of a run, sent with each spawn message."""
 
     run: str = ""
-    """The run's id; `NO_RUN` from the moment at which the run is asked to end: nobody starts users for it any more."""
+    """The run's id. `NO_RUN` once the run has been asked to end: no more users are started for it."""
     is_open: bool = False
     """Whether arrivals are started instead of users."""
     think_time_s: tuple[float, float] | None = None
-    """The shortest and the longest wait between two iterations; None leaves each scenario its own."""
+    """The shortest and the longest think time between two iterations, in seconds; None keeps each scenario's own."""
     prepared_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the users that a worker may have for arrivals: the share that it makes before the first one."""
+    """The share of a worker's users for arrivals, 0 to 1, that is created before the first arrival."""
     keeps_evidence: bool = True
     """Whether failed requests are kept: see `loadtest.measuring.evidence`."""
     trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """The share of the requests that is traced: see `loadtest.measuring.traces`."""
+    """The share of requests that are traced, 0 to 1: see `loadtest.measuring.traces`."""
 
     def announce(self, environment: Environment) -> None:
-        """Put these into what Locust's master sends with every spawn message."""
+        """Add these options to every spawn message that Locust's master sends."""
         vars(environment.parsed_options)[_RUN_OPTIONS] = list(self)
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> RunOptions | None:
-        """Read them from the options of a spawn message, or of an Environment; None where nobody announced any.
+        """Read the options from a spawn message or an Environment; None if none were announced.
 
         Raises:
-            ValueError: when they are something else.
+            ValueError: when the options are malformed.
         """
         found = options.get(_RUN_OPTIONS)
         if found is None:
@@ -126,19 +127,19 @@ _RUN_OPTIONS_SHAPE: Final = TypeAdapter(RunOptions)
 
 
 class Report(NamedTuple):
-    """What a worker sends each second, and whenever a delta cannot wait."""
+    """What a worker sends each second, and earlier when a delta cannot wait."""
 
     now_s: Annotated[float, Field(strict=True, allow_inf_nan=False)]
-    """The worker's monotonic clock when it was sent."""
+    """The worker's monotonic clock at the time of sending, in seconds."""
     deltas: Annotated[list[Annotated[bytes, Field(strict=True)]], Field(max_length=BATCH)]
     heartbeat: Heartbeat | None
     """Locust's heartbeat, every other second."""
     users: Users | None
-    """What Locust's own report says besides statistics, every third second."""
+    """The content of Locust's own report other than statistics, every third second."""
 
 
 class ClockAnswer(NamedTuple):
-    """The master's clock, for a worker that asked at `sent_s` of its own."""
+    """The master's clock, in answer to a worker that asked at `sent_s` of its own clock."""
 
     sent_s: _Instant
     master_s: _Instant
@@ -149,14 +150,14 @@ _Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 
 
 def _ascending(packed: bytes) -> bytes:
-    starts = np.frombuffer(packed, "<f8")  # raises ValueError when it holds half a number
+    starts = np.frombuffer(packed, "<f8")  # raises ValueError if the last value is incomplete
     if not np.isfinite(starts).all() or (np.diff(starts) < 0).any():
         raise ValueError("its instants are not in ascending order")
     return packed
 
 
 class ArrivalsMessage(TypedDict):
-    """What `loadtest.pacing.arrivals.Arrivals.to_wire` returns."""
+    """The dictionary that `loadtest.pacing.arrivals.Arrivals.to_wire` returns."""
 
     segments: Annotated[list[tuple[_Number, _Number, _Number, _Number, bool]], Field(max_length=100_000)]
     spacing: Literal["even", "poisson"]
@@ -166,11 +167,11 @@ class ArrivalsMessage(TypedDict):
 
 _Parts = Annotated[int, Field(ge=1, le=10**15)]
 AssignedStretch = tuple[ArrivalsMessage | None, _Instant, _Whole, _Parts, _Instant, float]
-"""A share of arrivals; without them, of those of the worker's own stretch."""
+"""A share of arrivals. None in place of the arrivals stands for those of the worker's own stretch."""
 
 
 class AssignedArrivals(TypedDict):
-    """What `loadtest.pacing.assignment.Assignment.to_wire` returns."""
+    """The dictionary that `loadtest.pacing.assignment.Assignment.to_wire` returns."""
 
     number: _Whole
     from_s: _Instant
@@ -188,15 +189,15 @@ def _complete(assigned: AssignedArrivals) -> AssignedArrivals:
 
 
 class AssignmentMessage(NamedTuple):
-    """The arrivals that a worker starts: see `loadtest.pacing.assignment`."""
+    """The arrivals that a worker is to start: see `loadtest.pacing.assignment`."""
 
     users: _Count
-    """How many users to make before they are needed."""
+    """The number of users to create before they are needed."""
     assignment: Annotated[AssignedArrivals, AfterValidator(_complete)]
 
 
 class BatchRequestMessage(NamedTuple):
-    """What a worker says of the items that it holds: see `loadtest.feeding.allocator`."""
+    """A worker's account of the items that it holds: see `loadtest.feeding.allocator`."""
 
     feed: _Name
     request: tuple[_Whole, _Whole, _Whole, _Whole, _Whole, _Whole, bool]
@@ -205,12 +206,12 @@ class BatchRequestMessage(NamedTuple):
 
 
 class BatchMessage(NamedTuple):
-    """The items that answer a request."""
+    """The items sent in answer to a request."""
 
     feed: _Name
     batch: tuple[_Whole, _Whole, list[Any], bool]
     now_s: _Finite
-    """The request's."""
+    """The number of the request that this answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,23 +219,23 @@ class Kind(Generic[Payload]):
     """One kind of message.
 
     Attributes:
-        name: as it stands in the message.
-        shape: what its payload must be.
+        name: the type field of the message.
+        shape: the schema of its payload.
     """
 
     name: str
     shape: TypeAdapter[Payload]
 
     def read(self, data: Any) -> Payload:
-        """Return the payload of a message of this kind.
+        """Return the validated payload of a message of this kind.
 
         Raises:
-            ValueError: when it is something else.
+            ValueError: when the payload does not match the schema.
         """
         return _validated(self.shape, data, f"a {self.name} message")
 
     def write(self, payload: Payload) -> Any:
-        """Return what a message of this kind carries."""
+        """Return a payload in the form in which a message of this kind carries it."""
         return self.shape.dump_python(payload)
 
 
@@ -306,17 +307,17 @@ FROM_MASTER: Final = _table(
 
 
 def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
-    """Read a message of a bounded number of values; its content is still to be checked.
+    """Decode a message with a bounded number of values. Its payload is not validated yet.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when the bytes are not a message, or hold too many values.
     """
     if len(data) > LONGEST_BYTES:
         raise ValueError(f"it is longer than {LONGEST_BYTES} bytes")
     untrusted.check_msgpack(data, most_values)
     try:
         parts = msgpack.unpackb(data, raw=False, strict_map_key=False, object_hook=decode, max_ext_len=0)
-    except Exception as error:  # a reader of foreign bytes: whatever it raises, they are no message
+    except Exception as error:  # untrusted bytes: whatever the decoder raises, this is not a message
         raise ValueError(f"it is not MessagePack ({type(error).__name__}: {error})") from error
     if not isinstance(parts, list) or len(parts) != _PARTS:
         raise ValueError("it is not a list of kind, data and sender")
@@ -327,7 +328,7 @@ def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
 
 
 def shortened(message: Message) -> Message:
-    """Return a worker's message with its long texts cut: over one that is too long the master ends the connection."""
+    """Return a worker's message with long texts cut: the master closes a connection that sends too long a message."""
     if message.type == "exception":
         message.data = {name: str(text)[:LONGEST_TEXT] for name, text in message.data.items()}
     elif message.type == "logs":

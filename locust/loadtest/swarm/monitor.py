@@ -1,6 +1,6 @@
-"""Monitor: what ZeroMQ tells about the connections of the master's socket, to all who want to know.
+"""Monitor: ZeroMQ's events about the connections of a socket, passed on to any number of listeners.
 
-ZeroMQ has one monitor for a socket, and an event is read once only. So one greenlet reads, for all listeners.
+ZeroMQ allows one monitor per socket, and each event can be read only once. So one greenlet reads for all listeners.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ _monitors: WeakKeyDictionary[Any, Monitor] = WeakKeyDictionary()
 
 
 class Monitor:
-    """Calls listeners when a connection came in, closed, or could not be made. Use `of`."""
+    """Calls listeners when a connection was accepted, was closed, or could not be made. Use `of`."""
 
     def __init__(self, socket: Any) -> None:
-        """Made by `of` only."""
+        """Called by `of` only."""
         self._events = socket.get_monitor_socket(ACCEPTED | CLOSED | FAILED)
         self._listeners: list[tuple[int, Callable[[int], None]]] = []
         self._greenlet = gevent.spawn(self._read)
 
     @classmethod
     def of(cls, socket: Any) -> Monitor:
-        """Return the monitor of this socket, made on first use."""
+        """Return the monitor of this socket, creating it on first use."""
         monitor = _monitors.get(socket)
         if monitor is None:
             monitor = _monitors[socket] = cls(socket)
         return monitor
 
     def listen(self, kind: int, listener: Callable[[int], None]) -> Callable[[], None]:
-        """Call the listener at each event of this kind, `ACCEPTED`, `CLOSED` or `FAILED`; it must not block.
+        """Call the listener at each event of this kind: `ACCEPTED`, `CLOSED` or `FAILED`. The listener must not block.
 
         Args:
-            kind: of the events.
-            listener: is given the file descriptor of the connection; for `FAILED` the reason.
+            kind: the kind of event.
+            listener: called with the file descriptor of the connection, or with the error number for `FAILED`.
 
         Returns:
-            What ends that.
+            A function that removes the listener.
         """
         entry = (kind, listener)
         self._listeners.append(entry)
@@ -59,7 +59,7 @@ class Monitor:
         while True:
             try:
                 found = parse_monitor_message(self._events.recv_multipart())
-            except zmq.ZMQError:  # the socket was closed, and this one with it
+            except zmq.ZMQError:  # the monitored socket was closed, and the monitor with it
                 return
             for kind, listener in list(self._listeners):
                 if found["event"] & kind:

@@ -1,8 +1,8 @@
 """Preparation: what happens on the master between the start of a test and its first load.
 
-Locust logs an error of a listener of ``test_start`` and goes on, with load that nothing was prepared for. Here the
-first error, in any listener, refuses the start. The listener that makes the run is called last, so that the run's
-time begins when everything is prepared.
+When a listener of ``test_start`` raises, Locust logs the error and goes on, with a load for which nothing was prepared.
+Here the first error in any listener refuses the start. The listener that creates the run is called last, so that the
+run's time begins when everything is prepared.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 def fire_strictly(environment: Environment, make_run: Callable[..., None], clean_up: Callable[[], None]) -> None:
-    """Have the Environment's ``test_start`` end with its first error.
+    """Make the first error of a ``test_start`` listener end the start of the test.
 
     Args:
-        environment: of a master, or of a process that runs alone.
+        environment: the Environment of a master, or of a process that runs alone.
         make_run: called after all listeners.
         clean_up: called before a start is refused.
     """
@@ -51,10 +51,10 @@ def fire_strictly(environment: Environment, make_run: Callable[..., None], clean
 
 
 def refuse(environment: Environment, error: BaseException) -> NoReturn:
-    """Have no test: the process ends with the error's exit code, by default 1, or, with the web UI, goes on serving.
+    """Refuse to start the test: the process exits with the error's code, by default 1, or keeps serving the web UI.
 
     Raises:
-        StopTest: always; in Locust it ends what starts the test.
+        StopTest: always. In Locust it ends the code that starts the test.
     """
     sentence = str(error)
     if not isinstance(error, LoadtestError):

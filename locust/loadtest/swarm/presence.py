@@ -1,15 +1,15 @@
-"""Presence: who is there. It is noticed once, here, and told to all services.
+"""Presence: which peers are connected. Changes are detected here, once, and reported to all services.
 
-**On the master.** Locust learns of a dead worker by its missing heartbeats, after four to five seconds. The kernel
-closes the connection of a dead process at once. ZeroMQ tells that a connection closed, not whose; so every worker is
-then probed: a ROUTER socket with ROUTER_MANDATORY refuses to send to a peer that has no connection. ZeroMQ tells before
-the socket has taken notice itself, so the workers are probed again after `AGAIN_S`. The services are told at once;
-Locust, which moves users between workers then, after `RETURN_S`, unless the worker came back.
+**On the master.** Locust detects a dead worker by its missing heartbeats, after four to five seconds. The kernel closes
+a dead process's connection at once. ZeroMQ reports that a connection closed but not whose, so every worker is then
+probed: a ROUTER socket with ROUTER_MANDATORY refuses to send to a peer without a connection. The event can arrive
+before the socket itself has noticed, so the workers are probed again after `AGAIN_S`. The services are told at once.
+Locust, which then redistributes the users, is told after `RETURN_S`, unless the worker has reconnected.
 
-**On a worker.** It never makes load without a master. The master answers every other second; a worker that has received
-nothing for `CLOSED_S` after its connection closed, or for `SILENCE_S` while it stands, stops its users and looks for
-the master again. Silence is counted in looks, not by a clock: neither a clock that was set nor a worker that was itself
-held up is taken for a lost master.
+**On a worker.** A worker never generates load without a master. The master answers every other second. A worker stops
+its users and reconnects when it has received nothing for `CLOSED_S` after its connection closed, or for `SILENCE_S`
+while the connection is open. Silence is counted in polls, not by a clock, so neither a change of the clock nor a
+suspended worker is mistaken for a lost master.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AGAIN_S: Final = 0.1
-"""How long the socket may take to notice that a connection closed; on a machine without a free core, `RETURN_S`."""
+"""How long the socket may take to notice that a connection closed. Without a free core it can take `RETURN_S`."""
 RETURN_S: Final = 0.5
-"""How long a worker whose connection closed may take to make another before Locust is told that it is lost."""
+"""How long a worker whose connection closed has to reconnect before Locust is told that it is lost."""
 CLOSED_S: Final = 4.0
 SILENCE_S: Final = 7.0
-"""A cut of three seconds, and what TCP needs after it, is no loss."""
+"""Long enough to survive a network outage of three seconds and TCP's retransmissions after it."""
 MASTER: Final = "master"
-"""What a worker calls its one peer."""
+"""The name under which a worker knows its only peer."""
 _LOOK_EVERY_S: Final = 0.25
 _TOGETHER_S: Final = 0.02
 _PAUSES: Final = 20
-"""The shortest pause between two looks for closed connections, and a longer one, in looks. Each look asks for every
-worker, and who connects under a thousand names can close them all at once."""
+"""The minimum pause between two polls for closed connections, and a longer one, in polls. Each poll probes every
+worker, and a peer that connected under a thousand names can close all of these connections at once."""
 
 
 class WorkerPresence:
-    """The workers, as the master sees them.
+    """The workers as seen by the master.
 
     Args:
-        runner: the master's.
-        services: returns those that are told of each worker that joins or is lost.
+        runner: the master's runner.
+        services: returns the services to tell when a worker joins or is lost.
     """
 
     def __init__(self, runner: MasterRunner, services: Callable[[], Sequence[Service]]) -> None:
@@ -68,7 +68,7 @@ class WorkerPresence:
         self._pause_s = _TOGETHER_S
 
     def begin(self) -> None:
-        """Watch from now on; those that are there already join."""
+        """Start watching. Workers that are already connected join now."""
         self._gate.on_message = self._on_message
         events: Any = self._runner.environment.events
         events.worker_connect.add_listener(lambda client_id, **_: self._join(client_id))
@@ -77,31 +77,31 @@ class WorkerPresence:
             self._join(worker)
 
     def states(self) -> dict[str, str]:
-        """Return each worker's state, as Locust says it."""
+        """Return each worker's state in Locust's terms, by worker name."""
         return {client.id: client.state for client in self._runner.clients.all}
 
     def peers(self) -> list[str]:
-        """Return the workers that are there."""
+        """Return the names of the connected workers."""
         return [client.id for client in self._runner.clients.all if client.state != STATE_MISSING]
 
     def with_users(self) -> list[str]:
-        """Return the workers that run users or may be told to."""
+        """Return the workers that run users or may be told to run some."""
         clients = self._runner.clients
         return [client.id for client in clients.ready + clients.spawning + clients.running]
 
     def is_connected(self, worker: str) -> bool:
-        """Return whether a worker's connection stands."""
+        """Return whether a worker's connection is open."""
         server: Any = self._runner.server
         return bool(server.is_connected(worker))
 
     def look(self) -> None:
-        """Tell what has changed in Locust's list of workers; called once a second, and after messages."""
+        """Report changes in Locust's list of workers to the services. Called once a second and after each message."""
         self._watch_socket()
         for worker in self._there.difference(self.peers()):
             self._lose(worker)
 
     def _watch_socket(self) -> None:
-        """Watch the connections of the master's socket; of another one, when Locust has made another."""
+        """Watch the connections of the master's socket, and of the new socket if Locust has replaced it."""
         if self._socket is not self._runner.server.socket:
             self._socket = self._runner.server.socket
             Monitor.of(self._socket).listen(CLOSED, self._on_closed)
@@ -124,7 +124,7 @@ class WorkerPresence:
             service.lost(worker)
 
     def _on_closed(self, _descriptor: int) -> None:
-        """A connection closed: whose? One look is for all that close within a pause, and takes little of the time."""
+        """Schedule a poll for the worker whose connection closed. One poll covers all that close within a pause."""
         if not self._is_look_due:
             self._is_look_due = True
             gevent.spawn_later(self._pause_s, self._look_for_closed)
@@ -142,7 +142,7 @@ class WorkerPresence:
             self._lose(worker)
 
     def _tell_locust(self) -> None:
-        """No heartbeat is to be waited for: Locust looks once a second, and does what follows from a loss."""
+        """Report the worker as missing: Locust checks once a second and acts on a loss by itself."""
         self._lose_unconnected()
         for worker in self.peers():
             if not self.is_connected(worker):
@@ -150,11 +150,11 @@ class WorkerPresence:
 
 
 class MasterPresence:
-    """The master, as a worker sees it.
+    """The master as seen by a worker.
 
     Args:
-        runner: the worker's.
-        services: returns those that are told when the master is lost, and when it is there again.
+        runner: the worker's runner.
+        services: returns the services to tell when the master is lost and when it is back.
     """
 
     def __init__(self, runner: WorkerRunner, services: Callable[[], Sequence[Service]]) -> None:
@@ -162,7 +162,7 @@ class MasterPresence:
         self._services = services
         self._gate = WorkerGate.of(runner)
         self._closed_after = -1
-        """The number of messages received before the connection closed."""
+        """The number of messages received by the time the connection closed."""
         self._watched: Any = None
 
     def watch(self) -> NoReturn:

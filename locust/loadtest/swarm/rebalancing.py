@@ -1,11 +1,11 @@
-"""Users of workers that left go to those that stay, also when several leave at once.
+"""Rebalancing: users of workers that leave move to the remaining workers, even when several leave at once.
 
-Locust distributes the users again when a worker leaves. But a worker that leaves while it does so, as when
-`docker compose up --scale locust_worker=1` ends several together, takes its users with it for the rest of the run: the
-dispatcher marks that a distribution is due, and nothing acts on the mark. This does, once a second.
+Locust redistributes users when a worker leaves. But a worker that leaves during a redistribution, as when `docker
+compose up --scale locust_worker=1` ends several together, takes its users with it for the rest of the run: the
+dispatcher only sets a flag that a redistribution is due, and nothing reads the flag. Here it is checked once a second.
 
-Locust hears of it when the worker has ended, and deals it users until then. Here it gets none from the moment at which
-it begins to end: its users finish their tasks meanwhile, and it would refuse others.
+Locust learns that a worker ends only when it has ended, and assigns users to it until then. Here a worker gets no more
+users from the moment at which it begins to end: it finishes its users' tasks, and would refuse new users.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ logger = logging.getLogger(__name__)
 
 
 def keep(runner: MasterRunner) -> gevent.Greenlet[..., NoReturn]:
-    """Distribute the users of a running test again, within about a second, whenever that is due."""
+    """Redistribute the users of a running test, within about a second, whenever that is due."""
     return gevent.spawn(_look, runner)
 
 
 def let_go(runner: MasterRunner, worker: WorkerNode) -> None:
-    """Deal a worker no users any more: its process has begun to end."""
+    """Assign no more users to a worker whose process has begun to end."""
     if worker not in staying([worker]):
         return
     setattr(worker, _ENDING, True)
-    if runner._users_dispatcher is not None:  # a test is under way
+    if runner._users_dispatcher is not None:  # a test is running
         logger.info("%s ends: its users go to the others", worker.id)
         runner._users_dispatcher.remove_worker(worker)
 
 
 def staying(workers: Iterable[WorkerNode]) -> list[WorkerNode]:
-    """Return the workers that may be dealt users."""
+    """Return the workers that may be assigned users."""
     return [worker for worker in workers if not hasattr(worker, _ENDING)]
 
 

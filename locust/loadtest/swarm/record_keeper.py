@@ -1,9 +1,9 @@
-"""Measuring, where the record is: what came in goes everywhere once a second.
+"""The master's side of measuring: once a second, new measurements enter the record and everything derived from it.
 
 A worker folds its samples in small slices and cuts a delta at each whole second of the wall clock (`delta_sender`). The
-master merges it, acknowledges it (`reports`), and once a second brings everything that came into the record, the
-totals, Locust's own statistics and the file on disk. The drain at a run's end waits for every worker's last delta, at
-most the stop timeout plus `DRAIN_S`, and then closes the record.
+master merges and acknowledges deltas (`reports`). Once a second it adds everything that arrived to the record, the
+totals, Locust's own statistics and the file on disk. The drain at the end of a run waits for every worker's last delta,
+for at most the stop timeout plus `DRAIN_S`, and then closes the record.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 DRAIN_S: Final = 10.0
-"""How long the end of a run waits for last deltas and acknowledgements, beyond Locust's stop timeout."""
+"""Seconds beyond Locust's stop timeout that the end of a run waits for last deltas and acknowledgements."""
 LOCAL: Final = "local"
-"""The one worker of a process that runs alone."""
+"""The name of the only worker of a process that runs alone."""
 
 
 class RecordKeeper:
@@ -83,10 +83,10 @@ class RecordKeeper:
 
     @classmethod
     def of(cls, environment: Environment) -> RecordKeeper:
-        """Return the one of this Environment.
+        """Return the record keeper of this Environment.
 
         Raises:
-            RuntimeError: on a worker, and before the swarm was started.
+            RuntimeError: on a worker, or before the swarm was started.
         """
         found = Session.of(environment).find(RecordKeeper)
         if found is None:
@@ -100,26 +100,26 @@ class RecordKeeper:
 
     @property
     def totals(self) -> RunRecord:
-        """Everything since the process began, never reset; without a time line."""
+        """Everything since the process started, never reset, and without a time line."""
         return self._collector.totals
 
     def recent(self) -> RunRecord:
-        """Return what was measured in the last seconds of the open run; other greenlets run meanwhile."""
+        """Return the measurements of the last seconds of the open run. Yields to other greenlets."""
         return self._collector.recent.record(self._collector.labels)
 
     @property
     def workers(self) -> Mapping[int, Worker]:
-        """The workers by index: state, CPU, event-loop lag, users."""
+        """The workers by index, with state, CPU usage, event-loop lag and users."""
         return {worker.index: worker for worker in self._collector.workers.values()}
 
     @property
     def users(self) -> Mapping[str, int]:
-        """The running users by scenario, as of the last second."""
+        """The number of running users by scenario, updated once a second."""
         return self._collector.users()
 
     @property
     def in_flight(self) -> InFlight:
-        """The requests that wait for an answer, as of the last second."""
+        """The requests that wait for a response, updated once a second."""
         return self._collector.in_flight()
 
     @property
@@ -129,31 +129,31 @@ class RecordKeeper:
 
     @property
     def ended_at(self) -> float:
-        """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
+        """When the last run ended, in seconds since the epoch; 0 before the first run and while one is open."""
         return self._collector.ended_at
 
     @property
     def master(self) -> Health:
-        """What the master last observed about itself, in a second; in a process that runs alone, nothing."""
+        """The master's latest health observation, over one second; empty in a process that runs alone."""
         return self._collector.master
 
     @property
     def lost_workers(self) -> Lost:
-        """The workers that stopped answering, since the process began."""
+        """The workers that stopped answering since the process started."""
         return self._collector.lost
 
     @property
     def completeness(self) -> float:
-        """The current or last run's completeness, 0 to 1; 1 before the first."""
+        """The completeness of the current or last run, 0 to 1; 1 before the first run."""
         return self.record.completeness if self.record is not None else 1.0
 
     def snapshot(self) -> Snapshot:
-        """The run at this moment."""
+        """The state of the run at this moment."""
         return Snapshot.of(self.record, sum(self.users.values()), running=self.running, in_flight=self.in_flight)
 
     @property
     def watch(self) -> Watch:
-        """What the processes of the current or last run observed about themselves."""
+        """The health observations of all processes in the current or last run."""
         return self._collector.watch
 
     def stream_to(
@@ -163,19 +163,20 @@ class RecordKeeper:
         configuration: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the next runs' records to this file while they run.
+        """Write the records of the next runs to a file while they run.
 
         Args:
-            path: the file; a second run in the same process writes beside it, with ``-2`` before the suffix, and so on.
-            run_id: the next run's name; one is made from the time when it is empty.
-            configuration: what the runs are asked to do; kept in the record, anything that JSON can hold.
-            context: what they are made with, kept likewise.
+            path: the file. A second run in the same process writes a file next to it, with ``-2`` before the suffix,
+                and so on.
+            run_id: the id of the next run; if empty, one is made from the time.
+            configuration: what the runs are asked to do; kept in the record. Anything that JSON can hold.
+            context: what the runs are made with; kept in the record likewise.
         """
         self._path, self._run_id, self._runs = path, run_id, 0
         self._configuration, self._context = dict(configuration or {}), dict(context or {})
 
     def tell_apart(self, find_peers: Callable[[], Peers]) -> None:
-        """Observe what takes part in the runs apart from what else the machine does.
+        """Tell the CPU usage of the processes that take part in the runs from that of everything else on the machine.
 
         Args:
             find_peers: finds the processes that take part. It is called when a run begins or a worker joins.
@@ -203,19 +204,19 @@ class RecordKeeper:
                 record.stream_error = str(error)
 
     def joined(self, peer: str) -> None:
-        """See `loadtest.swarm.service.Service`. Nobody joins a process that runs alone."""
+        """See `loadtest.swarm.service.Service`. A process that runs alone has no workers that join."""
 
     def lost(self, peer: str) -> None:
         """See `loadtest.swarm.service.Service`."""
 
     def drain(self) -> None:
-        """Take in the last samples and close the record."""
+        """Fold the last samples and close the record."""
         self._close()
 
     def finish(self) -> RunRecord | None:
-        """End the run, if one is open, and return its complete record.
+        """End the run, if one is open, and return its complete record; None if there was no run.
 
-        Call it when the process is about to end, before reading the record.
+        Call this when the process is about to end, before reading the record.
         """
         if self.running:
             self._stop_users()
@@ -223,21 +224,21 @@ class RecordKeeper:
         return self.record
 
     def close(self) -> None:
-        """Measure no more: Locust quits."""
+        """Stop measuring: Locust is quitting."""
         self._probe.stop()
         self._loops.end()
 
     def _look_around(self) -> None:
-        """Bring the collector's list of workers up to date."""
+        """Update the collector's list of workers."""
 
     def _gather(self) -> None:
-        """Get the latest samples, where that can be done at once."""
+        """Fetch the latest samples, where that is possible without waiting."""
 
     def _stop_users(self) -> None:
-        """Stop the users, whose last samples come into the record by that."""
+        """Stop the users, which brings their last samples into the record."""
 
     def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
-        """Bring what came since the last time everywhere."""
+        """Add everything that arrived since the last call to the record and what is derived from it."""
         self._bring_everywhere(self._collector.flush(complete_s), feed=feed)
 
     def _bring_everywhere(self, seconds: Sequence[Second], *, feed: bool = True) -> None:
@@ -252,7 +253,7 @@ class RecordKeeper:
                 self._file.add(one.second, one.measurements, one.users)
 
     def _tick(self) -> None:
-        """Once a second."""
+        """The work of each second."""
         now_s = time.perf_counter()
         self._look_around()
         self._observe(now_s)
@@ -272,7 +273,7 @@ class RecordKeeper:
         self._observed_s = now_s
 
     def _close(self) -> None:
-        """Close the run's record, when one is open."""
+        """Close the record of the run, if one is open."""
         if self._collector.running:
             self._bring_everywhere(self._collector.end())
             record = self.record
@@ -289,19 +290,19 @@ class RecordKeeper:
             self._file = None
 
     def _on_reset(self, **_: Any) -> None:
-        """Locust is about to reset its statistics: the record is reset at the same point."""
+        """Reset the record at the same point at which Locust resets its statistics."""
         self._gather()
         self._flush()
         self._reset()
 
     def _take_over_reset(self) -> None:
-        """Take ``--reset-stats`` from Locust, which resets whenever users are distributed, as when a worker joins."""
+        """Take over ``--reset-stats``: Locust resets whenever users are distributed, as when a worker joins."""
         self._resets_each_run |= self._environment.reset_stats
         self._environment.reset_stats = False
         self._is_reset_due = self._resets_each_run
 
     def _on_spawning_complete(self, **_: Any) -> None:
-        """With ``--reset-stats``, reset record and Locust's statistics once in a run: when its first ramp-up ends."""
+        """With ``--reset-stats``, reset record and Locust's statistics once per run: when its first ramp-up ends."""
         shape, runner = self._environment.shape_class, self._environment.runner
         ramping_up = isinstance(shape, ProfileShape) and shape.is_ramping_up
         if self._is_reset_due and not ramping_up and runner is not None:
@@ -318,7 +319,7 @@ class RecordKeeper:
 
 
 class MasterRecordKeeper(RecordKeeper):
-    """The master's: it merges what the workers send."""
+    """The master's record keeper, which merges the workers' deltas."""
 
     def __init__(self, environment: Environment, runner: MasterRunner, presence: WorkerPresence) -> None:
         super().__init__(environment)
@@ -337,19 +338,19 @@ class MasterRecordKeeper(RecordKeeper):
 
     def _tick_loop(self) -> None:
         while True:
-            # A little after the workers' whole second, so that a second's deltas mostly arrive in one tick.
+            # Shortly after the workers' whole second, so that most deltas of a second arrive in one tick.
             gevent.sleep(1.0 - (time.time() - 0.25) % 1.0)
             self._gather()
             self._presence.look()
             self._tick()
 
     def joined(self, peer: str) -> None:
-        """Expect what a worker measures from now on; Locust may not have it in its list yet."""
+        """Expect deltas from this worker from now on. Locust may not list it yet."""
         self._peers_known = False
         self._collector.join(peer, self._presence.states().get(peer, STATE_INIT), time.perf_counter())
 
-    def lost(self, peer: str) -> None:  # noqa: ARG002 - Locust's list says of each worker what it is
-        """See what Locust says of the workers."""
+    def lost(self, peer: str) -> None:  # noqa: ARG002 - Locust's list has the state of each worker
+        """Update the workers from Locust's list."""
         self._look_around()
 
     def _look_around(self) -> None:
@@ -373,12 +374,12 @@ class MasterRecordKeeper(RecordKeeper):
         self._note_listeners()
 
     def _note_listeners(self) -> None:
-        """Add what listeners of the master's own process raised; those of workers come with their deltas."""
+        """Add exceptions raised by listeners in the master's own process. Those of workers arrive with their deltas."""
         if self.record is not None:
             self.record.add_exceptions(listeners.take_raised(), self._collector.second_of(time.perf_counter()))
 
     def _note_strangers(self) -> None:
-        """Note, once a run, each worker that takes part in it with other code than the master's."""
+        """Record, once per run, each worker whose code differs from the master's."""
         record, accounts = self.record, self._collector.ledger.accounts
         if record is None or not self.running:
             return
@@ -391,11 +392,11 @@ class MasterRecordKeeper(RecordKeeper):
                 record.note(self._collector.second_of(time.perf_counter()), SOFTWARE, text)
 
     def _stop_users(self) -> None:
-        # Drains, like any stop. Locust's own messages to the workers follow when it quits.
+        # This drains, like any stop. Locust's own messages to the workers follow when it quits.
         self._runner.stop(send_stop_to_client=False)
 
     def drain(self) -> None:
-        """Have the workers stop their users and send their last deltas; close the record when all are here."""
+        """Tell the workers to stop their users and send their last deltas; close the record when all have arrived."""
         if self._collector.running:
             self._await_last_deltas()
             self._gather()
@@ -408,11 +409,11 @@ class MasterRecordKeeper(RecordKeeper):
             self._gather()
             workers = self._presence.with_users()
             for worker in workers:
-                if worker not in asked:  # also one that joins now
+                if worker not in asked:  # includes workers that join now
                     asked[worker] = ledger.highest(worker)
                     self._gate.send(DRAIN, ledger.run, worker)
             if self._gate.is_receiving:
-                return  # Locust stops the run from within the greenlet that receives: the last worker left
+                return  # Locust stopped the run within the receiving greenlet, because the last worker left
             if ledger.all_final(workers, asked):
                 return
             if time.perf_counter() > until_s:
@@ -422,7 +423,7 @@ class MasterRecordKeeper(RecordKeeper):
 
 
 class LocalRecordKeeper(RecordKeeper):
-    """That of a process that runs alone: samples go from recorder to record by the same code, without a link."""
+    """The record keeper of a process that runs alone: the same code from recorder to record, without a link."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -446,7 +447,7 @@ class LocalRecordKeeper(RecordKeeper):
         self._collector.join(LOCAL, runner.state if runner is not None else STATE_STOPPED, time.perf_counter())
 
     def _observe(self, now_s: float) -> None:
-        """Nothing: the one process observes itself as worker 0."""
+        """Do nothing: the only process observes itself as worker 0."""
 
     def _stop_users(self) -> None:
         if self._environment.runner is not None:

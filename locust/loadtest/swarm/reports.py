@@ -1,8 +1,9 @@
-"""Reports: the one message that each worker sends each second, as the master takes it in.
+"""Reports: the master's handling of the one message that each worker sends each second.
 
-Locust's worker sends a heartbeat a second and a report every three; a message costs the master more than what is in it.
-So heartbeat, users and deltas ride in one. Reports are kept for `TAKE_EVERY_S` and taken in together: numpy costs by
-the call, not by the number. One answer tells a worker that it was heard and what of its deltas the master holds.
+Locust's worker sends a heartbeat every second and a report every three. For the master, a message costs more than its
+content, so heartbeat, users and deltas share one. Reports are collected for `TAKE_EVERY_S` and processed together,
+because numpy's cost is per call rather than per value. One answer acknowledges the heartbeat and the deltas that the
+master holds.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 TAKE_EVERY_S: Final = 0.1
 STOP_AGAIN_AFTER_S: Final = 10.0
-"""How long a worker may take to stop, beyond the stop timeout, until it is told again."""
-_CPU_WARNING: Final = 90  # per cent; above, Locust warns
+"""Seconds beyond the stop timeout that a worker may take to stop before it is told again."""
+_CPU_WARNING: Final = 90  # per cent; Locust warns above it
 
 
 class _Received(NamedTuple):
@@ -49,11 +50,11 @@ class _Received(NamedTuple):
 
 
 class Reports:
-    """Takes in what the workers report.
+    """Processes the workers' reports.
 
     Args:
-        runner: the master's.
-        collector: gets the deltas.
+        runner: the master's runner.
+        collector: receives the deltas.
     """
 
     def __init__(self, runner: MasterRunner, collector: Collector) -> None:
@@ -64,9 +65,9 @@ class Reports:
         self._offsets_s: dict[str, float] = {}
         self._software = Session.of(runner.environment).find(Software)
         self.strangers: dict[str, str] = {}
-        """What the workers run that is not what the master runs, by worker."""
+        """How each worker's software differs from the master's, by worker name."""
         self._stops_s: dict[str, float] = {}
-        """Until when each worker that was told again to stop may take to do so."""
+        """The deadline of each worker that was told again to stop."""
         self._gate.on(REPORT, self._on_report)
 
     def _on_report(self, worker: str, report: Report) -> None:
@@ -79,15 +80,15 @@ class Reports:
         self._waiting.append(_Received(worker, report, time.perf_counter()))
 
     def _on_heartbeat(self, worker: str, heartbeat: Heartbeat) -> None:
-        """Do what Locust does with a heartbeat, except that it is answered later, with the acknowledgement."""
+        """Handle a heartbeat as Locust does, except that the acknowledgement answers it later."""
         client = self._runner.clients[worker]
-        if heartbeat.state == STATE_STOPPING:  # of its process; to Locust it runs, and counts, until it has ended
+        if heartbeat.state == STATE_STOPPING:  # its process ends; Locust counts it as running until it has
             rebalancing.let_go(self._runner, client)
             state = STATE_RUNNING if client.state == STATE_MISSING else client.state
             heartbeat = heartbeat.model_copy(update={"state": state})
         cpu_usage: float = heartbeat.current_cpu_usage
         too_busy = cpu_usage > _CPU_WARNING and not client.cpu_warning_emitted
-        if client.state == STATE_MISSING or too_busy:  # Locust knows what follows from that
+        if client.state == STATE_MISSING or too_busy:  # leave the consequences to Locust
             self._runner.handle_message(worker, Message("heartbeat", heartbeat.model_dump(), worker))  # type: ignore[no-untyped-call]
             return
         changed = client.state != heartbeat.state
@@ -98,8 +99,8 @@ class Reports:
             self._runner.check_stopped()
 
     def _look_at(self, worker: str, software: Software | None) -> None:
-        """Note whether a worker runs what the master runs."""
-        if self._software is None:  # nobody said what that is, as where Locust is used as a library
+        """Record whether a worker runs the same software as the master."""
+        if self._software is None:  # unknown, for example when Locust is used as a library
             return
         if differs_by := self._software.differs_by(software):
             self.strangers[worker] = differs_by
@@ -107,7 +108,7 @@ class Reports:
             self.strangers.pop(worker, None)
 
     def _stop_again(self, worker: str, state: str) -> None:
-        """Tell a worker to stop that goes on after the end: one that was cut off or held up then was told in vain."""
+        """Stop a worker that still runs after the end: it was cut off or suspended and missed the message."""
         is_over = self._runner.state in (STATE_INIT, STATE_STOPPED)
         if not is_over or state not in (STATE_SPAWNING, STATE_RUNNING):
             self._stops_s.pop(worker, None)
@@ -116,7 +117,7 @@ class Reports:
             self._runner.server.send_to_client(Message("stop", None, worker))  # type: ignore[no-untyped-call]
 
     def take(self) -> None:
-        """Take in what came since the last time, and answer it."""
+        """Process the reports that arrived since the last call, and answer them."""
         if not self._waiting:
             return
         received, self._waiting = self._waiting, []
@@ -136,18 +137,19 @@ class Reports:
             if report.users is not None and worker in self._runner.clients:
                 worker_report = self._runner.environment.events.worker_report
                 worker_report.fire(client_id=worker, data=report.users.model_dump())  # type: ignore[no-untyped-call]
-        known = self._collector.workers  # also those that Locust does not count while they stop
+        known = self._collector.workers  # includes those that Locust no longer counts because they are stopping
         self._gate.send_each(
             ACKNOWLEDGEMENT, [(worker, answer) for (worker, _), answer in answers.items() if worker in known]
         )
 
     def forget(self, known: set[str]) -> None:
-        """Forget workers that are not known any more."""
+        """Forget workers that are no longer known."""
         for worker in set(self._offsets_s).difference(known):
             del self._offsets_s[worker]
             self.strangers.pop(worker, None)
 
     def _offset_s(self, worker: str, seen_s: float) -> float:
-        # The smallest difference seen comes nearest to that of the clocks: it holds the shortest way of a message.
+        # The smallest difference seen is closest to that of the clocks, because it includes the shortest delay of a
+        # message.
         offset_s = self._offsets_s[worker] = min(seen_s, self._offsets_s.get(worker, math.inf))
         return offset_s

@@ -1,7 +1,7 @@
-"""What master and workers do together: a service has a side in each process, and the same four verbs in all of them.
+"""Service: what master and workers do together. A service has a side in each process, with the same four verbs.
 
 Measuring, pacing and feeding are services. They know neither sockets nor Locust's runner: a `Link` sends their
-messages, and a `Swarm` (see `loadtest.swarm.session`) tells them what happens.
+messages, and a `Swarm` (see `loadtest.swarm.session`) calls the verbs.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ Payload = TypeVar("Payload")
 
 
 class Service(Protocol):
-    """One side of a service. The peers of a master are its workers, the peer of a worker is its master."""
+    """One process's side of a service. A master's peers are its workers; a worker's only peer is its master."""
 
     def begin(self) -> None:
-        """A run begins; on a worker, its users are about to start."""
+        """A run begins. On a worker, its users are about to start."""
 
     def joined(self, peer: str) -> None:
-        """A peer is there, or there again."""
+        """A peer has connected or reconnected."""
 
     def lost(self, peer: str) -> None:
-        """A peer is gone: it left, its connection closed, or it was silent for too long."""
+        """A peer is lost: it left, its connection closed, or it was silent for too long."""
 
     def drain(self) -> None:
-        """The run ends: start nothing more, and bring what is under way to its end."""
+        """The run ends: start nothing new, and finish what is in progress."""
 
 
 class Link(Protocol):
     """How a service reaches its peers."""
 
     def on(self, kind: Kind[Payload], handle: Callable[[str, Payload], None], *, concurrent: bool = False) -> None:
-        """Have each message of a kind handled, with its sender; concurrently where handling may take long."""
+        """Handle each message of a kind, given its sender and payload; concurrently if handling may take long."""
 
     def send(self, kind: Kind[Payload], payload: Payload, peer: str | None = None) -> None:
-        """Send a message to a peer, or to every one."""
+        """Send a message to one peer, or to all peers if `peer` is None."""
 
     def peers(self) -> list[str]:
-        """Return the peers that are there."""
+        """Return the names of the connected peers."""
 
     def is_connected(self, peer: str) -> bool:
-        """Return whether a peer's connection stands."""
+        """Return whether a peer's connection is open."""

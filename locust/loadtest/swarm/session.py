@@ -1,18 +1,18 @@
-"""The swarm as one process sees it: its services, and the order in which a run goes through them.
+"""The swarm as one process sees it: its services, and the order in which a run calls them.
 
 Locust's composition root calls `start` once its runner exists (``events.init``)::
 
     swarm = start(environment, feeding.service, pacing.service)
 
-**A run begins** with Locust's ``test_start``. On the master the run's controller prepares it, then the services begin,
-then the controller is told. The options of the run ride to the workers with every spawn message, so that each of them
-begins the same run before its first user starts.
+**A run begins** with Locust's ``test_start``. On the master, the run's controller prepares it, then the services begin,
+then the controller is told. The run's options travel to the workers with every spawn message, so each worker begins the
+same run before its first user starts.
 
-**A run ends** with ``test_stopping``: the services start nothing more. Measuring is drained last, when the users have
-stopped. On the master that is where all workers are asked to stop their users and to send what they measured, so that
-the record is closed, complete, before anybody reads it. A worker that ends by itself (SIGTERM, as when it is scaled
-away) tells the master, which deals it no users from then on, starts none, stops those that run, and waits until the
-master has all that they measured.
+**A run ends** with ``test_stopping``: the services start nothing new. Measuring is drained last, when the users have
+stopped. On the master, this is when all workers are asked to stop their users and to send their last deltas, so that
+the record is complete and closed before anything reads it. A worker that ends by itself (SIGTERM, for example when it
+is scaled away) tells the master, which assigns it no more users. The worker starts no more users, stops those that run,
+and waits until the master has everything that they measured.
 """
 
 from __future__ import annotations
@@ -52,28 +52,28 @@ logger = logging.getLogger(__name__)
 
 
 class RunController(Protocol):
-    """Decides on the master what a run is, and what comes of it."""
+    """Decides on the master what a run is, and what follows from it."""
 
     def prepare(self) -> None:
-        """Do what comes before the services begin. Raise StopTest to have no run."""
+        """Prepare the run, before the services begin. Raise StopTest to cancel it."""
 
     def begin(self) -> None:
-        """Go on: the services have begun."""
+        """Continue: the services have begun."""
 
     def stopping(self) -> None:
-        """Note what ends the run, while its record is open."""
+        """Record what ends the run, while its record is open."""
 
     def end(self) -> None:
-        """Report: the record is closed."""
+        """Report the run: its record is closed."""
 
 
 class Swarm:
     """This process's part of the swarm. Use `start` and `Swarm.of`.
 
     Attributes:
-        environment: Locust's.
-        services: what it does together with its peers, in the order in which they begin.
-        limit_users: takes the place of starting users, while a service starts them in its own way.
+        environment: Locust's Environment.
+        services: this process's side of each service, in the order in which they begin.
+        limit_users: called instead of starting users while a service starts them itself; None otherwise.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -98,11 +98,11 @@ class Swarm:
 
     @property
     def options(self) -> RunOptions:
-        """The options of the present run."""
+        """The options of the current run."""
         return RunOptions.of(vars(self.environment.parsed_options or Namespace())) or RunOptions()
 
     def _take_options(self) -> None:
-        """Have the users of this process run as the options of the present run say."""
+        """Apply the options of the current run to this process's users."""
         self._wait_times.replace(self.environment.user_classes, self.options.think_time_s)
         recorder, options = Recorder.of(self.environment), self.options
         recorder.keep_evidence(options.keeps_evidence)
@@ -124,16 +124,16 @@ class Swarm:
 
 
 class ControllingSwarm(Swarm):
-    """The swarm of a master, or of a process that runs alone: it keeps the record, and somebody controls its runs.
+    """The swarm of a master, or of a process that runs alone: it keeps the record, and a controller runs its tests.
 
     Attributes:
-        make_run: returns what controls the next run; None where nobody does.
-        think_time: what the users of the next run wait between two iterations; None leaves each scenario its own.
-        is_open: whether the run that begins starts arrivals instead of users.
-        failure: what went wrong when the current or last run was stopped; None when nothing did.
-        prepared_ratio: the share of the users for arrivals that is made before the first one.
+        make_run: returns the controller of the next run; None without one.
+        think_time: the shortest and the longest think time of the next run, in seconds; None keeps each scenario's own.
+        is_open: whether the next run starts arrivals instead of users.
+        failure: the error raised when the current or last run was stopped; None without one.
+        prepared_ratio: the share of the users for arrivals, 0 to 1, that is created before the first arrival.
         keeps_evidence: whether the first failed requests of the next run are kept.
-        trace_ratio: the share of its requests that is traced.
+        trace_ratio: the share of the next run's requests that are traced, 0 to 1.
     """
 
     def __init__(self, environment: Environment, record_keeper: RecordKeeper) -> None:
@@ -160,7 +160,7 @@ class ControllingSwarm(Swarm):
         """Return the swarm of this Environment's process.
 
         Raises:
-            RuntimeError: on a worker, and before the swarm was started.
+            RuntimeError: on a worker, or before the swarm was started.
         """
         swarm = Session.of(environment).find(ControllingSwarm)
         if swarm is None:
@@ -180,9 +180,9 @@ class ControllingSwarm(Swarm):
             run.begin()
 
     def _clean_up(self) -> None:
-        """Undo what was begun of a run that is not made."""
+        """Undo the beginning of a run that is then refused."""
         if (hooks := Session.of(self.environment).find(Hooks)) is not None:
-            with contextlib.suppress(Exception, SystemExit):  # the error that is reported is the first
+            with contextlib.suppress(Exception, SystemExit):  # the first error is the one that is reported
                 hooks.tear_down()
         self._run = None
         for service in reversed(self.services):
@@ -218,10 +218,10 @@ class ControllingSwarm(Swarm):
 
 
 class MasterSwarm(ControllingSwarm):
-    """The master's part."""
+    """The master's part of the swarm."""
 
     def __init__(self, environment: Environment, runner: MasterRunner) -> None:
-        if environment.parsed_options is None:  # as when Locust is used as a library
+        if environment.parsed_options is None:  # for example when Locust is used as a library
             parser = get_empty_argument_parser()
             setup_parser_arguments(parser)  # type: ignore[no-untyped-call]
             environment.parsed_options = parser.parse(args=[])
@@ -255,7 +255,7 @@ class MasterSwarm(ControllingSwarm):
         super()._on_test_start(**more)
 
     def _on_test_stopping(self, **_: Any) -> None:
-        """Drain the services; a second call (SIGTERM while a run stops) waits for the first."""
+        """Drain the services. A second call (SIGTERM while a run stops) waits for the first."""
         if self._draining is not None:
             self._draining.wait(self.environment.stop_timeout + DRAIN_S)
             return
@@ -263,7 +263,7 @@ class MasterSwarm(ControllingSwarm):
         try:
             self._note_stopping()
             self.is_open = False
-            RunOptions(NO_RUN).announce(self.environment)  # Locust goes on with a ramp-up after a stop
+            RunOptions(NO_RUN).announce(self.environment)  # Locust continues a ramp-up after a stop
             for service in (*reversed(self.services), self.record_keeper):
                 service.drain()
         except Exception as error:
@@ -274,7 +274,7 @@ class MasterSwarm(ControllingSwarm):
 
 
 class WorkerSwarm(Swarm):
-    """A worker's part."""
+    """A worker's part of the swarm."""
 
     def __init__(self, environment: Environment, runner: WorkerRunner) -> None:
         super().__init__(environment)
@@ -289,7 +289,7 @@ class WorkerSwarm(Swarm):
         listen(events.quitting, self._on_quitting)
 
     def begin(self) -> None:
-        """Report from now on. The master may have sent the first spawn message while Locust was being set up."""
+        """Start reporting. The master may have sent the first spawn message while Locust was being set up."""
         if self._runner.worker_state in (STATE_SPAWNING, STATE_RUNNING):
             self._on_test_start()
         self._sender.start()
@@ -332,7 +332,7 @@ class LocalSwarm(ControllingSwarm):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment, LocalRecordKeeper(environment))
         Recorder.of(environment).sampler.open()
-        # First in the list, so that every other listener to the end of the run finds the record complete.
+        # First in the list (called last to first), so every other listener of the run's end finds the record complete.
         handlers = environment.events.test_stop._handlers
         handlers.insert(0, handlers.pop())
         listen(environment.events.test_stopping, self._on_test_stopping)
@@ -352,15 +352,18 @@ class LocalSwarm(ControllingSwarm):
 
 
 def start(environment: Environment, *services: Callable[[Swarm], Service | None]) -> Swarm:
-    """Make this process part of a swarm, once, when Locust's runner exists (``events.init``).
+    """Make this process part of a swarm. Call it once, when Locust's runner exists (``events.init``).
 
     Args:
-        environment: Locust's.
-        services: what the swarm does besides measuring: each returns this process's side of it. They begin in this
-            order, before measuring, and are drained in the reverse order, before measuring.
+        environment: Locust's Environment.
+        services: the services other than measuring: each function returns this process's side of one. They begin in
+            this order, before measuring, and are drained in the reverse order, before measuring.
+
+    Returns:
+        The swarm, which `Swarm.of` returns from then on.
 
     Raises:
-        RuntimeError: when Locust has not made its runner yet.
+        RuntimeError: when Locust has not created its runner yet.
     """
     runner = environment.runner
     if runner is None:

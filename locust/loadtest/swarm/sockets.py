@@ -1,7 +1,7 @@
-"""The two ends of the link, in place of Locust's, and what they send and receive at the price of few calls.
+"""The master's and the worker's socket, in place of Locust's, which send and receive with few calls.
 
-A socket of `zmq.green` looks at its state after every part of every message, which takes longer than the message. Here
-a message is taken or given without that, and the state is looked at once, where a greenlet is going to wait.
+A `zmq.green` socket checks its state after every part of every message, which takes longer than the message itself.
+Here messages are sent and received without that check. The state is checked once, before a greenlet waits.
 """
 
 from __future__ import annotations
@@ -38,40 +38,41 @@ _get: Any = Socket.get
 logger = logging.getLogger(__name__)
 
 PING_EVERY_MS = 2_000
-"""How often a worker's connection is probed. After twice as long without an answer both ends give it up, and the worker
-connects again. TCP alone waits longer after each try: after a cut of half a minute the worker would be back half a
-minute late."""
+"""Milliseconds between two heartbeats of a worker's connection. After twice as long without an answer, both ends close
+it and the worker reconnects. TCP alone backs off exponentially: after an outage of half a minute, the worker would be
+back half a minute late."""
 LONGEST_NAME = 200
 MOST_NAMES = 10_000
-"""Names of workers that a master remembers. When there are more, it forgets those without a connection."""
+"""The most names of workers that a master remembers. Beyond this, names without a connection are forgotten."""
 MOST_UNREAD = 64
-"""Messages that wait in a worker until it takes them: of the longest ones 1 GiB, half of what its container has. What
-comes after them stays with the kernel, then with the master."""
+"""The most messages queued in a worker. At their maximum size they take 1 GiB, half the memory of a worker's container.
+Further messages queue in the kernel, then in the master."""
 MOST_UNSENT = 1_000
-"""Messages that wait for a connection to take them. At this bound a worker's send fails, and its deltas are sent again
-later; the master drops what is for that one worker."""
+"""The most messages queued for one connection. Beyond this, a worker's send fails, and its deltas are sent again later;
+the master drops messages for that one worker."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
-"""What follows a worker's name in the identity of its connection. A name is public; this is known to the two ends only,
-so nobody can take over a connection by its name. It stays when a worker connects again."""
+"""The suffix of a worker's name in the identity of its connection. The name is public, but the suffix is known to the
+two ends only, so nobody can take over a connection by its name. It stays the same when a worker reconnects."""
 _NUMBER = b"\0"
-"""How the name begins that ZeroMQ gives a connection which has none, or which another took the place of."""
+"""The prefix of the identity that ZeroMQ gives to a connection without one, or one whose place another has taken."""
 _AT_ONCE_S = 0.02
 _PAUSE_S = 0.001
-"""How long messages are received without a pause, and the pause. Yielding alone is none: it lets no timer run and no
-other connection be served for as long as messages wait."""
+"""Seconds for which messages are received without a pause, and seconds of the pause. Yielding alone is not enough:
+while messages wait, it lets no timer run and serves no other connection."""
 _MOST_PARTS = 3
-"""The sender, the message, and one that shows that there are more."""
+"""The sender, the message, and one more, which shows that there are too many."""
 _PARTS_AT_ONCE = 10_000
 _HANDSHAKE_MS = 5_000
-"""After which a connection that was not let in is closed; a worker connects again."""
+"""Milliseconds after which a connection that was not admitted is closed. A worker reconnects."""
 _HEADER_BYTES = 2
-"""The least that a part takes on the wire beside its own bytes."""
+"""The least framing of a message part on the wire, in bytes."""
 
 
 def receive(socket: Any) -> tuple[Any, list[bytes], int]:
-    """Receive the next message: its first part as ZeroMQ's frame, its first parts, and its bytes on the wire.
+    """Receive the next message: its first part as ZeroMQ's frame, its first parts, and its size on the wire in bytes.
 
-    Others run when none waits, and during a message of very many parts, of which the further ones are dropped.
+    Yields to other greenlets when no message waits, and during a message of very many parts. Parts beyond the first
+    three are dropped.
     """
     try:
         first = _receive(socket, zmq.NOBLOCK, copy=False)
@@ -90,15 +91,15 @@ def receive(socket: Any) -> tuple[Any, list[bytes], int]:
 
 
 def send_each(socket: Any, messages: Iterable[tuple[bytes, bytes]]) -> None:
-    """Send messages over a ROUTER socket, each with its receiver; one whose receiver has no connection is dropped."""
+    """Send messages over a ROUTER socket, each to its receiver; drop those whose receiver has no connection."""
     for receiver, message in messages:
         _send(socket, receiver, zmq.SNDMORE | zmq.NOBLOCK)
         _send(socket, message, zmq.NOBLOCK)
-    socket.get(zmq.EVENTS)  # sending may have swallowed the sign that something came in; this wakes who waits for it
+    socket.get(zmq.EVENTS)  # sending may have consumed an arrival's edge-triggered event; this wakes its waiter
 
 
 def ends(config: Config) -> tuple[type[zmqrpc.Server], type[zmqrpc.Client]]:
-    """Return the classes of the master's and the worker's end, with the keys that the settings name.
+    """Return the socket classes of the master and the worker, with the keys that the settings name.
 
     Raises:
         UsageError: when the key cannot be read.
@@ -121,10 +122,10 @@ def ends(config: Config) -> tuple[type[zmqrpc.Server], type[zmqrpc.Client]]:
 
 
 def check_reach(host: str, option: str, *, trusted: bool) -> None:
-    """End the process when the link would leave this machine in the clear.
+    """Exit the process if the link would leave this machine unencrypted.
 
     Raises:
-        SystemExit: with the exit code of a wrong usage; Locust makes the ends and knows no other way.
+        SystemExit: with the exit code for wrong usage. Locust creates the sockets and handles no other exception.
     """
     if trusted or is_loopback(host):
         return
@@ -138,12 +139,12 @@ def check_reach(host: str, option: str, *, trusted: bool) -> None:
 
 
 class MasterEnd(zmqrpc.Server):
-    """Where workers join.
+    """The master's socket, to which workers connect.
 
     Args:
-        host: the address to listen on, * for every one.
-        port: its port; 0 for any free one.
-        keys: with them only workers that have the same are let in, and everything is encrypted.
+        host: the address to listen on; ``*`` for all addresses.
+        port: the port to listen on; 0 for any free port.
+        keys: only workers with the same keys are admitted, and everything is encrypted; None for neither.
 
     Raises:
         RPCError: when the port cannot be listened on.
@@ -152,7 +153,7 @@ class MasterEnd(zmqrpc.Server):
     def __init__(self, host: str, port: int, keys: Keys | None) -> None:
         zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
-        self.socket.setsockopt(zmq.RCVHWM, 0)  # see `loadtest.swarm.connections`
+        self.socket.setsockopt(zmq.RCVHWM, 0)  # unbounded: see `loadtest.swarm.connections`
         self.socket.setsockopt(zmq.SNDHWM, MOST_UNSENT)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
@@ -173,10 +174,10 @@ class MasterEnd(zmqrpc.Server):
             raise RPCError(f"Socket bind failure: {error}") from error
 
     def recv_from_client(self) -> tuple[str, Message]:
-        """Receive the next message that is one; the others are refused and counted.
+        """Receive the next valid message. Invalid ones are refused and counted.
 
         Raises:
-            RPCError: the network broke.
+            RPCError: when the network fails.
         """
         while True:
             self._pause()
@@ -201,10 +202,11 @@ class MasterEnd(zmqrpc.Server):
                     refusals.refuse(refusals.FORGED, f"another connection than that of {sender!r} sent it")
 
     def _is_left_over(self, first: Any) -> bool:
-        """Whether a message waited of a worker's connection that broke, whose place another of that worker has taken.
+        """Whether a message was queued by a worker's broken connection after that worker had reconnected.
 
-        It is dropped: it comes mixed with newer ones, so that a worker would seem to stop after it was ready again.
-        What was on its way over a broken connection is lost too, and the worker sends its deltas again.
+        Such messages are dropped. They arrive mixed with newer ones, so a worker could appear to stop after it was
+        ready again. Messages in transit over a broken connection are lost as well, and the worker sends its deltas
+        again.
         """
         try:
             declared: str = first.get("Identity")
@@ -213,13 +215,13 @@ class MasterEnd(zmqrpc.Server):
         return self._addresses.get(declared.partition("\n")[0]) == declared.encode()
 
     def _is_new(self, name: str, address: bytes) -> bool:
-        """Whether nobody had the name so far; from now on it belongs to this address."""
+        """Whether no connection had this name so far. If so, the name belongs to this address from now on."""
         if len(self._addresses) >= MOST_NAMES:
             self._addresses = {old: known for old, known in self._addresses.items() if self.is_connected(old)}
         return len(self._addresses) < MOST_NAMES and self._addresses.setdefault(name, address) is address
 
     def is_connected(self, worker: str) -> bool:
-        """Return whether a worker's connection stands."""
+        """Return whether a worker's connection is open."""
         try:
             self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             probe = Message(messages.PROBE.name, None, worker).serialize()  # type: ignore[no-untyped-call]
@@ -227,19 +229,19 @@ class MasterEnd(zmqrpc.Server):
         except zmq.ZMQError as error:
             return bool(error.errno == zmq.EAGAIN)  # connected, but its queue is full
         finally:
-            self.socket.setsockopt(zmq.ROUTER_MANDATORY, 0)  # Locust counts on sends that fail silently
+            self.socket.setsockopt(zmq.ROUTER_MANDATORY, 0)  # Locust relies on sends that fail silently
         return True
 
     def address_of(self, worker: str) -> bytes:
-        """Return what a message to a worker begins with."""
+        """Return the routing address of a worker: the first part of a message to it."""
         return self._addresses.get(worker) or worker.encode()
 
     @retry()  # type: ignore[untyped-decorator,no-untyped-call]
     def send_to_client(self, message: Message) -> None:
-        """Send a message to the worker that it names; one whose connection is gone gets none.
+        """Send a message to the worker that it names. If that worker has no connection, the message is dropped.
 
         Raises:
-            RPCSendError: the network broke.
+            RPCSendError: when the network fails.
         """
         try:
             self.socket.send_multipart([self.address_of(message.node_id), message.serialize()])  # type: ignore[no-untyped-call]
@@ -247,7 +249,7 @@ class MasterEnd(zmqrpc.Server):
             raise RPCSendError("ZMQ sent failure") from error
 
     def _pause(self) -> None:
-        """Leave time for others in a flood of messages."""
+        """Yield to other greenlets during a flood of messages."""
         now_s = time.monotonic()
         if now_s - self._paused_s < _AT_ONCE_S:
             return
@@ -266,7 +268,7 @@ def _name_in(address: bytes) -> str:
     """Return the name of the worker that a connection belongs to.
 
     Raises:
-        ValueError: when it has none that can be shown: names are in logs, in the web UI and in reports.
+        ValueError: when the name is unprintable: names appear in logs, in the web UI and in reports.
     """
     name = address.partition(b"\n")[0].decode()
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
@@ -275,10 +277,10 @@ def _name_in(address: bytes) -> str:
 
 
 def _only(parts: list[bytes]) -> bytes:
-    """Return the one part of a message.
+    """Return the only part of a message.
 
     Raises:
-        ValueError: when there are others.
+        ValueError: when it has more than one part.
     """
     if len(parts) != 1:
         raise ValueError("it is not of one part")
@@ -286,13 +288,13 @@ def _only(parts: list[bytes]) -> bytes:
 
 
 class WorkerEnd(zmqrpc.Client):
-    """Where a worker hears its master.
+    """The worker's socket, connected to its master.
 
     Args:
-        host: of the master.
-        port: of the master.
+        host: the master's address.
+        port: the master's port.
         identity: the worker's name.
-        keys: with them it speaks to a master that has the same, and to no other.
+        keys: connect only to a master that has the same keys, encrypted; None for a connection without encryption.
     """
 
     def __init__(self, host: str, port: int, identity: str, keys: Keys | None) -> None:
@@ -310,10 +312,10 @@ class WorkerEnd(zmqrpc.Client):
         self.socket.connect(f"tcp://{host}:{port}")
 
     def send(self, message: Message) -> None:
-        """Send a message, with its long texts cut.
+        """Send a message, with long texts truncated.
 
         Raises:
-            RPCSendError: the network broke.
+            RPCSendError: when the network fails.
         """
         super().send(messages.shortened(message))
 
@@ -321,8 +323,8 @@ class WorkerEnd(zmqrpc.Client):
         """Receive a message.
 
         Raises:
-            RPCReceiveError: it was none.
-            RPCError: the network broke.
+            RPCReceiveError: when what arrived is not a message.
+            RPCError: when the network fails.
         """
         try:
             return messages.read(self.socket.recv(), messages.MOST_VALUES)

@@ -1,8 +1,8 @@
-"""Software: what a process of the swarm runs, so that a worker with other code than the master's is noticed.
+"""Software: the code that a process of the swarm runs, to detect a worker whose code differs from the master's.
 
-Every process brings a copy of the package and of the scenario's files: an image that was built at another time, a file
-that was changed between two starts. The requests of such a worker would count as those of the scenario that the run
-names.
+Every process has its own copy of the package and of the scenario's files: images may be built at different times, and a
+file may change between two starts. Without this check, such a worker's requests would count as those of the scenario
+that the run names.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _SHIPPED: Final = "shipped"
-"""The folder with which an installed package brings what lies beside it in a checkout."""
+"""The folder in which an installed package brings the files that are next to it in a checkout."""
 _Name = Annotated[str, Field(strict=True, max_length=1024)]
 
 
 class Software(NamedTuple):
-    """What one process runs."""
+    """The software of one process."""
 
     package: _Name
     """The version of this package, with a digest of its modules."""
     scenario: _Name
-    """The scenario's name, with a digest of its files; of a built-in one they are the package's."""
+    """The scenario's name, with a digest of its files; for a built-in scenario these are the package's."""
 
     @classmethod
     def of(cls, scenario: str, files: Iterable[Path]) -> Software:
-        """Return what this process runs.
+        """Return the software of this process.
 
         Args:
             scenario: the scenario's name.
-            files: those of its code that are not the package's.
+            files: the files of its code that are not part of the package.
 
         Raises:
             OSError: when a file cannot be read.
@@ -50,10 +50,10 @@ class Software(NamedTuple):
         return cls(f"{__version__} {_digest(modules)}", f"{scenario} {_digest(files)}")
 
     def differs_by(self, other: Software | None) -> str:
-        """Return what another process has that this one has not; empty where it is the same.
+        """Return what another process has that differs from this one; empty when they are the same.
 
         Args:
-            other: what the other process says of itself; None where it says nothing, as versions before this did.
+            other: the software that the other process reported; None when it reported none, as earlier versions do.
         """
         if other is None or other.package != self.package:
             return "another version of loadtest"
@@ -61,11 +61,11 @@ class Software(NamedTuple):
 
 
 def _digest(files: Iterable[Path]) -> str:
-    """Return a digest of the files' names and contents, wherever they are."""
+    """Return a digest of the files' names and contents, independent of their folders."""
     parts = sorted(f"{file.name} {sha256(file.read_bytes()).hexdigest()}" for file in files)
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def note(environment: Environment, scenario: str, files: Iterable[Path]) -> None:
-    """Have this process say to its peers what it runs: see `Software.of`."""
+    """Record what this process runs, so that it is reported to its peers: see `Software.of`."""
     Session.of(environment).put(Software, Software.of(scenario, files))

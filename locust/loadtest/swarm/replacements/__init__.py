@@ -1,11 +1,12 @@
-"""What is replaced in Locust, as a table; `install` puts it in place, `restore` takes it back.
+"""The table of what is replaced in Locust. `install` puts the replacements in place, `restore` removes them.
 
-Each row names a method of Locust's, why it is replaced, and the upstream issue where there is one. For each there is a
-test in tests/unit/swarm/replacements that shows on stock Locust what is wrong. It is expected to fail, strictly: a
-Locust that no longer needs the replacement makes that test pass, and so the suite fail.
+Each row names an attribute of Locust's, why it is replaced, and the upstream issue if there is one. For each row, a
+test in tests/unit/swarm/replacements shows what is wrong on stock Locust. The test is a strict expected failure: when a
+release of Locust no longer needs the replacement, the test passes and so the suite fails.
 
-Where Locust has a setting, it is used instead: the number and length of a worker's tries to connect. What needs no
-replacement but a watcher is in `loadtest.swarm.rebalancing` and `expected_workers`; Ctrl-C in `interrupt`.
+Where Locust has a setting, the setting is used instead, as for the number and length of a worker's connection attempts.
+What needs a watcher rather than a replacement is in `loadtest.swarm.rebalancing` and `expected_workers`; Ctrl-C is
+handled in `interrupt`.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replacement:
-    """One thing of Locust's that is replaced.
+    """One replaced attribute of Locust's.
 
     Attributes:
-        owner: the class or module that has it.
-        name: its name there.
-        make: returns what takes its place, given the original.
+        owner: the class or module that has the attribute.
+        name: the attribute's name.
+        make: returns the replacement, given the original.
         why: what is wrong with the original here.
-        upstream: Locust's issue or pull request; empty where none is known.
+        upstream: Locust's issue or pull request; empty if none is known.
     """
 
     owner: Any
@@ -269,10 +270,10 @@ TABLE = (
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """One thing of Locust's that is replaced where it is used, since the layer below `swarm` needs it without it.
+    """One attribute of Locust's that is replaced where it is used, because a layer below `swarm` needs the replacement.
 
     Attributes:
-        what: the attribute of Locust's.
+        what: the attribute.
         where: the module that replaces it.
         why: what is wrong with the original here.
     """
@@ -317,7 +318,7 @@ REPLACED_ELSEWHERE = (
 
 
 def install(config: Config) -> None:
-    """Put the replacements in place in this process; a second call changes the settings only.
+    """Put the replacements in place in this process. A second call only updates the settings.
 
     Raises:
         UsageError: when the key of the link cannot be read.
@@ -332,7 +333,7 @@ def install(config: Config) -> None:
 
 
 def restore() -> None:
-    """Make Locust in this process what it was."""
+    """Restore stock Locust in this process."""
     while _originals:
         (owner, name), original = _originals.popitem()
         setattr(owner, name, original)

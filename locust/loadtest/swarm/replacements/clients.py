@@ -1,8 +1,7 @@
-"""What takes the place of methods of Locust's HTTP clients, and of the libraries under them: see
-`loadtest.swarm.replacements`.
+"""Replacements for methods of Locust's HTTP clients and of the libraries below them: see `loadtest.swarm.replacements`.
 
-Every request of theirs is counted, and what happened beside it: connections, look-ups, requests that were sent again.
-A client that is neither Locust's nor this product's tells nothing of that, and the record says so.
+Every request of these clients is counted, together with the connections, DNS look-ups and retransmissions that it
+caused. A client that is neither Locust's nor this product's reports none of these, and the record says so.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ if TYPE_CHECKING:
 
 _request_ids: Final = itertools.count()
 _HEADERS_AT: Final = 4
-"""The number of arguments behind the name with which a FastHttpUser's headers may be among them."""
+"""The number of positional arguments after the name among which a FastHttpUser's headers may be."""
 
 
 class _Beside(list[tuple[str, str, float]]):
-    """What happened beside the request that this greenlet makes: kind, detail and seconds."""
+    """What happened alongside the current greenlet's request: kind, detail and seconds."""
 
-    tries = 0  # that of a FastHttpUser, since the last answer
+    tries = 0  # attempts of a FastHttpUser since the last response
 
 
 def _beside() -> _Beside:
-    """That of the request that runs now; one that nobody reads where it is no request of Locust's clients."""
+    """Return the record of the current request; a discarded one outside the requests of Locust's clients."""
     found: _Beside | None = getattr(gevent.getcurrent(), BESIDE, None)
     return _Beside() if found is None else found
 
 
 class _Settled(clients.ResponseContextManager):
-    """A response whose request counts once, whatever the scenario does with it: Locust forgets one that is never used
-    in a with-block, and one whose block raises."""
+    """A response whose request counts exactly once, whatever the scenario does with it. Locust loses the request if the
+    response is never used in a with-block, or if the block raises."""
 
     _is_reported = False
 
@@ -63,7 +62,7 @@ class _Settled(clients.ResponseContextManager):
 
 
 class _FastSettled(fasthttp.ResponseContextManager):
-    """The same of a FastHttpUser."""
+    """The same for a FastHttpUser."""
 
     _is_reported = False
 
@@ -81,8 +80,8 @@ _SETTLED: Final[dict[type, type]] = {
 
 
 def request(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Count what Locust leaves out: a request whose user was stopped, or whose own time limit expired, before the
-    answer came, and one that was caught and not decided on."""
+    """Count requests that Locust omits: when the user was stopped or its own timeout expired before the response
+    arrived, and when the response was caught but never marked."""
 
     @functools.wraps(original)
     def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
@@ -123,15 +122,15 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _settled(response: Any, beside: _Beside) -> Any:
-    """Return a response whose request counts, also where the scenario catches it and does not decide on it.
+    """Return a response whose request counts even if the scenario catches it and never marks it.
 
-    It counts as soon as nobody holds it. What would refer to it in a circle, and wait for the garbage collector, goes:
-    itself in what is told of it, and the calls in the tracebacks of its error.
+    It counts as soon as nothing references the response. Reference cycles would delay that until the garbage collector
+    runs, so they are removed: the response within the event's arguments, and the frames in the tracebacks of its error.
     """
     if not getattr(response, "_catch_response", False) or type(response) not in _SETTLED:
         return response
     response.__class__ = _SETTLED[type(response)]
-    told = response.request_meta["response"]  # the same, or for a FastHttpUser the one that it is made of
+    told = response.request_meta["response"]  # the same object, or the one that a FastHttpUser's response is made of
     setattr(told, BESIDE, beside)
     if told is response:
         response.request_meta["response"] = None
@@ -154,7 +153,7 @@ def open_connection(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resolve(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Count a look-up of a FastHttpUser."""
+    """Count a DNS look-up of a FastHttpUser."""
 
     def resolve(self: Any) -> Any:
         began_s = perf_counter()
@@ -166,7 +165,7 @@ def resolve(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _LookingUp:
-    """The module `socket` for the library under HttpUser, whose look-ups count."""
+    """The module `socket` as the library below HttpUser sees it, with look-ups counted."""
 
     def __init__(self, original: Any) -> None:
         self._original = original
@@ -175,7 +174,7 @@ class _LookingUp:
         return getattr(self._original, name)
 
     def getaddrinfo(self, host: Any, *args: Any, **more: Any) -> Any:
-        """Look a host up."""
+        """Look up a host."""
         began_s = perf_counter()
         found = self._original.getaddrinfo(host, *args, **more)
         _note_lookup(host, began_s)
@@ -191,10 +190,10 @@ def _note_lookup(host: str, began_s: float) -> None:
 
 
 def increment(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Count a request that an HttpUser with adapters of its own sends again."""
+    """Count a request that an HttpUser with adapters of its own retries."""
 
     def increment(self: Any, *args: Any, **more: Any) -> Any:
-        further = original(self, *args, **more)  # raises when there is none
+        further = original(self, *args, **more)  # raises when no further attempt is left
         _beside().append((RETRY, "", 0.0))
         return further
 
@@ -202,7 +201,7 @@ def increment(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def get_socket(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Count a request that a FastHttpUser sends again, over another connection, which it does by itself."""
+    """Count a request that a FastHttpUser retries by itself over another connection."""
 
     def get_socket(self: Any) -> Any:
         beside = _beside()
@@ -215,7 +214,7 @@ def get_socket(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def send(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell a request to which a redirect led from one that is sent again."""
+    """Tell a request that follows a redirect from one that is retried."""
 
     def send(self: Any, request: Any) -> Any:
         response = original(self, request)
@@ -226,11 +225,11 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class RedirectError(RequestException):
-    """`loadtest.settings.hosts.RedirectError`, as a failure that an HttpUser counts."""
+    """`loadtest.settings.hosts.RedirectError` as a failure that an HttpUser counts."""
 
 
 def rebuild_auth(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Note who redirects a request of an HttpUser, and where it leads."""
+    """Record who redirects a request of an HttpUser, and where to."""
 
     def rebuild_auth(self: Any, prepared_request: Any, response: Any) -> None:
         try:
@@ -243,7 +242,7 @@ def rebuild_auth(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resolve_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Yield the requests to which redirects lead, up to the first that is refused, where they are not made."""
+    """Where redirects are not followed, yield the requests they lead to, up to the first that is refused."""
 
     def resolve_redirects(self: Any, *args: Any, yield_requests: bool = False, **more: Any) -> Any:
         hops = original(self, *args, yield_requests=yield_requests, **more)
@@ -258,7 +257,7 @@ def _up_to_refused(hops: Iterator[Any]) -> Iterator[Any]:
 
 
 def redirect(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Note who redirects a request of a FastHttpUser, and where it leads."""
+    """Record who redirects a request of a FastHttpUser, and where to."""
 
     def redirect(self: Any, *args: Any) -> None:
         before = self.url

@@ -1,4 +1,4 @@
-"""What takes the place of methods of Locust's MasterRunner: see the table in `loadtest.swarm.replacements`."""
+"""Replacements for methods of Locust's MasterRunner: see the table in `loadtest.swarm.replacements`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from locust.runners import MasterRunner, WorkerNode
 
 MOST_EXCEPTIONS: Final = 500
-"""Different exceptions of scenarios that are kept; the others count as one."""
+"""The most distinct exceptions of scenarios that are kept; further ones count as one."""
 MOST_LOG_LINES: Final = 500
 LONGEST_LOG: Final = 100_000
 MOST_LOGS: Final = 200
-"""What is kept of workers' logs: lines and characters of each, and how many."""
+"""Bounds on the workers' logs: lines per log, characters per line, and logs."""
 _OTHER: Final = "further exceptions, which are only counted"
 _UNDER_WAY: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
 def handle_message(original: Callable[..., None]) -> Callable[..., None]:
-    """Let each message through the gate."""
+    """Pass each message through the gate."""
 
     def handle_message(self: MasterRunner, client_id: str, msg: Message) -> None:
         MasterGate.of(self).receive(client_id, msg, lambda: original(self, client_id, msg))
@@ -41,7 +41,7 @@ def handle_message(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def wait_for_workers_report_after_ramp_up(original: Callable[..., float]) -> Callable[..., float]:
-    """Return 0 seconds within the greenlet that receives."""
+    """Return 0 seconds within the receiving greenlet."""
 
     def wait_s(self: MasterRunner) -> float:
         return 0.0 if MasterGate.of(self).is_receiving else original(self)
@@ -50,7 +50,7 @@ def wait_for_workers_report_after_ramp_up(original: Callable[..., float]) -> Cal
 
 
 def update_state(original: Callable[..., None]) -> Callable[..., None]:
-    """Let a master run only what it has begun to start, and not stopped since."""
+    """Let a master reach the running state only if it has begun to spawn and has not been stopped since."""
 
     def update_state(self: MasterRunner, new_state: str) -> None:
         if new_state != STATE_RUNNING or self.state in _UNDER_WAY:
@@ -74,12 +74,12 @@ def stop(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def all_workers(original: Any) -> Any:
-    """Return the workers of now, whoever leaves while somebody goes through them."""
+    """Return a copy of the current workers, so that workers may leave during an iteration."""
     return property(lambda self: list(original.fget(self)))
 
 
 def begin_dispatcher(original: Callable[..., None]) -> Callable[..., None]:
-    """Know the workers that stay; all, where none does."""
+    """Dispatch to the workers that stay, or to all if none does."""
 
     def __init__(self: UsersDispatcher, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> None:  # noqa: N807
         original(self, rebalancing.staying(worker_nodes) or worker_nodes, user_classes)
@@ -88,7 +88,7 @@ def begin_dispatcher(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def add_worker(original: Callable[..., None]) -> Callable[..., None]:
-    """Know each worker once, and none that ends."""
+    """Add each worker once, and none that is ending."""
 
     def add_worker(self: UsersDispatcher, worker_node: WorkerNode) -> None:
         if not rebalancing.staying([worker_node]):
@@ -100,7 +100,7 @@ def add_worker(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def log_exception(original: Callable[..., None]) -> Callable[..., None]:
-    """Keep a bounded number of different exceptions, and a part of each text, without secrets of URLs."""
+    """Keep a bounded number of distinct exceptions, with texts truncated and without secrets in URLs."""
 
     def log_exception(self: MasterRunner, node_id: str, msg: str, formatted_tb: str) -> None:
         text, trace = (without_credentials(given[:LONGEST_TEXT]) for given in (msg, formatted_tb))

@@ -1,4 +1,4 @@
-"""What takes the place of methods of Locust's users and their loop: see `loadtest.swarm.replacements`."""
+"""Replacements for methods of Locust's users and their task loop: see `loadtest.swarm.replacements`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _ASKED: Final = "_was_asked_to_stop"
 ENDING_S: Final = 6.0
-"""How long users may take to end once they are killed; the master waits longer for what their worker measured."""
+"""Seconds that users may take to end once they are killed; the master waits longer for their worker's last delta."""
 
 
 def run(original: Callable[..., None]) -> Callable[..., None]:
-    """Have what a user of Locust's own classes sends in on_start and on_stop count as set-up, and report what ends it.
+    """Count requests in on_start and on_stop of Locust's own user classes as set-up, and report what ends a user.
 
-    Locust reports an Exception of a task, and not what only a BaseException is, such as an expired gevent.Timeout.
+    Locust reports an Exception in a task, but not a BaseException such as an expired gevent.Timeout.
     """
 
     @functools.wraps(original)
@@ -71,10 +71,10 @@ def run(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def stop(original: Callable[..., bool]) -> Callable[..., bool]:
-    """End the wait of a user at once, and note where a user ends itself.
+    """End a user's wait at once, and record when a user stops itself.
 
-    Locust has it killed in the event loop's next turn. A user whose wait is over until then wakes, and the kill breaks
-    off a request that it sends: of its task, or of its on_stop.
+    Locust kills a waiting user in the event loop's next iteration. If the wait ends before that, the user wakes and the
+    kill interrupts a request of its next task or of its on_stop.
     """
 
     def stop(self: User, force: bool = False) -> bool:
@@ -92,7 +92,7 @@ def stop(original: Callable[..., bool]) -> Callable[..., bool]:
 
 
 def user_classes_count(_original: property) -> property:
-    """Count the users that stay."""
+    """Count the users that are not leaving."""
 
     def count(self: Runner) -> dict[str, int]:
         present = _present(self, lambda user: not _is_leaving(user))
@@ -102,10 +102,10 @@ def user_classes_count(_original: property) -> property:
 
 
 def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
-    """Have so many of those that stay leave, then wait for all that leave, at most the stop timeout.
+    """Stop as many of the users that are not leaving as asked, then wait for all that leave, up to the stop timeout.
 
-    A user that does not end then is killed, and one that survives this is left behind and recorded: what its worker
-    measured last would never arrive.
+    A user that has not ended by then is killed. One that survives the kill is abandoned and recorded, because waiting
+    for it would keep the worker's last delta from being sent.
     """
 
     def stop_users(self: Runner, user_classes_stop_count: dict[str, int]) -> None:
@@ -119,7 +119,7 @@ def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
             for user in present[self.user_classes_by_name[name]][:count]
         ]
         for user in asked:
-            setattr(user, _ASKED, True)  # before anybody else counts: the caller may be killed while it waits
+            setattr(user, _ASKED, True)  # before anything else counts users: the caller may be killed while it waits
         others = [user for user in asked if user.greenlet is not caller]
         until_s = perf_counter() + (timeout_s or ENDING_S)
         stops = [gevent.spawn(user.stop, force=not timeout_s) for user in others]
@@ -135,7 +135,7 @@ def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
                 if not user.greenlet.dead:
                     Recorder.of(self.environment).on_unstopped(user)
         if len(others) < len(asked):
-            gevent.kill(caller)  # a user that stops its runner; it goes on until it waits for something
+            gevent.kill(caller)  # a user that stops its own runner; it continues until it next waits
 
     return stop_users
 
@@ -145,21 +145,21 @@ def _is_leaving(user: User) -> bool:
 
 
 def _present(runner: Runner, wanted: Callable[[User], bool]) -> dict[type[User], list[User]]:
-    """Return the users of a runner that are wanted, by class."""
+    """Return the users of a runner that meet a condition, by class."""
     present = defaultdict(list)
     for one in list(runner.user_greenlets):
-        for user in one.args[:1]:  # none once it has ended
+        for user in one.args[:1]:  # empty once it has ended
             if wanted(user):
                 present[type(user)].append(user)
     return present
 
 
 def execute_next_task(original: Callable[..., None]) -> Callable[..., None]:
-    """Count the tasks that Locust's own loop executes, how long they take, and those that send no request."""
+    """Count the tasks that Locust's own loop executes, their durations, and the tasks that send no request."""
 
     def execute_next_task(self: TaskSet) -> None:
         user, task = self.user, self._task_queue[0]
-        if isinstance(task, type) and issubclass(task, TaskSet):  # whose own tasks count
+        if isinstance(task, type) and issubclass(task, TaskSet):  # its own tasks are counted instead
             original(self)
             return
         recorder, scenario = Recorder.of(user.environment), scenario_of(user)

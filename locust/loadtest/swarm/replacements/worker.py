@@ -1,4 +1,4 @@
-"""What takes the place of methods of Locust's WorkerRunner: see the table in `loadtest.swarm.replacements`."""
+"""Replacements for methods of Locust's WorkerRunner: see the table in `loadtest.swarm.replacements`."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _STOCK_PATIENCE: Final = runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
 
 
 def set_patience(wait_s: float | None) -> None:
-    """Make workers of this process give up after `wait_s` seconds without a master; None: after Locust's 5 minutes."""
+    """Make workers of this process give up after `wait_s` seconds without a master; None for Locust's 5 minutes."""
     if wait_s is None:
         runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT = _STOCK_PATIENCE
         return
     tries = max(1, round(wait_s / _STOCK_PATIENCE[0]))
-    runners.CONNECT_TIMEOUT = wait_s / tries  # type: ignore[assignment]  # Locust annotates whole seconds
+    runners.CONNECT_TIMEOUT = wait_s / tries  # type: ignore[assignment]  # type: ignore[assignment]  # Locust's annotation is int
     runners.CONNECT_RETRY_COUNT = tries - 1
 
 
 def handle_message(original: Callable[..., None]) -> Callable[..., None]:
-    """Let each message through the gate; take a spawn message that is older than the last one for a clock that was set.
+    """Pass each message through the gate. A spawn message older than the last one means that the clock was set.
 
-    The link keeps the order of messages, so an older one means that the master's clock was set back. A spawn message of
-    another run ends the present one, of whose end a worker that was cut off or held up did not hear.
+    The link preserves the order of messages, so an older one means that the master's clock was set back. A spawn
+    message of another run ends the current one: a worker that was cut off or suspended may have missed its end.
     """
 
     def handle_message(self: WorkerRunner, msg: Message) -> None:
@@ -68,10 +68,10 @@ def _run_of(options: dict[str, Any]) -> str | None:
 
 
 def start_worker(original: Callable[..., None]) -> Callable[..., None]:
-    """Where a service starts users in its own way, leave it to it; the numbers are then its limits.
+    """Leave starting users to a service that does it in its own way; the numbers are then its limits.
 
-    The first spawn message may come while Locust is being set up, when there is no service to ask yet: users would then
-    loop in a run whose arrivals are to be started one by one.
+    The first spawn message may arrive while Locust is being set up and no service exists yet. Without waiting, users
+    would loop in a run whose arrivals are to be started one by one.
     """
 
     def start_worker(self: WorkerRunner, user_classes_count: dict[str, int], **more: Any) -> None:
@@ -83,7 +83,7 @@ def start_worker(original: Callable[..., None]) -> Callable[..., None]:
         if limit_users is None:
             try:
                 original(self, user_classes_count, **more)
-            except Exception as error:  # of a user's __init__: those that should follow are not made
+            except Exception as error:  # raised by a user's __init__; the users that should follow are not created
                 Recorder.of(self.environment).add_exception(OTHER, error, ends_user=True)
                 raise
             return
@@ -100,11 +100,11 @@ def start_worker(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def connect_to_master(original: Callable[..., None]) -> Callable[..., None]:
-    """Say where a worker looked for its master in vain; Locust's start-up logs the error and ends with 255."""
+    """Log where a worker looked for its master without success. Locust's start-up logs the error and exits with 255."""
 
     def connect_to_master(self: WorkerRunner) -> None:
         try:
-            original(self)  # calls itself, hence this, for the next try
+            original(self)  # calls itself for the next try, hence this replacement
         except ConnectionError as error:
             if error.args:
                 raise
@@ -118,7 +118,7 @@ def connect_to_master(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def heartbeat_timeout_checker(_original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
-    """Watch the master by its messages."""
+    """Watch the master by its messages instead of its heartbeats."""
 
     def watch_master(self: WorkerRunner) -> NoReturn:
         session = Session.of(self.environment)
@@ -128,9 +128,9 @@ def heartbeat_timeout_checker(_original: Callable[..., NoReturn]) -> Callable[..
 
 
 def leave_to_reports(_original: Callable[..., NoReturn]) -> Callable[..., None]:
-    """Do nothing: what it would send rides in the reports of `loadtest.swarm.reports`."""
+    """Do nothing: the reports of `loadtest.swarm.reports` carry what the original would send."""
 
     def nothing(_self: WorkerRunner) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     return nothing
