@@ -1,6 +1,7 @@
-"""Measuring: from a finished request to one complete record of the run. docs/measuring.md draws the path of a request.
+"""Measuring: from a finished request to one complete record of the run. docs/measuring.md draws a request's path.
 
 On a worker, `recorder` counts requests into `measurements`, and `delivery` sends them as numbered deltas in the format
-of `wire`. On the master, `collector` merges them into the `record`, with its `timeline` and `blocks`, and `record_file`
-writes it to disk. Rows of histograms are a `histogram_table`; `health` is what the processes observe about themselves.
+defined in `wire`. On the master, `collector` merges them into the `record`, with its `timeline` and `blocks`, and
+`record_file` writes it to disk. A `histogram_table` holds histograms as rows; `health` is what the processes observe
+about themselves.
 """

@@ -1,8 +1,8 @@
-"""The control groups that this process is in: how long they were throttled, and how much memory they may use.
+"""Control groups of this process: how long they were throttled, and their memory limits.
 
-A quota can be set on any group around the process, not only on its own, and the kernel counts at the group that has it.
-So every group is read, from the process's own to the outermost that is visible. Both versions are supported; on a
-system with neither, there are no groups.
+A quota can be set on any ancestor of the process's group, and the kernel counts throttling in the group that has the
+quota. So every group is read, from the process's own up to the outermost visible one. Versions 1 and 2 are supported; a
+system with neither has no groups.
 
 Sources: cgroups(7); Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the Linux kernel.
 """
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 MEMBERSHIP: Final = Path("/proc/self/cgroup")
 MOUNT: Final = Path("/sys/fs/cgroup")
 _NO_LIMIT_BYTES: Final = 2**60
-"""Version 1 has a number of bytes near 2**63 where there is no limit."""
+"""Version 1 reports a number of bytes near 2**63 when there is no limit."""
 
 
 class Memory(NamedTuple):
-    """What the processes of a group use together, and may use, in bytes."""
+    """The memory that the processes of a group use together, and their limit, in bytes."""
 
     used: float
     limit: float
 
 
 class Groups:
-    """The groups that this process is in.
+    """The control groups of this process.
 
     Args:
-        membership: the file that names them.
-        mount: where they are.
+        membership: the file that lists them, in the format of /proc/self/cgroup.
+        mount: the folder in which they are mounted.
     """
 
     def __init__(self, membership: Path = MEMBERSHIP, mount: Path = MOUNT) -> None:
@@ -42,20 +42,20 @@ class Groups:
         self._memory = [group for one in named for group in _folders(one, "memory", mount)]
 
     def throttled_s(self) -> float:
-        """Seconds for which any of them had used up its CPU quota, since it was made."""
+        """Seconds for which any of the groups had exhausted its CPU quota, since the group was created."""
         stats = [_numbers(group / "cpu.stat") for group in self._cpu]
         return sum(stat.get("throttled_usec", 0.0) / 1e6 + stat.get("throttled_time", 0.0) / 1e9 for stat in stats)
 
     def memory(self) -> Memory | None:
-        """Of the group that has used most of its limit; None where none has one."""
+        """The memory of the group that is closest to its limit; None if no group has a limit."""
         limited = [found for group in self._memory if (found := _memory(group)) is not None]
         return max(limited, key=lambda one: one.used / one.limit, default=None)
 
 
 def _folders(named: list[str], controller: str, mount: Path) -> Iterator[Path]:
-    """The folder of a group, and those of the groups around it.
+    """The folder of a group, then those of its ancestors.
 
-    Without a namespace of its own, a container sees the path as the host does, but only its own group as the mount.
+    Without its own cgroup namespace, a container sees the path as on the host, but only its own group as the mount.
     """
     if len(named) != 3:  # noqa: PLR2004 - number, controllers, path
         return
@@ -79,12 +79,12 @@ def _memory(group: Path) -> Memory | None:
         return None
     used = _number(group / "memory.current") or _number(group / "memory.usage_in_bytes")
     stat = _numbers(group / "memory.stat")
-    cache = stat.get("total_inactive_file", stat.get("inactive_file", 0.0))  # the kernel takes it back when it must
+    cache = stat.get("total_inactive_file", stat.get("inactive_file", 0.0))  # the kernel reclaims it when necessary
     return Memory(max(0.0, used - cache), limit)
 
 
 def _numbers(path: Path) -> dict[str, float]:
-    """The lines of a file that are a name and a number."""
+    """The lines of a file that consist of a name and a number."""
     pairs = (line.split() for line in _text(path).splitlines())
     return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}  # noqa: PLR2004
 

@@ -1,9 +1,9 @@
-"""Evidence: what was sent and what came back in the first failures of each kind, without secrets.
+"""Evidence: the request and the response of the first failures of each kind, without secrets.
 
-What a service answers is not known, so secrets are left out by several rules at once: of headers only those of
-`SHOWN_HEADERS` keep their values; every value under a name that sounds like a secret is masked, in JSON, forms and any
-other text; so is what looks like a token, and whatever else was masked in the same exchange, wherever it comes again.
-It is made when a failure is recorded, never on the way of a success.
+The content of a service's responses is unknown, so secrets are removed by several rules at once. Of headers, only those
+in `SHOWN_HEADERS` keep their values. Every value under a name that suggests a secret is masked, in JSON, forms and any
+other text. So is anything that looks like a token, and every further occurrence, within the same exchange, of a value
+that was masked. Evidence is made when a failure is recorded, never on the path of a success.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 PER_KIND: Final = 3
-"""How many messages of one request name and error class get evidence: the first ones."""
+"""The number of messages per request name and error class, in order of arrival, that get evidence."""
 MOST: Final = 50
-"""How many get evidence in all, of one process and of a run."""
+"""The number of messages that get evidence in all, per process and per run."""
 LONGEST: Final = 2_000
-"""Characters of a request or of an answer that are kept, headers included."""
+"""Characters of a request or a response that are kept, headers included."""
 _LONGEST_BODY: Final = 1_000
 _LOOKED_AT: Final = 16_384
-"""Bytes of a body that are looked at."""
+"""Bytes of a body that are examined."""
 _LONGEST_KEY: Final = 80
 _MOST_VALUES: Final = 2_000
 _SHORTEST_SECRET: Final = 4
@@ -44,7 +44,7 @@ SHOWN_HEADERS: Final = frozenset(
         "traceparent", "transfer-encoding", "user-agent", "vary", "via", "x-correlation-id", "x-request-id",
     }
 )  # fmt: skip
-"""The headers whose values are shown; of all others there is the name."""
+"""The headers whose values are shown. Of all others only the name is shown."""
 _SECRET: Final = re.compile(
     r"pass|pwd|secret|token|auth(?!or)|session|cookie|csrf|xsrf|api.?key|access.?key|private.?key|credential|signature"
     r"|bearer|jwt|card|iban|ssn|(?<![a-z])(?:otp|pin|sid|sig|cvc|cvv)(?![a-z])",
@@ -59,19 +59,19 @@ _ELEMENT: Final = re.compile(
     rf"(?P<before><[\w.:-]{{0,40}}?(?:{_SECRET.pattern})[\w.-]{{0,40}}(?:\s[^<>]{{0,500}})?>\s*)(?P<value>[^<]+)",
     re.IGNORECASE,
 )
-"""An element of XML."""
+"""An XML element."""
 _FIELD: Final = re.compile(
     rf"""(?P<before>name=["'][^"'<>]{{0,40}}?(?:{_SECRET.pattern})[^<>]{{0,500}}?value=)(?P<value>"[^"]*"?|'[^']*'?)""",
     re.IGNORECASE,
 )
-"""A field of a form in HTML."""
+"""A field of an HTML form."""
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _FORM: Final = re.compile(r"""[^\s=<>{}"']+=[^\s<>{}"']*""")
-"""What looks like a form, where its type is not known."""
+"""Text that looks like a form, when its content type is unknown."""
 _PAIR_NAMES: Final = ("name", "key", "field", "header")
-"""What a list of pairs in JSON calls their names."""
+"""The names under which a JSON list of pairs stores the names of its values."""
 _SECRET_COMMANDS: Final = frozenset({"AUTH", "HELLO", "ACL", "CONFIG", "MIGRATE"})
-"""Commands of Redis whose arguments are passwords, or may be."""
+"""Redis commands whose arguments are, or may be, passwords."""
 _TOKEN: Final = re.compile(
     r"(?<![\w+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{32,}(?:\.[\w+-]+)*=*|eyJ[\w-]{8,}[\w.-]*"
 )
@@ -80,27 +80,27 @@ _CONTROL: Final = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U00
 
 
 class Evidence(NamedTuple):
-    """One failed exchange, as text without secrets, each part at most `LONGEST` characters."""
+    """One failed exchange as text without secrets, each part at most `LONGEST` characters long."""
 
     request: str
     answer: str
-    """Empty when none came."""
+    """Empty when no response arrived."""
 
 
 class EvidenceQuota:
-    """Of which failures there is evidence: the first `PER_KIND` messages of each kind, and `MOST` in all."""
+    """Decides which failures get evidence: the first `PER_KIND` messages of each kind, and at most `MOST` in all."""
 
     def __init__(self) -> None:
-        """Nothing was admitted yet."""
+        """Create a quota that has admitted nothing yet."""
         self._messages: dict[tuple[int, str], set[str]] = {}
         self._admitted = 0
 
     def holds(self, row: int, error_class: str, message: str) -> bool:
-        """Whether this failure was admitted before."""
+        """Whether this failure was admitted earlier."""
         return message in self._messages.get((row, error_class), ())
 
     def admits(self, row: int, error_class: str, message: str) -> bool:
-        """Whether there is room for this failure, which is held from now on."""
+        """Whether there is room for this failure; if so, it is admitted."""
         if self.holds(row, error_class, message):
             return True
         messages = self._messages.setdefault((row, error_class), set())
@@ -112,7 +112,7 @@ class EvidenceQuota:
 
 
 def made(make: Callable[[], Evidence]) -> Evidence | None:
-    """Make evidence, unless that fails: a failure counts in any case."""
+    """Make evidence, or return None if that fails: the failure must be counted in any case."""
     try:
         return make()
     except Exception:
@@ -126,10 +126,10 @@ def of_exchange(
     """Return the evidence of an HTTP request.
 
     Args:
-        request: what was sent; it has ``method``, ``url``, ``headers`` and ``body``.
-        status: of the answer, with its reason phrase; None when none came.
-        headers: of the answer.
-        body: of the answer, as far as it came.
+        request: the request that was sent, with the attributes ``method``, ``url``, ``headers`` and ``body``.
+        status: the response's status code and reason phrase; None when no response arrived.
+        headers: the response's headers.
+        body: the response's body, as far as it arrived.
         cookies: values that may have been sent in cookies.
     """
     secrets = _Secrets(cookies)
@@ -142,7 +142,7 @@ def of_exchange(
 
 
 def of_response(response: Any) -> Evidence:
-    """Return the evidence of a response of requests or geventhttpclient, whose stream is not read."""
+    """Return the evidence of a response of requests or geventhttpclient. A streamed body is not read."""
     parts = vars(response)
     body = parts.get("_content") or parts.get("_cached_content")
     status = (response.status_code, str(getattr(response, "reason", "") or "")) if response.status_code else None
@@ -150,14 +150,14 @@ def of_response(response: Any) -> Evidence:
 
 
 def of_command(data: bytes, error: str) -> Evidence:
-    """Return the evidence of Redis commands, from what was sent (RESP) and the error's text."""
+    """Return the evidence of Redis commands, from the bytes sent (RESP) and the text of the error."""
     secrets = _Secrets(())
     lines = [" ".join(secrets.words(command)) for command in commands_in(data)]
     return Evidence(secrets.text([" \n ".join(lines)], ""), secrets.text([secrets.body(error.encode())], ""))
 
 
 def commands_in(data: bytes) -> list[list[bytes]]:
-    """Return the words of each of the Redis commands that begin some data (RESP)."""
+    """Return the words of each Redis command at the beginning of some bytes (RESP)."""
     commands: list[list[bytes]] = []
     at, data = 0, data[:_LOOKED_AT]
     while at < len(data) and (end := data.find(b"\r\n", at)) >= 0:
@@ -165,14 +165,14 @@ def commands_in(data: bytes) -> list[list[bytes]]:
         if kind == b"$":
             commands[-1].append(data[end + 2 : end + 2 + size])
             at = end + 4 + size
-        else:  # a further command
+        else:  # another command
             commands.append([])
             at = end + 2
     return commands
 
 
 def key_text(key: bytes) -> str:
-    """Return a key of Redis as text: what looks like a token is masked, and another key has another text."""
+    """Return a Redis key as text. Tokens in it are masked, in such a way that distinct keys keep distinct texts."""
     text = key.decode("utf-8", "replace")
     shown = _TOKEN.sub(MASK, text)
     shown = shown if len(shown) <= _LONGEST_KEY else f"{shown[:_LONGEST_KEY]}…"
@@ -180,7 +180,7 @@ def key_text(key: bytes) -> str:
 
 
 class _Secrets:
-    """What was masked in one exchange, and is masked wherever it comes again."""
+    """The values that were masked in one exchange, and are masked wherever they occur again."""
 
     def __init__(self, known: Iterable[str]) -> None:
         self._values: set[str] = set()
@@ -188,7 +188,7 @@ class _Secrets:
             self._hide(value)
 
     def headers(self, headers: Mapping[str, Any]) -> list[str]:
-        """Return the lines of headers, most of them without their values."""
+        """Return the lines of the headers, most of them without their values."""
         lines = []
         for name, value in headers.items():
             is_shown = name.lower() in SHOWN_HEADERS
@@ -198,7 +198,7 @@ class _Secrets:
         return lines
 
     def _hide_header(self, value: str) -> None:
-        """Hide a header's value, and what a scheme, a cookie or a pair of name and password in it may be."""
+        """Mask a header's value, and the scheme's credentials, cookies or name and password that it may contain."""
         scheme, _, rest = value.partition(" ")
         for part in (value, rest, *(pair.partition("=")[2] for pair in re.split(r"[;,]\s*", value))):
             self._hide(part)
@@ -206,10 +206,10 @@ class _Secrets:
             try:
                 self._hide(base64.b64decode(rest).decode().partition(":")[2])
             except ValueError:
-                return  # no pair: it is hidden as it is
+                return  # not a pair: the value is masked as a whole
 
     def body(self, body: Any, content_type: str = "") -> str:
-        """Return a body as text without what is named like a secret; binary ones as their size."""
+        """Return a body as text with values under secret names masked; a binary body as its size."""
         if not body:
             return ""
         raw = body.encode("utf-8", "replace") if isinstance(body, str) else body
@@ -229,7 +229,7 @@ class _Secrets:
         return _TOKEN.sub(self._masked_token, without_named(text))
 
     def _form(self, text: str) -> str:
-        """Return a form without the values of secrets, nor those within a value, which may be JSON or the like."""
+        """Return a form with the values of secrets masked, also within a value that is itself JSON or a form."""
         pairs = []
         for name, equals, value in (pair.partition("=") for pair in text.split("&")):
             plain = unquote_plus(value)
@@ -243,7 +243,7 @@ class _Secrets:
         return "&".join(pairs)
 
     def words(self, command: list[bytes]) -> list[str]:
-        """Return the words of a command of Redis, without passwords and what follows the name of a secret."""
+        """Return the words of a Redis command, with passwords and values that follow the name of a secret masked."""
         texts = [word.decode("utf-8", "replace") for word in command]
         shown, is_secret = [], False
         for number, (text, word) in enumerate(zip(texts, command, strict=True)):
@@ -254,7 +254,7 @@ class _Secrets:
         return shown
 
     def _walked(self, value: Any, *, is_secret: bool) -> Any:
-        """Return a value of JSON with every text and number below a secret's name masked."""
+        """Return a JSON value with every text and number under a secret's name masked."""
         if isinstance(value, dict):
             named = is_secret or any(_SECRET.search(str(value.get(name, ""))) for name in _PAIR_NAMES)
             return {
@@ -288,7 +288,7 @@ class _Secrets:
             self._values |= {value, quote_plus(value), *quoted}
 
     def text(self, head: list[str], body: str) -> str:
-        """Return head and body without what was masked anywhere, cut to their bounds."""
+        """Return head and body with every masked value replaced, and truncated to their limits."""
         first, *others = head or [""]
         if len(self._values) > _MOST_SECRETS:
             body = "(a body with many secrets)"
@@ -308,7 +308,7 @@ class _Secrets:
 
 
 def _parsed(raw: bytes) -> Any:
-    """Return a whole JSON object or list; None for anything else."""
+    """Return the JSON object or list that is the whole text; None for anything else."""
     if len(raw) > _LOOKED_AT or raw[:1] not in (b"{", b"["):
         return None
     try:

@@ -1,7 +1,7 @@
-"""In flight: the requests that wait for an answer, so that a service that hangs is seen while it does.
+"""In flight: the requests that wait for a response, so that a hanging service is visible while it hangs.
 
-Nothing is noted when a request is sent: once a second a worker looks at which connections wait, and since when it has
-seen them wait for the same answer. An age is therefore up to a second too low.
+Nothing is recorded when a request is sent. Instead, once a second a worker checks which connections wait, and since
+when it has seen each wait for the same response. So an age may be up to one second too low.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class InFlight(NamedTuple):
-    """Requests that wait for an answer."""
+    """Requests that wait for a response."""
 
     requests: int = 0
     oldest_s: float = 0.0
-    """The age of the oldest."""
+    """The age of the oldest request, in seconds."""
     connections: int = 0
-    """The connections that are open, with or without a request."""
+    """Open connections, with or without a request."""
 
     @classmethod
     def sum(cls, several: Iterable[InFlight]) -> InFlight:
-        """Those of several workers."""
+        """The requests in flight of several workers together."""
         total = cls()
         for one in several:
             oldest_s = max(total.oldest_s, one.oldest_s)
@@ -36,10 +36,10 @@ NONE_IN_FLIGHT: Final = InFlight()
 
 
 class InFlightProbe:
-    """Looks at the requests that wait in this process.
+    """Observes the waiting requests of this process.
 
     Args:
-        waiting: returns a key for each wait of the product's own clients; the same key is the same wait.
+        waiting: returns a key for each wait of the product's own clients; an equal key is the same wait.
         began_s: when the requests of other clients were sent, in seconds of ``time.perf_counter``.
         connections: the open connections of the product's own clients; a live set.
     """
@@ -56,7 +56,7 @@ class InFlightProbe:
         self._since_s: dict[Hashable, float] = {}
 
     def look(self) -> InFlight:
-        """The requests that wait now."""
+        """The requests that are waiting now."""
         now_s = time.perf_counter()
         self._since_s = {key: self._since_s.get(key, now_s) for key in self._waiting()}
         since_s = [*self._since_s.values(), *self._began_s.values()]

@@ -1,8 +1,7 @@
-"""The machine that a process runs on: how busy it is, with what, and how long a process waits for one of its cores.
+"""The machine that a process runs on: its load, what causes it, and how long a process waits for a core.
 
-Nearly everything is read from /proc; what a system does not offer reads as 0. `CpuTime` follows processes with all that
-descend from them, and `peers` finds the processes that belong to a run, so that the rest is known to be somebody
-else's.
+Nearly everything is read from /proc; what a system does not offer reads as 0. `CpuTime` follows processes with all
+their descendants. `peers` finds the processes that belong to a run, so that everything else is known to be unrelated.
 
 Sources: proc(5); Documentation/scheduler/sched-stats.rst and Documentation/accounting/psi.rst of the Linux kernel.
 """
@@ -26,43 +25,44 @@ _PORT_RANGE: Final = _PROC / "sys/net/ipv4/ip_local_port_range"
 _PRESSURE: Final = _PROC / "pressure/cpu"
 _INTERFACES: Final = _PROC / "self/net/dev"
 _LOOPBACK: Final = "lo"
-_RECEIVED, _SENT = 0, 8  # of the columns behind an interface's name: bytes
+_RECEIVED, _SENT = 0, 8  # indices of the columns after the interface's name: bytes
 _PAGES: Final = _PROC / "self/statm"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE_BYTES: Final = resource.getpagesize()
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"
-"""Of the machine itself (PROC_PID_INIT_INO of the kernel); within another one, only some processes are visible."""
-_IDLE: Final = (3, 4)  # of the columns in the first line of /proc/stat: idle and iowait
-_COLUMNS: Final = 8  # up to steal; guest time is part of user time already
+"""The inode of the machine's own PID namespace (PROC_PID_INIT_INO of the kernel). In another one, only some processes
+are visible."""
+_IDLE: Final = (3, 4)  # indices of the columns idle and iowait in the first line of /proc/stat
+_COLUMNS: Final = 8  # up to steal; guest time is already part of user time
 _INIT: Final = 1
-"""It opens sockets for services that it starts, and everything descends from it."""
+"""It opens sockets for services that it starts, and it is everything's ancestor."""
 _RELAYS: Final = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "kubectl", "ssh"})
-"""Programs that listen in the place of a process that is not among their children."""
+"""Programs that listen on behalf of a process that is not among their children."""
 
 
 class Reading(NamedTuple):
-    """The counters at one moment. All of them only grow."""
+    """Counters at one moment. All of them only increase."""
 
     run_delay_s: float
-    """Seconds for which this process's main thread was ready to run and waited for a core."""
+    """Seconds for which this process's main thread was runnable and waited for a core."""
     turns: int
-    """How often it got one."""
+    """How often the main thread was given a core."""
     busy_s: float
-    """Seconds that all cores together worked, for whatever process."""
+    """Seconds of CPU time used on all cores together, by any process."""
     cores_s: float
-    """Seconds that there were, on all cores together."""
+    """Seconds of CPU time available on all cores together."""
     pressure_s: float
-    """Seconds in which at least one process of the machine waited for a core."""
+    """Seconds in which at least one process on the machine waited for a core."""
     page_waits: int
-    """How often this process waited for a page of its memory to be read from a disk, such as from swap."""
+    """How often this process waited for a page of its memory to be read from disk, for example from swap."""
     received_bytes: int
-    """Received through the network interfaces of this process's network namespace, without the loopback."""
+    """Bytes received through the network interfaces of this process's network namespace, except the loopback."""
     sent_bytes: int
-    """The same of those sent."""
+    """Bytes sent through them."""
 
 
 def read() -> Reading:
-    """The counters now."""
+    """Read the counters."""
     waited = numbers(_WAITED)
     cores = numbers(_CORES, _COLUMNS)
     idle = sum(cores[column] for column in _IDLE) if cores else 0.0
@@ -78,7 +78,7 @@ def read() -> Reading:
 
 
 def network_bytes() -> tuple[int, int]:
-    """Bytes received and sent through all network interfaces but the loopback; zeros where that is not known."""
+    """Bytes received and sent through all network interfaces except the loopback; zeros if unknown."""
     try:
         lines = _INTERFACES.read_text().splitlines()[2:]
     except OSError:
@@ -89,7 +89,7 @@ def network_bytes() -> tuple[int, int]:
 
 
 class CpuTime:
-    """The CPU time of processes and of all that descend from them.
+    """The CPU time of processes and all their descendants.
 
     Args:
         roots: their process ids.
@@ -99,11 +99,11 @@ class CpuTime:
         self._roots = frozenset(roots)
 
     def read_s(self) -> float:
-        """Seconds of CPU that they have used, on all cores together; those that ended are included."""
+        """Seconds of CPU time used on all cores together, including processes that have ended."""
         return sum(map(_used_s, self._tree()))
 
     def waits_s(self) -> dict[int, float]:
-        """Seconds for which each of their threads, by its id, was ready to run and waited for a core."""
+        """Seconds for which each thread, by its id, was runnable and waited for a core."""
         return {thread: waited_s for pid in self._tree() for thread, waited_s in _waits_s(pid)}
 
     def _tree(self) -> set[int]:
@@ -118,24 +118,24 @@ class CpuTime:
 
 
 class Peers(NamedTuple):
-    """The processes on this machine that take part in a run."""
+    """The processes of this machine that take part in a run."""
 
     run: frozenset[int]
-    """All of them; empty if some of the machine's processes cannot be seen or told apart."""
+    """All their process ids; empty if some of the machine's processes cannot be seen or attributed."""
     target: frozenset[int]
-    """Those that serve what is tested; empty if it is not on this machine."""
+    """The process ids of the system under test; empty if it is not on this machine."""
 
 
 UNKNOWN: Final = Peers(frozenset(), frozenset())
 
 
 def peers(link_port: int, served: Collection[int], target_ports: Collection[int]) -> Peers:
-    """Find them, by their connections. This takes some milliseconds.
+    """Find the processes of a run by their connections. This takes some milliseconds.
 
     Args:
-        link_port: workers are connected to this port of the present process; 0 for none.
+        link_port: the port of this process to which the workers are connected; 0 for none.
         served: ports of this machine on which parts of the run listen, such as its Redis.
-        target_ports: those of the system under test; none when it is not on this machine.
+        target_ports: the ports of the system under test; empty if it is not on this machine.
     """
     try:
         if str((_PROC / "self/ns/pid").readlink()) != _INITIAL_PID_NAMESPACE:
@@ -163,12 +163,12 @@ def peers(link_port: int, served: Collection[int], target_ports: Collection[int]
 
 
 def _opener(connection: Any) -> int:
-    """The process that opened a socket: psutil names any of those that inherited it, such as a server's last worker."""
+    """The process that opened a socket: psutil may name one that inherited it, such as a server's last worker."""
     process = psutil.Process(connection.pid)
     try:
         while (parent := process.parent()) is not None and parent.pid != _INIT and _holds(parent, connection):
             process = parent
-    except psutil.Error:  # it ended, or belongs to another user
+    except psutil.Error:  # it has ended, or belongs to another user
         pass
     return process.pid
 
@@ -179,13 +179,13 @@ def _holds(process: psutil.Process, connection: Any) -> bool:
 
 
 def resident_bytes() -> float:
-    """How much memory of the machine this process holds; 0 where the system does not say."""
+    """The resident memory of this process in bytes; 0 if unknown."""
     pages = numbers(_PAGES, 2)
     return pages[1] * _PAGE_BYTES if pages else 0.0
 
 
 def port_count() -> int:
-    """How many local ports there are for connections to one address; 0 where the system does not say."""
+    """The number of local ports available for connections to one address; 0 if unknown."""
     ports = numbers(_PORT_RANGE)
     return int(ports[1] - ports[0]) + 1 if len(ports) == 2 else 0  # noqa: PLR2004 - first and last
 
@@ -206,7 +206,7 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def _used_s(pid: int) -> float:
-    """CPU time of a process and of those of its children that ended."""
+    """Seconds of CPU time of a process and of its children that have ended."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -216,7 +216,7 @@ def _used_s(pid: int) -> float:
 
 
 def _waits_s(pid: int) -> list[tuple[int, float]]:
-    """How long each thread of a process that is alive waited for a core."""
+    """How long each thread of a running process waited for a core: thread ids with seconds."""
     try:
         threads = list((_PROC / str(pid) / "task").iterdir())
     except OSError:
@@ -226,7 +226,7 @@ def _waits_s(pid: int) -> list[tuple[int, float]]:
 
 
 def numbers(path: Path, most: int | None = None) -> list[float]:
-    """The numbers in a file's first line, without a leading label; empty when it cannot be read."""
+    """The numbers in a file's first line, without a leading label; empty if it cannot be read."""
     try:
         with path.open(encoding="ascii") as file:
             words = file.readline().split()
@@ -236,7 +236,7 @@ def numbers(path: Path, most: int | None = None) -> list[float]:
 
 
 def number_after(mark: str, path: Path) -> float:
-    """The number that follows the first occurrence of a mark in a file; 0 when there is none."""
+    """The number after the first occurrence of a mark in a file; 0 if there is none."""
     try:
         _, found, rest = path.read_text(encoding="ascii").partition(mark)
         return float(rest.split(None, 1)[0]) if found else 0.0

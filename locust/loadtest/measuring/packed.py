@@ -1,7 +1,7 @@
-"""Measurements as they travel and as a record keeps them: columns of numbers as little-endian arrays.
+"""Measurements in the form in which they are sent and stored: columns of numbers as little-endian arrays.
 
-Only series that counted something travel. Unpacking with numpy costs by the call more than by the byte. So the master
-only checks what arrives, and unpacks a second of many workers at once: see `merge`.
+Only series that counted something are sent. Unpacking with numpy costs more per call than per byte, so the master only
+checks what arrives, and unpacks one second of many workers at once: see `merge`.
 
 Tested in tests/unit/measuring/test_wire.py.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 
-_HIGHEST_SUMMARY: Final = 2**62  # so that adding up many of them stays within 64 bits
+_HIGHEST_SUMMARY: Final = 2**62  # so that sums of many values stay within 64 bits
 _FARTHEST_S: Final = 1e10
 
 _COUNTS: Final = np.dtype([("requests", "<u4"), ("failures", "<u4"), ("bytes", "<u8"), ("sent", "<u8")])
@@ -58,25 +58,25 @@ _UNSIGNED: Final[dict[int, np.dtype[Any]]] = {
     8: np.dtype("<u8"),
 }
 _AT_ONCE: Final = 32
-"""Workers that are unpacked together: a thousand filled bins of each are a quarter of a megabyte, which the
-processor's cache holds."""
-_SAFE_WIDTH: Final = 4  # counts of at most this many bytes are never too high
+"""The number of workers that are unpacked together. A thousand filled bins of each take a quarter of a megabyte, which
+fits into the CPU cache."""
+_SAFE_WIDTH: Final = 4  # counts of at most this many bytes cannot be too high
 _BIN: Final = np.dtype("<u2")
 _DROPPED: Final = np.dtype("<u8")
 
 
 class PackedHistograms(NamedTuple):
-    """Histograms as bytes: a record of `_ROW` for each row, then the filled bins of all rows, then their counts."""
+    """Histograms as bytes: a `_ROW` for each row, then the filled bins of all rows, then their counts."""
 
     rows: bytes
     bins: bytes
     width: int
-    """Bytes of one count: 1, 2, 4 or 8."""
+    """Bytes per count: 1, 2, 4 or 8."""
     counts: bytes
 
     @classmethod
     def of(cls, histograms: HistogramTable) -> PackedHistograms:
-        """Pack histograms; counts take the fewest bytes that hold them."""
+        """Pack histograms. Counts take the fewest bytes that hold the largest one."""
         rows = np.zeros(len(histograms.lengths), _ROW)
         rows["length"] = histograms.lengths
         for name, summary in _SUMMARIES.items():
@@ -87,10 +87,10 @@ class PackedHistograms(NamedTuple):
         return cls(rows.tobytes(), histograms.bins.astype(_BIN).tobytes(), width, counts.tobytes())
 
     def check_sizes(self, rows: int) -> None:
-        """Check that the columns have the sizes that this many rows need.
+        """Check that the columns have the right sizes for this number of rows.
 
         Raises:
-            ValueError, TypeError: when they have not.
+            ValueError, TypeError: when they do not.
         """
         if not type(self.rows) is type(self.bins) is type(self.counts) is bytes:
             raise TypeError("the columns of histograms must be bytes")
@@ -102,7 +102,7 @@ class PackedHistograms(NamedTuple):
 
     @property
     def cells(self) -> int:
-        """How many bins are filled."""
+        """The number of filled bins."""
         return len(self.bins) // _BIN.itemsize
 
     def read_counts(self) -> npt.NDArray[Any]:
@@ -112,7 +112,7 @@ class PackedHistograms(NamedTuple):
 
 
 class PackedMeasurements(NamedTuple):
-    """`Measurements` as they travel."""
+    """`Measurements` in the form in which they are sent."""
 
     keys: bytes
     counts: bytes
@@ -155,10 +155,10 @@ class PackedMeasurements(NamedTuple):
 
     @classmethod
     def from_wire(cls, wire: Any) -> PackedMeasurements:
-        """Read what MessagePack unpacked. The numbers in its columns are not checked yet: see `check`.
+        """Read a value unpacked by MessagePack. The numbers in its columns are not checked yet: see `check`.
 
         Raises:
-            ValueError, TypeError, LookupError, AttributeError: when its parts do not fit together.
+            ValueError, TypeError, LookupError, AttributeError: when its parts are inconsistent.
         """
         keys, counts, response, service, errors, scenarios, lag, dropped, tasks, exceptions, failed, *rest = wire
         tallies, traces = rest
@@ -227,7 +227,7 @@ class PackedMeasurements(NamedTuple):
                 raise ValueError("a trace's error class is not known")
 
     def _check_code(self) -> None:
-        """Check what was counted of the scenario's code."""
+        """Check the counts of the scenario's code."""
         for scenario, task, begun, idle in self.tasks:
             if not (isinstance(scenario, str) and isinstance(task, str)):
                 raise TypeError("a task must consist of a scenario, a name and two numbers")
@@ -240,7 +240,7 @@ class PackedMeasurements(NamedTuple):
 
     @property
     def series(self) -> tuple[SeriesKey, ...]:
-        """The labels; the very same object for the same labels, so that their rows can be remembered."""
+        """The labels. Equal labels give the identical object, so that their rows can be cached."""
         return _unpacked_keys(self.keys)
 
     def __bool__(self) -> bool:
@@ -262,22 +262,22 @@ def _check_number(what: str, times: object) -> None:
 
 
 class Summed(NamedTuple):
-    """What one worker's measurements add up to."""
+    """The sums of one worker's measurements."""
 
     requests: int
     response_s: float
-    """The sum of their response times, in seconds."""
+    """The sum of the response times, in seconds."""
 
 
 def summed(packed: Sequence[PackedMeasurements]) -> list[Summed]:
-    """What each of them adds up to. Many cost little more than one."""
+    """The sums of each worker's measurements. Many cost little more than one."""
     filled = [one for one in packed if one.counts]
     if not filled:
         return [Summed(0, 0.0)] * len(packed)
     begins = np.cumsum([0, *(len(one.counts) // _COUNTS.itemsize for one in filled[:-1])])
     counts = np.frombuffer(b"".join([one.counts for one in filled]), _COUNTS)
     rows = np.frombuffer(b"".join([one.response_time.rows for one in filled]), _ROW)
-    of_requests = np.concatenate([_are_requests(one.keys) for one in filled])  # what is counted beside them is none
+    of_requests = np.concatenate([_are_requests(one.keys) for one in filled])  # other phases are not requests
     requests = np.add.reduceat(counts["requests"] * of_requests, begins, dtype=np.int64).tolist()
     response_s = (np.add.reduceat(rows["sum"] * of_requests, begins, dtype=np.float64) / 1e9).tolist()
     sums = map(Summed, requests, response_s)
@@ -285,7 +285,7 @@ def summed(packed: Sequence[PackedMeasurements]) -> list[Summed]:
 
 
 def merge(packed: Sequence[PackedMeasurements], labels: Labels) -> Measurements:
-    """All workers' measurements of a second: each series once, in the order of the labels."""
+    """All workers' measurements of one second, each series once, in the order of the labels."""
     accumulator = Accumulator(labels)
     for first in range(0, len(packed), _AT_ONCE):
         some = packed[first : first + _AT_ONCE]
@@ -294,7 +294,7 @@ def merge(packed: Sequence[PackedMeasurements], labels: Labels) -> Measurements:
 
 
 def unpack(packed: Sequence[PackedMeasurements]) -> Measurements:
-    """Several measurements in one: their series follow each other, so the same labels may come several times."""
+    """Concatenate several measurements. Their series follow each other, so the same labels may occur several times."""
     service = None
     if any(one.service_time is not None for one in packed):
         service = _unpacked_histograms([one.service_time or one.response_time for one in packed])
@@ -350,10 +350,10 @@ def _joined_traces(packed: Sequence[PackedMeasurements]) -> tuple[tuple[int, Tra
 
 
 def check(packed: Sequence[PackedMeasurements]) -> None:
-    """Check that the numbers in all of them can be added up. Checking many costs little more than checking one.
+    """Check that all numbers are in the range that can be summed. Checking many costs little more than checking one.
 
     Raises:
-        ValueError: when they cannot; it does not say whose are wrong.
+        ValueError: when one is out of range; it does not say whose.
     """
     counted = np.frombuffer(b"".join([one.counts for one in packed]), _COUNTS)
     if bool((counted["failures"] > counted["requests"]).any()):
@@ -384,7 +384,7 @@ def _check_histograms(packed: Sequence[PackedHistograms]) -> None:
 
 
 def _unpacked_rows(packed: Sequence[PackedHistograms | None], rows: Sequence[int]) -> HistogramTable | None:
-    """Histograms of which some have none, with as many rows as there should be; None when all have none."""
+    """The histograms as one table with the right number of rows for those that have none; None if all have none."""
     if all(one is None for one in packed):
         return None
     return _unpacked_histograms([one or _packed_empty(count) for one, count in zip(packed, rows, strict=True)])
@@ -405,7 +405,7 @@ def _unpacked_histograms(packed: Sequence[PackedHistograms]) -> HistogramTable:
     return HistogramTable(rows["length"].astype(np.int64), bins, counts, summaries)
 
 
-# A worker names the same series second after second, so both directions remember the last few sets of labels.
+# A worker sends the same series every second, so the last few sets of labels are cached in both directions.
 @functools.lru_cache(maxsize=64)
 def _packed_keys(series: tuple[SeriesKey, ...]) -> bytes:
     packed: bytes = msgpack.packb([key[:3] if key.phase == LOAD else key for key in series])
@@ -426,6 +426,6 @@ def _are_requests(packed: bytes) -> npt.NDArray[np.bool_]:
 
 
 def read_msgpack(packed: bytes) -> Any:
-    """Unpack what a worker or a file holds; keys and errors are few, all that is many is columns of bytes."""
+    """Unpack bytes of a worker or a file. Keys and errors are few; everything numerous is in columns of bytes."""
     untrusted.check_msgpack(packed, untrusted.SMALL_BYTES)
     return msgpack.unpackb(packed)

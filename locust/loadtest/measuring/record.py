@@ -1,8 +1,9 @@
-"""RunRecord: everything that was measured in a run, from which it is displayed, reported and judged.
+"""RunRecord: everything measured in a run, the source of its display, its reports and its verdict.
 
-It holds counts and histograms per series and per scenario, the errors, the time line, and how complete it is. Its
-memory is bounded: 16 KiB per series for response times, as much for service times once a request was sent late, and
-for failures once one failed; at most `MAX_ERRORS` distinct errors, some with evidence; the time line has its own bound.
+It holds counts and histograms per series and per scenario, errors, the time line, and the completeness. Its memory is
+bounded. A series takes 16 KiB for response times, as much again for service times once a request was sent late, and for
+failures once one failed. At most `MAX_ERRORS` distinct errors are kept, some with evidence. The time line has its own
+bound.
 """
 
 from __future__ import annotations
@@ -60,24 +61,24 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 MAX_ERRORS: Final = 1_000
-"""Distinct errors (by series, class and message) that are kept apart."""
+"""The most distinct errors (by series, class and message) that are kept."""
 MAX_EXCEPTIONS: Final = 200
-"""Distinct exceptions (by scenario, class, message and place) that are kept apart."""
+"""The most distinct exceptions (by scenario, class, message and place) that are kept."""
 RESET: Final = "reset"
-"""The kind of the event that says what a reset of the statistics took out of the record."""
+"""The event kind that says what a reset of the statistics removed from the record."""
 FEED: Final = "feed"
-"""The kind of the event that says that test data ended the load, and of those on what was used of it."""
+"""The event kinds that say that the test data ended the load, and how much of the data was used."""
 DECIDED: Final = "decided"
-"""The kind of the event that says that the load ended because the answer of a comparison was known."""
+"""The event kind that says that the load ended because a comparison had its answer."""
 ABORTED: Final = "aborted"
-"""The kind of the event that says that a threshold with abort_on_fail ended the load."""
+"""The event kind that says that a threshold with abort_on_fail ended the load."""
 USERS, RATE = "users", "rate"
-"""The kinds of the events that say that a person changed the load while it ran: its users, its arrivals per second."""
+"""The event kinds that say that a person changed the load during the run: its users, or its arrivals per second."""
 SOFTWARE: Final = "software"
-"""The kind of the event that says that a worker ran other code than the master."""
+"""The event kind that says that a worker ran code other than the master's."""
 _IN_BLOCKS: Final = frozenset({LOAD, SETUP, PAIR, TRANSACTION, CHECK, ITERATION, *TIMES, *CONNECTION_PHASES})
 MAX_EVENTS: Final = 500
-"""The most events that are kept; later ones are left out."""
+"""The most events that are kept; later ones are dropped."""
 
 
 @dataclass(slots=True)
@@ -93,69 +94,70 @@ class RunRecord:
     """The run's plan, versions, host and source; anything that JSON can hold."""
     labels: Labels = field(default_factory=Labels)
     load_s: float | None = None
-    """How long the load lasted; None while that is not known."""
+    """Seconds for which the load lasted; None while unknown."""
     counted_s: float | None = None
-    """How long the load lasted of which the counts are: since its beginning or the last reset; None as `load_s`."""
+    """Seconds of load that the counts cover: since its beginning or the last reset; None like `load_s`."""
     warm_up_s: float = 0.0
-    """How much of the load's beginning the thresholds leave out, by WARM_UP or because it was found."""
+    """Seconds at the beginning of the load that the thresholds leave out, set by WARM_UP or detected."""
     ended: bool = False
-    """Whether the run ended; False in a record that was read after its master was killed."""
+    """Whether the run ended; False in the file of a run whose master was killed."""
     interruption: Interruption | None = None
-    """What ended the run before its plan was done; None when nothing did, or not yet."""
+    """What ended the run before its plan was completed; None if nothing did, or not yet."""
     reset_at_s: int | None = None
-    """The second at which the statistics were last reset; earlier requests are not in the record."""
+    """The second of the last reset of the statistics; earlier requests are not in the record."""
     delivery: Delivery = field(default_factory=Delivery)
     workers: tuple[dict[str, Any], ...] = ()
     """The health of each worker and of the master: see `loadtest.measuring.health.Watch.summary`."""
     stream_error: str = ""
-    """Why the record on disk is incomplete; empty while it is not."""
+    """Why the record on disk is incomplete; empty if it is complete."""
     events: tuple[Event, ...] = ()
     timeline: Timeline = field(default_factory=Timeline)
     blocks: Blocks = field(default_factory=Blocks)
     schedule_lag: dict[str, Histogram] = field(default_factory=dict)
-    """By scenario: the lag of the requests that had an intended start of their own."""
+    """By scenario: the schedule lag of requests with an intended start of their own."""
     dropped: dict[str, int] = field(default_factory=dict)
-    """By scenario: the iterations that were asked for and never began."""
+    """By scenario: the iterations that were scheduled but never began."""
     connections_peak: int = 0
-    """The most connections of the built-in clients that were open at a time, as seen once a second."""
+    """The highest number of open connections of the built-in clients, sampled once a second."""
     apart: dict[str, RunRecord] = field(default_factory=dict)
-    """What is in no other figure, by phase, without a time line: requests of set-up, transactions, checks."""
+    """What no other figure includes, by phase and without a time line: requests of set-up, transactions, checks."""
     _totals: Ints = field(default_factory=lambda: np.zeros((4, 0), np.int64))
     _response: DenseHistogramTable = field(default_factory=DenseHistogramTable)
-    _service: DenseHistogramTable | None = None  # None while every service time is the response time
-    _service_blocks: Blocks | None = None  # the same
+    _service: DenseHistogramTable | None = None  # None while every service time equals the response time
+    _service_blocks: Blocks | None = None  # likewise
     _failed_blocks: Blocks = field(default_factory=Blocks)
-    _lag_blocks: Blocks = field(default_factory=Blocks)  # by the place of the scenario in `schedule_lag`
+    _lag_blocks: Blocks = field(default_factory=Blocks)  # by the scenario's position in `schedule_lag`
     _failed: DenseHistogramTable = field(default_factory=DenseHistogramTable)
     _classes: dict[int, dict[str, int]] = field(default_factory=dict)
     _errors: dict[tuple[int, str, str], list[float]] = field(default_factory=dict)
     _evidence: dict[tuple[int, str, str], Evidence] = field(default_factory=dict)
     _quota: EvidenceQuota = field(default_factory=EvidenceQuota)
     tasks: dict[tuple[str, str], int] = field(default_factory=dict)
-    """By scenario and name: how often a task was begun."""
+    """By scenario and name: how often a task began."""
     idle: dict[tuple[str, str], int] = field(default_factory=dict)
-    """The same of the iterations that ended without a request."""
+    """By scenario and name: how many of those iterations ended without a request."""
     _exceptions: dict[tuple[str, str, str, str, bool], list[float]] = field(default_factory=dict)
     _tallies: dict[tuple[int, str, str], tuple[int, float]] = field(default_factory=dict)
     _traces: Traces = field(default_factory=Traces)
     _later: dict[int, RunRecord] = field(default_factory=dict)
 
     def since(self, second: int) -> RunRecord:
-        """A record, without a time line, of what is added to this second and to later ones from now on."""
+        """A record, without a time line, of everything added from now on for this second and later ones."""
         if second not in self._later:
             self._later[second] = self._beside()
         return self._later[second]
 
     def forget(self, second: int) -> None:
-        """Stop adding to the record that `since` made for this second."""
+        """Stop updating the record that `since` returned for this second."""
         self._later.pop(second, None)
 
     def add(self, measurements: Measurements, second: int | None = None) -> None:
-        """Add what was measured.
+        """Add measurements.
 
         Args:
-            measurements: each of its series at most once, as `Accumulator.take` returns it.
-            second: where on the time line it belongs, in seconds since the run's first; None for no time line.
+            measurements: each series at most once, as `Accumulator.take` returns them.
+            second: their second on the time line, in seconds since the run's first; None to leave the time line
+                unchanged.
         """
         for first, later in self._later.items():
             if second is not None and second >= first:
@@ -167,7 +169,7 @@ class RunRecord:
                 self.apart.setdefault(phase, self._beside())._count(part, second, phase)
 
     def of_phase(self, phase: str) -> RunRecord:
-        """The record of one phase: this one for the load, else what is kept apart, which may be empty."""
+        """The record of one phase: this record for the load, otherwise a separate one, which may be empty."""
         return self if phase == LOAD else self.apart.get(phase) or self._beside()
 
     def _beside(self) -> RunRecord:
@@ -175,7 +177,7 @@ class RunRecord:
 
     @property
     def setup(self) -> RunRecord | None:
-        """What users sent in on_start and on_stop; None while that is nothing."""
+        """The requests of users' on_start and on_stop; None if there are none."""
         return self.apart.get(SETUP)
 
     def _count(self, measurements: Measurements, second: int | None, phase: str = LOAD) -> None:
@@ -188,7 +190,7 @@ class RunRecord:
             self._add_errors(rows, measurements, second)
             self._add_tallies(rows, measurements)
             seen = math.floor(self.started_at) + (second or 0)
-            for series, trace in reversed(measurements.traces):  # the slowest comes last, and is the latest
+            for series, trace in reversed(measurements.traces):  # the slowest comes last, and becomes the latest
                 self._traces.add(int(rows[series]), trace._replace(seen=float(seen)))
         for index, scenario in enumerate(measurements.scenarios):
             self._add_scenario(index, scenario, measurements)
@@ -224,12 +226,12 @@ class RunRecord:
         self._lag_blocks.add(second, rows, np.stack((intended, dropped))[:, some], lags.select(some))
 
     def note(self, second: float, kind: str, text: str) -> None:
-        """Add an event; those beyond `MAX_EVENTS` are left out."""
+        """Add an event; beyond `MAX_EVENTS` it is dropped."""
         if len(self.events) < MAX_EVENTS:
             self.events = (*self.events, Event(round(second, 3), kind, text))
 
     def note_connections(self, second: int, count: int) -> None:
-        """Note how many connections of the built-in clients are open in a second; the highest number is kept."""
+        """Record the number of open connections of the built-in clients in a second; the highest number is kept."""
         self.connections_peak = max(self.connections_peak, count)
         for first, later in self._later.items():
             if second >= first:
@@ -280,7 +282,7 @@ class RunRecord:
         self.add_exceptions(measurements.exceptions, second)
 
     def add_exceptions(self, exceptions: Iterable[ExceptionCount], second: int | None) -> None:
-        """Add exceptions of code that is not this product's."""
+        """Add exceptions raised by code that is not this product's."""
         seen = math.floor(self.started_at) + (second or 0)
         for scenario, exception, message, place, ends_user, occurrences in exceptions:
             what = (scenario, exception, message, place, ends_user)
@@ -300,7 +302,7 @@ class RunRecord:
             self.schedule_lag[scenario].merge(lag.row(index))
 
     def reset(self, second: int) -> None:
-        """Reset all counts, as resetting Locust's statistics does; the run continues at this second."""
+        """Reset all counts, as a reset of Locust's statistics does; the run continues in this second."""
         if self.requests:
             gone = f"{self.requests:,} request{'' if self.requests == 1 else 's'}, {self.failures:,} of them failed"
             self.note(second, RESET, f"the statistics were reset at {second} s; in no figure of this run: {gone}")
@@ -313,7 +315,7 @@ class RunRecord:
         self.schedule_lag, self.dropped = {}, {}
         self.tasks, self.idle = {}, {}
         self.connections_peak = 0
-        # What listeners raised, and what ended users, is missing from what comes after, too.
+        # Errors of listeners, and what ended users, also affect the time after the reset, so they are kept.
         self._exceptions = {
             what: row for what, row in self._exceptions.items() if what[0] == LISTENERS or what[-1] is True
         }
@@ -328,21 +330,21 @@ class RunRecord:
 
     @property
     def duration_s(self) -> int:
-        """Whole seconds from the run's first second to the last one measured."""
+        """Whole seconds from the run's first second to the last measured one."""
         return self.timeline.end
 
     @property
     def requests(self) -> int:
-        """All requests, failed ones included."""
+        """The number of all requests, including failed ones."""
         return int(self._totals[0].sum())
 
     @property
     def failures(self) -> int:
-        """All failed requests."""
+        """The number of failed requests."""
         return int(self._totals[1].sum())
 
     def counts(self) -> Iterator[SeriesCounts]:
-        """What every series counted by now, without the histograms, which cost most of `series`."""
+        """The counts of every series so far, without the histograms, which account for most of the cost of `series`."""
         rows = np.flatnonzero(self._totals[0])
         for row, (requests, failures, received, sent) in zip(
             rows.tolist(), self._totals[:, rows].T.tolist(), strict=True
@@ -351,7 +353,7 @@ class RunRecord:
             yield SeriesCounts(*self.labels.keys[row][:3], requests, failures, received, sent, classes)
 
     def series(self, wanted: Callable[[SeriesKey], bool] | None = None) -> Iterator[SeriesView]:
-        """Every series that counted a request, or those of them for which ``wanted`` is true."""
+        """Every series that counted a request, or of these the ones for which ``wanted`` is true."""
         for row in np.flatnonzero(self._totals[0]).tolist():
             key = self.labels.keys[row]
             if wanted is not None and not wanted(key):
@@ -371,7 +373,7 @@ class RunRecord:
                 yield self.labels.keys[row], lowest_s, highest_s
 
     def total(self) -> SeriesView:
-        """The sum of all series, without labels."""
+        """The sum of all series, with empty labels."""
         requests, failures, received, sent = self._totals.sum(axis=1).tolist()
         classes: dict[str, int] = {}
         for by_class in self._classes.values():
@@ -401,14 +403,14 @@ class RunRecord:
         return list(found.values())
 
     def most_frequent_error(self) -> str:
-        """The class of the most errors; empty without errors."""
+        """The most frequent class of errors; empty without errors."""
         classes: Counter[str] = Counter()
         for by_class in self._classes.values():
             classes.update(by_class)
         return max(classes, key=classes.__getitem__, default="")
 
     def errors(self) -> list[ErrorRow]:
-        """The distinct errors, the most frequent first."""
+        """The distinct errors, most frequent first."""
         rows = [
             ErrorRow(*self.labels.keys[kind[0]][:3], *kind[1:], int(times), first, last, self._evidence.get(kind))
             for kind, (times, first, last) in self._errors.items()
@@ -416,14 +418,14 @@ class RunRecord:
         return sorted(rows, key=lambda error: -error.occurrences)
 
     def tallies(self) -> list[TallyRow]:
-        """What else was counted of each request name, in the order in which it first came."""
+        """The further counts of each request name, in order of first occurrence."""
         return [
             TallyRow(*self.labels.keys[row][:3], kind, detail, times, seconds)
             for (row, kind, detail), (times, seconds) in self._tallies.items()
         ]
 
     def traces(self) -> list[TraceRow]:
-        """The traces of the slowest requests of each name and outcome, the slowest first."""
+        """The traces of the slowest requests of each name and outcome, slowest first."""
         rows = [
             TraceRow(
                 *self.labels.keys[row][:3], trace.error_class or None, trace.trace_id, trace.response_s, trace.seen
@@ -433,14 +435,14 @@ class RunRecord:
         return sorted(rows, key=lambda trace: -trace.response_time_s)
 
     def latest_traces(self) -> dict[SeriesKey, list[Trace]]:
-        """Of each series the trace that came last of each outcome, the slowest of its second."""
+        """The latest trace of each series and outcome: the slowest of its second."""
         found: dict[SeriesKey, list[Trace]] = {}
         for (row, _), trace in self._traces.latest.items():
             found.setdefault(self.labels.keys[row], []).append(trace)
         return found
 
     def exceptions(self) -> list[ExceptionRow]:
-        """The distinct exceptions of the scenario's code, the most frequent first."""
+        """The distinct exceptions of the scenario's code, most frequent first."""
         rows = [
             ExceptionRow(*what, int(occurrences), first_seen, last_seen)
             for what, (occurrences, first_seen, last_seen) in self._exceptions.items()
@@ -448,7 +450,7 @@ class RunRecord:
         return sorted(rows, key=lambda row: -row.occurrences)
 
     def window(self, seconds: int, end: int | None = None) -> Window:
-        """The last seconds, or those before second ``end``, merged; see `Timeline.window`."""
+        """The last ``seconds`` seconds, or those before second ``end``, merged; see `Timeline.window`."""
         return self.timeline.window(seconds, end)
 
     def keys(self) -> list[SeriesKey]:
@@ -456,10 +458,10 @@ class RunRecord:
         return [self.labels.keys[row] for row in np.flatnonzero(self._totals[0]).tolist()]
 
     def block_table(self, times: str = "response_time") -> BlockTable:
-        """The blocks, in the order of `series`.
+        """The blocks, with series in the order of `series`.
 
         Args:
-            times: which count: ``response_time``, ``service_time``, ``success_time`` or ``failure_time``.
+            times: which times: ``response_time``, ``service_time``, ``success_time`` or ``failure_time``.
         """
         rows = np.flatnonzero(self._totals[0]).tolist()
         if times == "service_time":
@@ -471,5 +473,5 @@ class RunRecord:
         return table.of_part(failed) if times == "failure_time" else table.without(failed)
 
     def lag_table(self) -> BlockTable:
-        """The blocks of iterations, by scenario as in `schedule_lag`: how late they began; the dropped ones failed."""
+        """The blocks of iterations, by scenario as in `schedule_lag`: their lags; dropped iterations are failures."""
         return self._lag_blocks.table([*range(len(self.schedule_lag))])

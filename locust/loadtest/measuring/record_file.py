@@ -52,11 +52,11 @@ _ANEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOE
 _FRAME: Final = struct.Struct("<cII")
 _KINDS: Final = frozenset((b"H", b"S", b"W", b"R", b"E"))
 _LONGEST_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
-_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of one frame, inflated
+_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of one frame, decompressed
 _LEAST_BYTES: Final = 64 * 1024
-_MOST_INFLATED: Final = 200  # what zlib makes of a byte in a long frame; repeated counts reach a tenth
+_MOST_INFLATED: Final = 200  # zlib's highest ratio in a long frame; repeated counts reach a tenth of it
 _MOST_VALUES: Final = 500_000
-_LATEST_S: Final = 1e11  # the highest Unix time that can be formatted as a date
+_LATEST_S: Final = 1e11  # the highest Unix time, in seconds, that can be formatted as a date
 _LAST_SECOND: Final = 10**9
 _MOST_USERS: Final = 10**9
 _UNREADABLE: Final = (
@@ -68,7 +68,7 @@ _UNREADABLE: Final = (
     zlib.error,
     msgpack.UnpackException,
 )
-_FASTEST: Final = 1  # zlib's level: a second's frame takes about 0.1 ms
+_FASTEST: Final = 1  # zlib's compression level; a second's frame takes about 0.1 ms
 
 
 class RecordFile:
@@ -97,14 +97,14 @@ class RecordFile:
         self._write_header()
 
     def add(self, second: int, measurements: Measurements, users: dict[str, int]) -> None:
-        """Append what was measured in a second; a failure shows in the record's ``stream_error``."""
+        """Append the measurements of a second; a failure is shown in the record's ``stream_error``."""
         self._unwritten.add(measurements)
         self._unwritten_second = second if self._unwritten_second is None else self._unwritten_second
         self._users = sum(users.values())
         self.flush(second)
 
     def flush(self, second: int) -> None:
-        """Append what waits, and the state when it is due."""
+        """Append pending measurements, and the state if it is due."""
         has_header = self._good_bytes > 0 or self._write_header()
         if has_header and self._unwritten_second is not None:
             self._write_second(self._unwritten_second)
@@ -130,11 +130,11 @@ class RecordFile:
             self._unwritten.add(taken)
 
     def reset(self, second: int) -> None:
-        """Append that the statistics were reset."""
+        """Append that the statistics were reset in this second."""
         self._write(_frame(b"R", _json({"second": second})))
 
     def close(self) -> None:
-        """Append the last state and the end, bring everything to the disk, and close."""
+        """Append the last state and the end, sync everything to disk, and close."""
         self.flush(self._state_due)
         if not self._record.stream_error:
             self._write(_frame(b"W", self._state()) + _frame(b"E", b""))
@@ -159,7 +159,7 @@ class RecordFile:
     def _write(self, data: bytes) -> bool:
         try:
             written = 0
-            while written < len(data):  # a full disk takes a part first; the next write says why
+            while written < len(data):  # a full disk accepts a part first; the next write raises the error
                 written += os.write(self._descriptor, data[written:])
         except OSError as error:
             self._failed(error)
@@ -185,12 +185,12 @@ class RecordFile:
         try:
             os.ftruncate(self._descriptor, self._good_bytes)
             os.lseek(self._descriptor, self._good_bytes, os.SEEK_SET)
-        except OSError:  # not a regular file; the reader leaves a torn frame out
+        except OSError:  # not a regular file; the reader leaves out a torn frame
             _log.debug("%s cannot be cut", self._path)
 
 
 def read(path: Path) -> RunRecord:
-    """Read a record back; a run that was cut off has ``ended`` False and holds every second that was written.
+    """Read a record. If the run was cut off, ``ended`` is False and the record holds every second that was written.
 
     Raises:
         RecordError: when the file cannot be read, is not a record, is damaged, or has another version.
@@ -266,7 +266,7 @@ def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _last_states(frames: Iterable[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
-    """Leave out each state that another replaces; one before a reset stays, since a reset changes it."""
+    """Leave out each state that a later one replaces. One before a reset stays, because a reset changes it."""
     state: tuple[int, bytes, bytes] | None = None
     for frame in frames:
         if frame[1] == b"W":

@@ -1,4 +1,4 @@
-"""What a record lists: series, errors, exceptions, tallies and events; and how it was delivered, or broken off.
+"""Rows of a record: series, errors, exceptions, tallies and events, and its delivery and interruption.
 
 Tested by tests/unit/measuring/test_record.py.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Deltas of one worker that the record does not hold."""
+    """Deltas of one worker that are missing from the record."""
 
     worker: int
     """The worker's index."""
@@ -28,43 +28,43 @@ class Missing:
     start_s: float
     """Seconds since the run's first second."""
     end_s: float | None
-    """None when the worker ended without a final delta."""
+    """Seconds since the run's first second; None when the worker ended without a final delta."""
 
     def __str__(self) -> str:
-        """A sentence for reports."""
+        """The gap as a sentence for reports."""
         until = f"{self.end_s:.0f} s" if self.end_s is not None else "its unannounced end"
         return f"worker {self.worker}: {self.deltas} interval(s) missing, from {self.start_s:.0f} s to {until}"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How much of what the workers measured the record holds."""
+    """How much of what the workers measured is in the record."""
 
     completeness: float = 1.0
-    """The share of the workers' numbered deltas, 0 to 1."""
+    """The share of the workers' numbered deltas that the record holds, 0 to 1."""
     missing: tuple[Missing, ...] = ()
     refused: int = 0
-    """Deltas from unknown workers, of other runs, or damaged."""
+    """Deltas that were refused: from unknown workers, of other runs, or damaged."""
     repeated: int = 0
-    """Deltas that were received more than once and counted once."""
+    """Deltas that were received more than once; each is counted once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What ended a run before its plan was done."""
+    """The end of a run before its plan was completed."""
 
     by: str
-    """Who or what, such as Ctrl-C, SIGTERM, or: all workers left."""
+    """The cause, such as ``Ctrl-C``, ``SIGTERM`` or ``all workers left``."""
     second: float
     """Seconds since the run's first second."""
     load_s: float
-    """How long the load had lasted."""
+    """Seconds for which the load had lasted."""
     planned_s: float | None
-    """How long it was to last; None for a run without a planned end."""
+    """Seconds for which the load was planned; None for a run without a planned end."""
 
     @property
     def sentence(self) -> str:
-        """Who or what, when, and how much of the plan was done."""
+        """The cause, the time, and how much of the plan was completed, as a sentence."""
         if self.planned_s is None:
             return f"interrupted after {self.load_s:.1f} s of load, which had no planned end: {self.by}"
         done_percent = math.floor(100 * min(1.0, self.load_s / self.planned_s)) if self.planned_s else 0
@@ -76,12 +76,12 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to the run, such as a lost worker."""
+    """An event in the run, such as a lost worker."""
 
     second: float
     """Seconds since the run's first second."""
     kind: str
-    """A single word: start, stage, users, reset, worker, software, redis, feed, interrupted."""
+    """One word: start, stage, users, reset, worker, software, redis, feed, interrupted."""
     text: str
 
 
@@ -98,12 +98,12 @@ class ErrorRow:
     first_seen: float
     last_seen: float
     evidence: Evidence | None = None
-    """One of them as it was sent and answered; of the first of each kind only."""
+    """One exchange as it was sent and answered, kept for the first of each kind only."""
 
 
 @dataclass(frozen=True, slots=True)
 class TallyRow:
-    """What else was counted of one request name: see `loadtest.measuring.tallies`."""
+    """A further count of one request name: see `loadtest.measuring.tallies`."""
 
     scenario: str
     method: str
@@ -116,17 +116,17 @@ class TallyRow:
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One request of which the service under test may keep a trace."""
+    """One request of which the service under test may have kept a trace."""
 
     scenario: str
     method: str
     name: str
     error_class: str | None
-    """None of a success."""
+    """The class of the error; None for a success."""
     trace_id: str
     response_time_s: float
     seen: float
-    """When it ended, in whole seconds since the epoch."""
+    """When the request ended, in whole seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class ExceptionRow:
 
     scenario: str
     exception: str
-    """Its class."""
+    """The exception's class."""
     message: str
     place: str
     """File, line and function."""
@@ -146,40 +146,40 @@ class ExceptionRow:
 
     @property
     def is_own_end(self) -> bool:
-        """Whether a user ended itself: no error, although it may leave load out."""
+        """Whether the user stopped itself, which is not an error although load may be missing because of it."""
         return self.message == OWN_END
 
     def __str__(self) -> str:
-        """What was raised, and where."""
+        """The exception and where it was raised."""
         return f"{self.exception}: {self.message} at {self.place}"
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesCounts:
-    """What one series of a record counted, or all of them together."""
+    """The counts of one series, or of all series together."""
 
     scenario: str
     method: str
     name: str
     requests: int
-    """Failed requests included."""
+    """All requests, including failed ones."""
     failures: int
     response_bytes: int
     request_bytes: int
     errors: Mapping[str, int]
-    """Occurrences by error class."""
+    """The number of errors by class."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesView(SeriesCounts):
-    """The counts of a series with its times; the histograms are copies, of 16 KiB each."""
+    """The counts and times of a series. The histograms are copies of 16 KiB each."""
 
     response_time: Histogram
     service_time: Histogram
     failure_time: Histogram
-    """The response times of the failures alone."""
+    """The response times of failed requests only."""
 
     @property
     def success_time(self) -> Histogram:
-        """The response times of the successes alone."""
+        """The response times of successful requests only."""
         return self.response_time.without(self.failure_time) if self.failures else self.response_time

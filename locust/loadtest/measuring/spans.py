@@ -1,8 +1,9 @@
-"""Spans: the requests that this product traced, exported over OTLP with OpenTelemetry's SDK, which is an extra.
+"""Spans: traced requests, exported over OTLP with OpenTelemetry's SDK, which is an optional dependency.
 
-A span is the client's part of a trace: it has the ids of the request's traceparent, so that what the service exports of
-the same request is below it. The standard variables OTEL_* configure the export; without an endpoint in them there is
-none. Spans go out in the background, in batches, and are dropped where nobody takes them: no figure knows of them.
+A span is the client's part of a trace. It has the ids of the request's traceparent, so the service's spans of the same
+request are its children. The standard OTEL_* variables configure the export; without an endpoint in them nothing is
+exported. Spans are sent in the background, in batches, and dropped if the endpoint does not accept them; no figure of
+the run depends on them.
 
 See https://opentelemetry.io/docs/specs/otel/protocol/exporter/ for the variables.
 """
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     from loadtest.measuring.labels import SeriesKey
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""The variables that name the endpoint, the first of them first."""
+"""The variables that name the endpoint, in order of precedence."""
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-"""Those that name its protocol, of which there is one here."""
+"""The variables that name the protocol, of which only one is supported."""
 HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
-"""Those that may hold a secret."""
+"""The variables that may hold a secret."""
 VARIABLES: Final = (
     *ENDPOINTS, *PROTOCOLS, *HEADERS, "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_COMPRESSION",
     "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED",
 )  # fmt: skip
-"""Those that reach master and workers wherever they run."""
+"""The variables that are passed on to master and workers wherever they run."""
 PROTOCOL: Final = "http/protobuf"
 MISSING: Final = (
     "the environment names an endpoint for spans in OTEL_EXPORTER_OTLP_ENDPOINT, and the packages that export them are "
@@ -43,7 +44,7 @@ MISSING: Final = (
     "image with OTLP=1, or set OTEL_TRACES_EXPORTER=none."
 )
 LAST_S: Final = 3.0
-"""How long the last spans may take, at the end of the process."""
+"""Seconds allowed for exporting the last spans when the process ends."""
 _PACKAGES: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 _LOGGERS: Final = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.sdk._shared_internal")
 _UNNAMED: Final = "unknown_service"
@@ -52,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 def endpoint(environ: Mapping[str, str] = os.environ) -> str:
-    """The endpoint that the environment names; empty where it names none, or wants no spans."""
+    """The endpoint from the environment; empty if none is set or the export is disabled."""
     is_off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if is_off or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() not in {"", "otlp"}:
         return ""
@@ -60,7 +61,7 @@ def endpoint(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def obstacle(environ: Mapping[str, str] = os.environ) -> str:
-    """Why no spans can be exported to an endpoint that the environment names; empty where they can."""
+    """Why no spans can be exported to the endpoint from the environment; empty if they can."""
     protocol = next((environ[name] for name in PROTOCOLS if environ.get(name)), PROTOCOL)
     if protocol != PROTOCOL:
         return (
@@ -74,28 +75,28 @@ def obstacle(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def check(ratio: float) -> None:
-    """Check that spans can be exported, if requests are traced and the environment names an endpoint.
+    """Check that spans can be exported if requests are traced and the environment names an endpoint.
 
     Args:
-        ratio: the share of the requests that is traced, 0 to 1.
+        ratio: the share of requests that are traced, 0 to 1.
 
     Raises:
-        UsageError: the packages are missing, or the protocol is another one.
+        UsageError: when the packages are missing or the protocol is not supported.
     """
     if ratio and endpoint() and (why := obstacle()):
         raise UsageError(why)
 
 
 class SpanExport:
-    """Exports spans to the endpoint that the environment names.
+    """Exports spans to the endpoint from the environment.
 
     Raises:
-        ImportError: the packages are missing.
-        ValueError: a variable has a value that the SDK refuses.
+        ImportError: when the packages are missing.
+        ValueError: when the SDK rejects the value of a variable.
     """
 
     def __init__(self) -> None:
-        from opentelemetry import trace as api  # noqa: PLC0415 - an extra
+        from opentelemetry import trace as api  # noqa: PLC0415 - an optional dependency
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk import trace as sdk  # noqa: PLC0415
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
@@ -104,7 +105,7 @@ class SpanExport:
         found = Resource.create()
         if str(found.attributes.get("service.name", _UNNAMED)).startswith(_UNNAMED):
             found = found.merge(Resource({"service.name": "loadtest"}))
-        for name in _LOGGERS:  # `_Exporter` says it, and once
+        for name in _LOGGERS:  # `_Exporter` reports failures, once
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._api, self._sdk, self._resource = api, sdk, found
         self._exporter = _Exporter(OTLPSpanExporter(), SpanExportResult)
@@ -113,15 +114,15 @@ class SpanExport:
     def add(  # noqa: PLR0917 - a span has that many parts
         self, key: SeriesKey, trace_id: str, span_id: str, sent_s: float, end_s: float, error_class: str = ""
     ) -> None:
-        """Export a request.
+        """Export the span of a request.
 
         Args:
-            key: whose.
+            key: the labels of the request.
             trace_id: 32 hexadecimal digits.
             span_id: 16 hexadecimal digits.
-            sent_s: when it was sent, in seconds of ``time.perf_counter``.
-            end_s: when it ended.
-            error_class: why it failed; empty of a success.
+            sent_s: when the request was sent, in seconds of ``time.perf_counter``.
+            end_s: when it ended, on the same clock.
+            error_class: why it failed; empty for a success.
         """
         api, flags = self._api, self._api.TraceFlags(self._api.TraceFlags.SAMPLED)
         attributes = {"http.request.method": key.method, "loadtest.scenario": key.scenario}
@@ -143,7 +144,7 @@ class SpanExport:
         self._processor.on_end(span)
 
     def close(self) -> None:
-        """Export the last spans, within `LAST_S`."""
+        """Export the last spans, for at most `LAST_S`."""
         last = gevent.spawn(self._processor.shutdown)
         last.join(timeout=LAST_S)
         if not last.ready():
@@ -152,11 +153,11 @@ class SpanExport:
 
 
 class _Exporter:
-    """Exports batches, and says once when one is not taken.
+    """Exports batches, and logs once when a batch is not accepted.
 
     Args:
-        exporter: the SDK's.
-        results: its enumeration of results.
+        exporter: the SDK's exporter.
+        results: the SDK's enumeration of results.
     """
 
     def __init__(self, exporter: Any, results: Any) -> None:
@@ -176,7 +177,7 @@ class _Exporter:
         return result
 
     def tell(self, why: str) -> None:
-        """Say that spans are lost, unless it is said already."""
+        """Log that spans are lost, unless that was already logged."""
         if not self._has_told:
             self._has_told = True
             _log.warning(
@@ -187,9 +188,9 @@ class _Exporter:
             )
 
     def shutdown(self) -> None:
-        """Export no more."""
+        """Stop exporting."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing waits here: the processor has the queue."""
+        """Do nothing: the processor has the queue."""
         return bool(self._exporter.force_flush(timeout_millis))

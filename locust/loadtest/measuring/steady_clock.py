@@ -1,8 +1,8 @@
-"""Steady clock: seconds since the epoch that advance evenly even when the machine's clock is set.
+"""Steady clock: seconds since the epoch that advance evenly even when the system clock is set.
 
-A run's times are given in seconds since the epoch, and its durations are differences of such times. So they are taken
-from here: the machine's clock at first use, advanced by the monotonic clock. When the machine's clock steps during a
-run, the trust check `clock_step` reports it, and no time of the run is affected.
+A run's times are seconds since the epoch, and its durations are differences of such times. Both are taken from this
+clock: the system clock at first use, advanced by the monotonic clock. If the system clock steps during a run, the trust
+check `clock_step` reports it, and no time of the run is affected.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ def now() -> float:
 
 
 def at(moment_s: float) -> float:
-    """Return the seconds since the epoch of a moment of ``time.perf_counter``."""
+    """Return a moment of ``time.perf_counter`` in seconds since the epoch."""
     return _epoch_s() + moment_s
 
 
 @functools.cache
 def _epoch_s() -> float:
-    """Return when the monotonic clock was 0."""
+    """Return the epoch time at which the monotonic clock was 0."""
     return time.time() - time.perf_counter()

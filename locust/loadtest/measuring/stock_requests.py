@@ -1,6 +1,6 @@
-"""Requests of clients that are not this product's, as Locust's ``events.request`` reports them.
+"""Requests of other clients, as reported by Locust's ``events.request``.
 
-The recorder takes the place of Locust's own statistics among the event's listeners.
+The recorder replaces Locust's own statistics among the event's listeners.
 
 Tested by tests/unit/measuring/test_recorder.py and tests/native/test_locustfiles.py.
 """
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
 BESIDE: Final = "loadtest_beside"
-"""The attribute of a greenlet, or a response, with what happened beside a request of Locust's own clients."""
+"""The attribute of a greenlet or a response that holds what happened alongside a request of Locust's own clients."""
 MAX_RESPONSE_BYTES: Final = 1 << 50
-"""Sums of it, which have 63 bits, do not overflow."""
-_COUNTED: Final = "loadtest_counted"  # on what says how a request failed that is counted
+"""A limit below which sums, of 63 bits, do not overflow."""
+_COUNTED: Final = "loadtest_counted"  # set on an exception or response whose request was counted as failed
 BODILESS: Final = (204, 304)
-"""The statuses of answers without a body."""
+"""The status codes of responses without a body."""
 _CLASSES_BY_NAME: Final = {"CatchResponseError": "assertion", "GreenletExit": UNFINISHED, "RedirectError": "redirect"}
 
 
 def mark_counted(*failures: Any) -> None:
-    """Mark the exceptions and responses of a request that is counted as failed, so that it is not counted again."""
+    """Mark the exceptions and responses of a request that was counted as failed, so that it is not counted again."""
     for failure in failures:
         with contextlib.suppress(AttributeError, TypeError):
             setattr(failure, _COUNTED, True)
 
 
 def is_counted(failure: Any) -> bool:
-    """Whether it is of a request that is counted as failed."""
+    """Whether an exception or response belongs to a request that was counted as failed."""
     return getattr(failure, _COUNTED, False) is True
 
 
 def class_of(exception: BaseException | str) -> str:
-    """The class of an error that a stock Locust user reports."""
+    """The error class of an error that a stock Locust user reports."""
     name = type(exception).__name__
     if name in _CLASSES_BY_NAME:
         return _CLASSES_BY_NAME[name]
@@ -64,17 +64,17 @@ def class_of(exception: BaseException | str) -> str:
 
 
 def text_of(exception: BaseException | str) -> str:
-    """The message of an error that a stock Locust user reports."""
+    """The error message of an error that a stock Locust user reports."""
     if isinstance(exception, gevent.GreenletExit):
         return NO_ANSWER
     return exception if isinstance(exception, str) else repr(exception)
 
 
 def size_of(response_length: float | str | None) -> int:
-    """The bytes of an answer, as Locust's event gives them; one wrong number would spoil the sum of the others.
+    """The size of a response in bytes, from Locust's event, checked because one wrong number would spoil the sum.
 
     Raises:
-        TypeError, ValueError, OverflowError: it is not a number of bytes from 0 to `MAX_RESPONSE_BYTES`.
+        TypeError, ValueError, OverflowError: when it is not a number of bytes from 0 to `MAX_RESPONSE_BYTES`.
     """
     size = int(response_length or 0)
     if not 0 <= size <= MAX_RESPONSE_BYTES:
@@ -83,12 +83,12 @@ def size_of(response_length: float | str | None) -> int:
 
 
 def tally_beside(series: Series, response: Any, body_bytes: int | None) -> None:
-    """Count what happened beside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`.
+    """Count what happened alongside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`.
 
     Args:
-        series: the request's.
-        response: what came, if anything.
-        body_bytes: the size of a success; None of what has no body, or failed.
+        series: the series of the request.
+        response: the response, if there is one.
+        body_bytes: the size of a successful response's body; None for a response without a body, or a failure.
     """
     of_caught = getattr(response, BESIDE, None)
     beside = getattr(gevent.getcurrent(), BESIDE, None) if of_caught is None else of_caught
@@ -103,8 +103,8 @@ def tally_beside(series: Series, response: Any, body_bytes: int | None) -> None:
         series.note_redirect(str(hop.headers.get("location", "")))
     sent = getattr(getattr(response, "request", None), "headers", None) or ()
     asked, place = str(getattr(response, "url", "") or ""), (response.headers or {}).get("location") or ""
-    place = str(place)  # a list where there are several
-    if of_caught is not None:  # the scenario looked at it
+    place = str(place)  # a list if there are several
+    if of_caught is not None:  # the scenario examined the response
         return
     status = response.status_code or 0
     if leads_nowhere(status, sent, asked, place):
@@ -114,14 +114,14 @@ def tally_beside(series: Series, response: Any, body_bytes: int | None) -> None:
 
 
 def is_locusts_own(listener: Callable[..., None]) -> bool:
-    """Whether a listener is Locust's own statistics, which would count everything twice."""
+    """Whether a listener is Locust's own statistics, which would count everything a second time."""
     return getattr(listener, "__qualname__", "") == "Runner.__init__.<locals>.on_request"
 
 
 class Listener:
-    """The recorder among the listeners of Locust's ``events.request``, in the place of Locust's own statistics.
+    """The recorder as a listener of Locust's ``events.request``, in place of Locust's own statistics.
 
-    Under plain Locust, whose statistics stay, there is no recorder to tell.
+    Under plain Locust, whose statistics stay in place, it has no recorder to notify.
     """
 
     def __init__(self, on_event: Callable[..., None] | None, environment: Environment) -> None:
@@ -138,15 +138,15 @@ class Listener:
 
 
 class RequestHook(EventHook):
-    """Locust's ``events.request``, which takes Locust's own statistics no more.
+    """Locust's ``events.request``, which no longer accepts Locust's own statistics as a listener.
 
-    The hook that is there becomes one, and its list of listeners stays the same object: code that bound the hook or
-    its ``fire`` before, at import for example, still feeds the record.
+    The existing hook is changed in place, and its list of listeners stays the same object: code that bound the hook or
+    its ``fire`` earlier, at import for example, still feeds the record.
     """
 
     @classmethod
     def of(cls, environment: Environment) -> EventHook:
-        """The environment's hook."""
+        """Convert the Environment's hook, and return it."""
         hook = environment.events.request
         hook.__class__ = cls
         return hook

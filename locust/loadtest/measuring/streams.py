@@ -1,6 +1,6 @@
-"""StreamView: the figures of answers that come in events; `RunRecord.streams` puts them together from their phases.
+"""StreamView: the figures of responses that arrive as events. `RunRecord.streams` assembles them from their phases.
 
-Times until the first byte and the first event begin at the intended start of the request. An event's time is when the
+The times to the first byte and to the first event start at the request's intended start. An event's time is when the
 worker received its end.
 """
 
@@ -25,27 +25,28 @@ class StreamView:
     method: str
     name: str
     first_byte: Histogram = field(default_factory=Histogram)
-    """Until the answer's head came: one for each answer."""
+    """Time to the response's first byte, in seconds: one value per response."""
     first_event: Histogram = field(default_factory=Histogram)
-    """Until the first event came: one for each answer that had an event."""
+    """Time to the first event, in seconds: one value per response that had an event."""
     event_gap: Histogram = field(default_factory=Histogram)
-    """From each event to the next one of the same answer."""
+    """Time from each event to the next of the same response, in seconds."""
     response_bytes: int = 0
     ended_by: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ENDED_BY, 0))
-    """How many answers the server ended, the user, a timeout, another error; those still open are in none."""
+    """The number of responses that were ended by the server, by the user, by a timeout, or by another error. Open
+    responses are not counted."""
 
     @property
     def events(self) -> int:
-        """The events of all answers."""
+        """The number of events in all responses."""
         return self.first_event.count + self.event_gap.count
 
     @property
     def pace_per_s(self) -> float:
-        """Events per second within an answer, from its first event to its last; NaN without two events."""
+        """Events per second within a response, from its first event to its last; NaN without two events."""
         return self.event_gap.count / self.event_gap.sum_s if self.event_gap.sum_s else math.nan
 
     def add(self, other: StreamView) -> None:
-        """Add the answers to another name."""
+        """Add the responses to another request name."""
         for times in TIMES:
             getattr(self, times).merge(getattr(other, times))
         self.response_bytes += other.response_bytes

@@ -1,7 +1,7 @@
-"""Tallies: what else is counted of a request name, beside its requests.
+"""Tallies: further counts per request name, in addition to its requests.
 
-Most requests add to none of them: each is about something that is rare where all is well, so a request costs nothing
-more.
+Most requests add to none of them. Each counts something that is rare when all is well, so it costs an ordinary request
+nothing.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOOKUP: Final = "lookup"
-"""A host name was looked up; the detail is the name. An address needs no look-up."""
+"""A host name was resolved; the detail is the name. An IP address needs no look-up."""
 CONNECTION: Final = "connection"
-"""A connection was opened, look-up and TLS included; the detail is the address, of a name with several."""
+"""A connection was opened, including look-up and TLS; the detail is the address if the name has several."""
 REDIRECT: Final = "redirect"
-"""A redirect was followed, within the time of its request; the detail is the path that it led to."""
+"""A redirect was followed, within the request's time; the detail is the path it led to."""
 RETRY: Final = "retry"
-"""A request was sent again, since the server had closed its connection, within the time of the request."""
+"""A request was retried within its own time because the server had closed its connection."""
 NOWHERE: Final = "nowhere"
-"""An answer of 3xx brought nothing and led nowhere: 304 without a condition in the request, or a redirect without a
-place; the detail is the status."""
+"""A 3xx response without a result: a 304 to an unconditional request, or a redirect without a location. The detail is
+the status code."""
 ELSEWHERE: Final = "elsewhere"
-"""A request went to another host than the one that its user loads, which is the detail. Of this product's client it
-says which there were, not how often."""
+"""A request went to a host other than its user's; the detail is that host. For this product's client, the tally says
+which hosts there were, not how often."""
 UNKNOWN: Final = "unknown"
-"""A request of a client that is neither Locust's nor this product's: what else happened is not known."""
+"""A request of a client that is neither Locust's nor this product's: its connections and retries are unknown."""
 SAME: Final = "same_answer"
-"""An answer of which the scenario says that it varies was, byte by byte, the one before."""
+"""A response that the scenario declares to vary was identical to the previous one."""
 VARIED: Final = "varied_answer"
-"""Such an answer was another one."""
+"""A response that the scenario declares to vary differed from the previous one."""
 SIZE: Final = "size"
-"""A success without ``expect`` was smaller or larger than all before; the detail is the power of two below its bytes.
-It says which sizes there were, not how often."""
+"""An unchecked success (without ``expect``) was smaller or larger than all before. The detail is the largest power of
+two that is not above its size in bytes. The tally says which sizes there were, not how often."""
 KEY: Final = "key"
-"""A request of a sample of those to Redis named a key; the detail is the key, of one that is often among them."""
+"""A sampled Redis command named a key; the detail is the key, if it is a frequent one."""
 MISS: Final = "miss"
-"""A command to Redis that reads found no key, or nothing at its path."""
+"""A Redis read command found no key, or nothing at its path."""
 VERSION: Final = "version"
 """The first response on a connection named the version of its service; the detail is one of the first `MAX_PLACES`."""
 TALLIES: Final = (
@@ -59,12 +59,11 @@ TALLIES: Final = (
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8
-"""The places of redirects, and the versions of a service, that are kept apart, of one name; further ones have no
-detail."""
+"""The most redirect targets, and service versions, that are kept per name. Further ones count without a detail."""
 
 
 class TallyCount(NamedTuple):
-    """How often something happened in one series."""
+    """How often an event occurred in one series."""
 
     series: int
     """Index into the measurements' series."""
@@ -73,17 +72,18 @@ class TallyCount(NamedTuple):
     detail: str
     times: int
     seconds: float
-    """How long it took together; 0 where that is not measured."""
+    """Total duration in seconds; 0 if not measured."""
 
 
 def leads_nowhere(status: int, sent: Iterable[str], asked: str, place: str) -> bool:
-    """Whether an answer that is no failure brings nothing of what was asked for.
+    """Whether a response that is not a failure lacks what was requested.
 
     Args:
-        status: its status.
-        sent: the names of the headers that were sent; with a condition, as of a cache, 304 is an answer.
-        asked: the URL that was asked for.
-        place: where the answer redirects to, which was not followed; empty if to none. Another place is an answer.
+        status: the response's status code.
+        sent: the names of the request's headers. After a conditional request, 304 is a complete response.
+        asked: the requested URL.
+        place: the target of a redirect that was not followed; empty if there is none. A different URL is a complete
+            response.
     """
     if place and not _is_same(asked, place):
         return False
@@ -93,5 +93,5 @@ def leads_nowhere(status: int, sent: Iterable[str], asked: str, place: str) -> b
 def _is_same(asked: str, place: str) -> bool:
     try:
         return urljoin(asked, place) == asked
-    except ValueError:  # no URL, such as http://[
+    except ValueError:  # not a URL, for example http://[
         return False

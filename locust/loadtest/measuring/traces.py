@@ -1,8 +1,8 @@
-"""Traces: which requests the service under test can tell more about, by the id of W3C Trace Context.
+"""Traces: requests that the service under test can tell more about, identified by the W3C Trace Context id.
 
-A share of the requests carries a ``traceparent`` header. Of those, the slowest of each request name are kept, successes
-and each class of failures apart, so that the trace of a slow or failed request can be found where the service's
-traces are. An id is never a label: it is in the record, the reports, and the exemplars of the exposition.
+A share of the requests carries a ``traceparent`` header. Of those, the slowest per request name are kept, separately
+for successes and for each error class, so that the trace of a slow or failed request can be found in the service's
+tracing system. An id is never a label: it appears in the record, the reports, and the exemplars of the exposition.
 
 See https://www.w3.org/TR/trace-context/ for the header.
 """
@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 
 HEADER: Final = "traceparent"
 PER_KIND: Final = 3
-"""How many are kept of one request name and outcome: the slowest."""
+"""The number of traces kept per request name and outcome: the slowest."""
 MOST_KINDS: Final = 500
-"""Of how many combinations of request name and outcome, within a second and within a run."""
+"""The number of combinations of request name and outcome with traces, within a second and within a run."""
 MOST_UNDER_WAY: Final = 10_000
-"""Traced requests of a process that are not counted yet, of which spans will be exported."""
-_SAMPLED: Final = 1  # the flag
+"""The most traced requests, not counted yet, whose spans a process holds for export."""
+_SAMPLED: Final = 1  # the sampled flag
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _TRACEPARENT: Final = re.compile(
     rf"(?!ff)[0-9a-f]{{2}}-({_TRACE_ID.pattern})-((?!0{{16}})[0-9a-f]{{16}})-([0-9a-f]{{2}})(-.*)?"
@@ -40,50 +40,50 @@ _TRACEPARENT: Final = re.compile(
 
 
 class Trace(NamedTuple):
-    """One request that was traced."""
+    """One traced request."""
 
     trace_id: str
     """32 hexadecimal digits."""
     response_s: float
     error_class: str
-    """Empty of a success."""
+    """The class of the error; empty for a success."""
     seen: float = 0.0
-    """When it ended, in whole seconds since the epoch; 0 where that is not known."""
+    """When the request ended, in whole seconds since the epoch; 0 if unknown."""
 
 
 class Sampler:
-    """Decides which requests are traced, and gives them their header.
+    """Decides which requests are traced, and adds the header to them.
 
     Attributes:
-        ratio: the share of the requests, 0 to 1. At 0 no client asks.
-        spans: what exports those that it gave a header; None where nothing does.
+        ratio: the share of requests that are traced, 0 to 1. At 0, clients skip the sampler.
+        spans: exports the requests that got a header here; None for no export.
     """
 
     def __init__(self) -> None:
-        """Trace nothing yet."""
+        """Create a sampler that traces nothing yet."""
         self.ratio = 0.0
         self.spans: SpanExport | None = None
         self._given: set[str] = set()
-        self._random = Random()  # noqa: S311 -- ids need not be secret; scenarios may seed the module's own numbers
+        self._random = Random()  # noqa: S311 -- ids need not be secret; scenarios may seed the shared generator
 
     def apply(
         self, headers: Mapping[str, Any] | None, others: Iterable[str] = ()
     ) -> tuple[Mapping[str, Any] | None, bool]:
-        """Add a traceparent to a request, if it is one of the share that is traced.
+        """Add a traceparent to a request if it is among the share that is traced.
 
         Args:
-            headers: of the request alone.
-            others: the names of those that it has beside them. A traceparent among either is kept.
+            headers: the request's own headers.
+            others: the names of the headers that the client adds. An existing traceparent among either is kept.
 
         Returns:
-            The headers of the request alone, and whether it has a traceparent.
+            The request's own headers, and whether it has a traceparent.
         """
         if any(name.lower() == HEADER for name in (*(headers or ()), *others)):
             return headers, True
         random = self._random
         if random.random() >= self.ratio:
             return headers, False
-        trace_id, span_id = (random.getrandbits(bits) or 1 for bits in (128, 64))  # zeros are not allowed
+        trace_id, span_id = (random.getrandbits(bits) or 1 for bits in (128, 64))  # all zeros are not allowed
         if self.spans is not None:
             if len(self._given) >= MOST_UNDER_WAY:
                 self._given.clear()
@@ -93,42 +93,41 @@ class Sampler:
     def export(  # noqa: PLR0917 - a span has that many parts
         self, key: SeriesKey, trace_id: str, span_id: str, sent_s: float, end_s: float, error_class: str = ""
     ) -> None:
-        """Export a request as a span, unless its header is the scenario's own, whose span is the scenario's too.
+        """Export a request as a span. If its header is the scenario's own, so is the span, and nothing is exported.
 
-        Args are those of `SpanExport.add`.
+        The arguments are those of `SpanExport.add`.
         """
         if self.spans is not None and span_id in self._given:
             self._given.discard(span_id)
             self.spans.add(key, trace_id, span_id, sent_s, end_s, error_class)
 
     def open(self) -> None:
-        """Have spans exported, where the environment names an endpoint for them."""
+        """Export spans from now on, if the environment names an endpoint."""
         if spans.endpoint() and not spans.obstacle():
             self.spans = spans.SpanExport()
 
     def begin(self, ratio: float) -> None:
-        """Trace this share of the requests from now on."""
+        """Trace this share of requests from now on, 0 to 1."""
         self.ratio = ratio
         if ratio and self.spans is None and spans.endpoint():
             _log.warning("%s", spans.obstacle())
 
     def close(self) -> None:
-        """Export what is left."""
+        """Export the remaining spans."""
         if self.spans is not None:
             self.spans.close()
             self.spans = None
 
 
 def ids_of(headers: Mapping[str, Any] | None) -> tuple[str, str]:
-    """The ids of the trace and the span of a request that was sent with these headers; empty where it is in no trace
-    that is sampled."""
+    """The trace id and span id in the headers of a request that was sent; empty if it is in no sampled trace."""
     value = next((value for name, value in (headers or {}).items() if name.lower() == HEADER), "")
     found = _TRACEPARENT.fullmatch(value.decode("latin-1") if isinstance(value, bytes) else str(value))
     return (found[1], found[2]) if found and int(found[3], 16) & _SAMPLED else ("", "")
 
 
 def is_trace_id(text: object) -> bool:
-    """Whether this is the id of a trace."""
+    """Whether a value is a trace id."""
     return isinstance(text, str) and bool(_TRACE_ID.fullmatch(text))
 
 
@@ -136,13 +135,13 @@ class Traces:
     """The slowest traces of each series and outcome."""
 
     def __init__(self) -> None:
-        """Keep none yet."""
+        """Create it without traces."""
         self._kept: dict[tuple[int, str], list[Trace]] = {}
         self.latest: dict[tuple[int, str], Trace] = {}
-        """By row and error class: the one that was added last."""
+        """By row and error class: the trace that was added last."""
 
     def add(self, row: int, trace: Trace) -> None:
-        """Keep a trace of this series, if it is one of the slowest."""
+        """Keep a trace of a series if it is among the slowest."""
         kept = self._kept.get((row, trace.error_class))
         if kept is None:
             if len(self._kept) >= MOST_KINDS:
@@ -154,5 +153,5 @@ class Traces:
         self.latest[row, trace.error_class] = trace
 
     def __iter__(self) -> Iterator[tuple[int, Trace]]:
-        """Each series' row with a trace, the slowest of a kind first."""
+        """Each trace with the row of its series, slowest of each kind first."""
         return ((row, trace) for (row, _), kept in self._kept.items() for trace in kept)

@@ -1,4 +1,4 @@
-"""The turn of a greenlet: long work is cut into turns, so that users and what has arrived for them do not wait for it.
+"""Turns: long work is cut into turns, so that users and their pending events do not wait for all of it.
 
 Tested in tests/unit/measuring/test_turn.py.
 """
@@ -12,26 +12,27 @@ import gevent
 from greenlet import getcurrent, greenlet
 
 REST: Final = 2
-"""How many times as long as a turn of `Turns` all else has after it: the work takes a third of the time at most."""
+"""The pause after a turn of `Turns`, as a multiple of the turn: the work takes at most a third of the time."""
 LONGEST_REST_S: Final = 0.01
-"""A turn that took longer was held up by other programs, and what waits for its end should not wait for more."""
+"""The longest pause in seconds. A turn that calls for a longer one was held up by other programs, which should not
+delay the work's end further."""
 _AT_ONCE_S: Final = 1e-9
-_switch: Final = greenlet.switch  # without gevent's look for a hook that nothing here has
+_switch: Final = greenlet.switch  # without gevent's look-up of a trace hook, which is never set here
 
 
 def end_turn() -> None:
-    """Let all else run that is due, also what waits for a socket.
+    """Let everything else run that is due, including what waits for a socket.
 
-    ``gevent.sleep(0)`` does not: gevent runs up to 50 such turns, of whatever length, before it looks at sockets and
-    timers again (``_run_callbacks`` of gevent's loop). A timer that is due at once comes after that look.
+    ``gevent.sleep(0)`` does not: gevent runs up to 50 such callbacks, of whatever length, before it polls sockets and
+    timers again (``_run_callbacks`` of gevent's loop). A timer that is due immediately fires after that poll.
     """
     sleep(_AT_ONCE_S)
 
 
 def sleep(seconds: float) -> None:
-    """Let others run for as long, as ``gevent.sleep`` does: a user that waits keeps a kilobyte less of its stack."""
+    """Yield for this many seconds, like ``gevent.sleep``, but with one kilobyte less of stack per waiting user."""
     hub = gevent.get_hub()
-    hub.loop.update_now()  # a timer counts from the loop's last look at the clock
+    hub.loop.update_now()  # a timer starts from the loop's cached time
     timer = hub.loop.timer(seconds)
     try:
         timer.start(getcurrent().switch)
@@ -42,10 +43,10 @@ def sleep(seconds: float) -> None:
 
 
 def wait_for_any(*watchers: Any) -> None:
-    """Let others run until one of these watchers of gevent's loop is called; all of them are used up.
+    """Yield until one of these watchers of gevent's loop is called. Watchers cannot be reused.
 
     Raises:
-        BaseException: what is thrown into the greenlet meanwhile.
+        BaseException: whatever is thrown into the greenlet meanwhile.
     """
     hub, wake = gevent.get_hub(), getcurrent().switch
     try:
@@ -59,18 +60,18 @@ def wait_for_any(*watchers: Any) -> None:
 
 
 class Turns:
-    """The turns of long work that can wait: after each, all else has `REST` times as long as the turn took.
+    """The turns of long work that can wait: after each turn, the work pauses for `REST` times the turn's length.
 
-    A single look at what is due is too little for a worker's arrivals. Those that came due during the turn are started
-    a few at a time, with a look at the network after each few; with a further turn of the work between them, each turn
+    A single poll of what is due is not enough for a worker's arrivals. Those that came due during the turn are started
+    a few at a time, with a poll of the network after each few. With a further turn of the work between them, each turn
     would add to how late they start.
     """
 
     def __init__(self) -> None:
-        """Begin the first turn."""
+        """Start the first turn."""
         self._began_s = perf_counter()
 
     def end(self) -> None:
-        """End this turn, and begin the next one when all else has had its time: at most `LONGEST_REST_S`."""
+        """End this turn, pause for at most `LONGEST_REST_S`, and start the next one."""
         sleep(min(LONGEST_REST_S, REST * (perf_counter() - self._began_s)))
         self._began_s = perf_counter()

@@ -1,4 +1,4 @@
-"""What a measurement needs to know of a user: its scenario, its phase, its task, and which user runs now.
+"""Users: what a measurement needs to know about a user: its scenario, its phase, its task, and which user is running.
 
 Tested by tests/unit/measuring/test_recorder.py and tests/unit/users.
 """
@@ -17,12 +17,12 @@ PHASE: Final = "loadtest_phase"
 
 
 def phase_of(user: Any) -> str:
-    """The phase of a user; of one that is not this product's it is kept where its own attributes are not."""
+    """The phase of a user. Users of other classes keep it in an attribute whose name does not clash with theirs."""
     return SETUP if getattr(user, PHASE, None) == SETUP else LOAD
 
 
 def scenario_of(user: Any) -> str:
-    """The scenario of a User (instance or class), by default its class's name; ``other`` for None."""
+    """The scenario of a User (instance or class), by default the name of its class; ``other`` for None."""
     if user is None:
         return OTHER
     scenario: str | None = getattr(user, "scenario", None)
@@ -30,18 +30,18 @@ def scenario_of(user: Any) -> str:
 
 
 def name_of_task(task: Any) -> str:
-    """The name under which a task is counted: that of its function, with its classes."""
+    """The name under which a task is counted: its function's name, qualified by its classes."""
     return readable(getattr(task, "__qualname__", type(task).__qualname__))
 
 
 def note_failure(user: Any) -> None:
-    """Note that a part of the transactions that a user is in has failed: see `loadtest.users.steps`."""
+    """Note that a part of the user's open transactions has failed: see `loadtest.users.steps`."""
     user.failed_parts = getattr(user, "failed_parts", 0) + 1
 
 
 def current_user() -> Any:
-    """The User whose greenlet, or one that it spawned, runs now, or None: Locust starts ``run_user(user)`` in each
-    user's greenlet."""
+    """The User in whose greenlet, or in one that it spawned, the caller runs, or None: Locust starts ``run_user(user)``
+    in each user's greenlet."""
     greenlet: Any = gevent.getcurrent()
     while greenlet is not None:
         for argument in getattr(greenlet, "args", None) or ():
