@@ -1,1 +1,1 @@
-"""The outcome of a run: thresholds, trust in the generator, and the verdict."""
+"""Judging: the outcome of a run, from thresholds and trust in the generator to the verdict."""

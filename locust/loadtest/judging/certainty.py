@@ -1,8 +1,8 @@
-"""Certainty: between which values the figure that a threshold limits lies, with 95 %.
+"""Certainty: the 95 % confidence interval of the figure that a threshold limits.
 
-Times (percentiles and means), ratios and requests per second have such an interval, from what the record keeps by
-block. Extremes, counts and sizes are those of this run and have none, and neither has a run of fewer independent
-stretches than `loadtest.estimating.resampling` needs.
+Times (percentiles and means), ratios and requests per second have such an interval, computed from the record's blocks.
+Extremes, counts and sizes describe this run only and have none. Nor has a run with fewer independent stretches than
+`loadtest.estimating.resampling` needs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHARES_OF_FAILURES: Final = {"error_ratio", "transaction_error_ratio", "dropped
 
 
 def kept_as(rule: Threshold) -> tuple[str, str]:
-    """Return the phase and the times whose blocks a threshold is about."""
+    """Return the phase and the kind of times whose blocks a threshold needs."""
     if rule.metric in _OF_SCHEDULE:
         return rule.phase, "schedule_lag"
     if rule.result:
@@ -38,7 +38,7 @@ def kept_as(rule: Threshold) -> tuple[str, str]:
 
 
 def blocks_of(record: RunRecord, phase: str, times: str) -> tuple[list[SeriesKey], BlockTable]:
-    """Return the labels of each series and the blocks of what `kept_as` names."""
+    """Return the labels of each series, and the blocks for the result of `kept_as`."""
     if times == "schedule_lag":
         return [SeriesKey(scenario, "", "") for scenario in record.schedule_lag], record.lag_table()
     part = record.of_phase(phase)
@@ -46,13 +46,13 @@ def blocks_of(record: RunRecord, phase: str, times: str) -> tuple[list[SeriesKey
 
 
 def with_interval(result: Result, keys: list[SeriesKey], table: BlockTable, begins_s: float) -> Result:
-    """Return a result with the interval of its value, where it has one.
+    """Return a result with the confidence interval of its value, if it has one.
 
     Args:
-        result: of a threshold.
+        result: the result of a threshold.
         keys: the labels of the series in the table.
-        table: the blocks of what the threshold is about.
-        begins_s: when what the threshold judges begins, in seconds since the run's first.
+        table: the blocks that the threshold is about.
+        begins_s: when the judged part of the run begins, in seconds since the run's first second.
     """
     rule, value = result.threshold, result.value
     if value is None or not _varies(rule):

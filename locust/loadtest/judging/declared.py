@@ -1,7 +1,7 @@
-"""Declared: what a scenario says that it does and did not do in a run. It stands beside the verdict.
+"""Declared: what a scenario declares but did not do in a run. It is noted beside the verdict.
 
-A task may be missing by chance: of n iterations none is one of a share p with the probability (1 - p)^n, and the task
-is named from n = ln 0.05 / ln (1 - p) on.
+A task may be missing by chance: the probability that none of n iterations is one of a task with share p is (1 - p)^n.
+So a task is named only from n = ln 0.05 / ln (1 - p) on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """GeneratorHealth: the trust checks over what each process of the load generator observed about itself.
 
-A rule about load must be broken for `SUSTAINED_S` consecutive seconds, or on average over the run, since one slow
-second on a shared machine moves no percentile of a run. Only intervals with running users count: a master that loads
+A rule about load must be broken for `SUSTAINED_S` consecutive seconds, or on average over the run, because one slow
+second on a shared machine changes no percentile of a run. Only intervals with running users count: a master that loads
 data before a run may be busy.
 
 Tested in tests/unit/judging/test_generator_health.py.
@@ -25,16 +25,17 @@ SUSTAINED_S: Final = 5.0
 
 
 class HealthRule(NamedTuple):
-    """A rule over one field of `Health`; it is broken when the limit is reached."""
+    """A rule over one field of `Health`, broken when its limit is reached."""
 
     name: str
     limit: float
     message: str
-    """The sentence's middle; ``{value}``, ``{value_ms}``, ``{rest}`` (of 1) and ``{seconds}`` are filled in."""
+    """The middle of the sentence, in which ``{value}``, ``{value_ms}``, ``{rest}`` (1 - value) and ``{seconds}`` are
+    replaced."""
     advice: str
 
     def worded(self, value: float, seconds: float) -> str:
-        """Return the message, filled in."""
+        """Return the message with its values."""
         return self.message.format(value=value, value_ms=1000 * value, rest=1 - value, seconds=seconds)
 
 
@@ -67,8 +68,8 @@ SUSTAINED: Final = {
         "give it more memory, turn swap off, or lower USERS",
     ),
 }
-"""Rules that must be broken for `SUSTAINED_S` consecutive seconds, or on average over a run of that length or more. The
-value is the mean of those seconds."""
+"""Rules that must be broken for `SUSTAINED_S` consecutive seconds, or on average over a run of at least that length.
+The value is the mean of those seconds."""
 PEAKS: Final = {
     "gc_pause_s": HealthRule(
         "gc_pause",
@@ -101,7 +102,7 @@ PEAKS: Final = {
         "keep connections alive, widen net.ipv4.ip_local_port_range, or add a machine",
     ),
 }
-"""Rules that are broken by a single interval. The value is the highest."""
+"""Rules that a single interval can break. The value is the highest."""
 _FOR_MASTER: Final = "give the master a core of its own, use fewer workers, or name fewer requests"
 MASTER_ADVICE: Final = {
     "cpu": _FOR_MASTER,
@@ -111,29 +112,29 @@ MASTER_ADVICE: Final = {
     "cpu_throttling": "raise its CPU limit",
     "file_descriptors": "raise the limit (ulimit -n)",
 }
-"""What to do where it is the master: it merges what the workers measure, and another worker is more of that."""
+"""The advice for the master: it merges what the workers measure, so a further worker would add to its work."""
 CROWDED_RATIO: Final = 0.10
-"""Share of the run in which other processes crowded the machine; a twentieth would move the 95th percentile."""
+"""Share of the run in which other processes crowded the machine. A twentieth would change the 95th percentile."""
 RUN_DELAY_RATIO: Final = 0.10
-"""The wait for a core before each turn, relative to the median response time."""
+"""The wait for a core before each turn, divided by the median response time."""
 RUN_DELAY_S: Final = 0.000_2
-"""The shortest wait that counts: on an idle machine a turn is a few hundredths of a millisecond late."""
+"""The shortest wait, in seconds, that counts: on an idle machine a turn is a few hundredths of a millisecond late."""
 LATE_SHARE: Final = 0.5
-"""The event loop's delay relative to the same percentile of the response times."""
+"""The event loop's delay, divided by the same percentile of the response times."""
 SHOWN: Final = {"median": 0.5, "p95": 0.95, "p99": 0.99}
-"""The percentiles that reports show; one is compared when the part of the run beyond it is as long as `BEYOND_S`."""
+"""The percentiles in reports. One is compared if the part of the run beyond it is as long as `BEYOND_S`."""
 BEYOND_S: Final = 0.25
 SLOWER: Final = 3.0
-"""How many times as long as the others' a worker's mean response time may be."""
+"""The highest tolerated mean response time of a worker, divided by that of the others."""
 SLOWER_S: Final = 0.005
 SHARE: Final = 0.5
-"""The smallest tolerated share of the requests per user of the other workers."""
+"""The smallest tolerated number of requests per user of a worker, divided by that of the others."""
 COMPARED_REQUESTS: Final = 200
-"""Minimum number of requests, of a worker or expected of it, before it is compared with the others."""
+"""The fewest requests, of a worker or expected of it, for a comparison with the others."""
 
 
 def violations(record: RunRecord, watch: Watch) -> list[Violation]:
-    """The broken rules about the processes, and about their machines."""
+    """The violations of rules about the processes and their machines."""
     return [
         *process_violations(watch),
         *_machine_violations(record, watch),
@@ -143,7 +144,7 @@ def violations(record: RunRecord, watch: Watch) -> list[Violation]:
 
 
 def process_violations(watch: Watch) -> list[Violation]:
-    """The broken rules about processes."""
+    """The violations of rules about the processes."""
     return [violation for observed in watch for violation in _violations_of(observed)]
 
 
@@ -168,7 +169,7 @@ def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> 
 def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
     median_s = record.total().response_time.quantile(0.5)
     master = next((observed.mean() for observed in watch if observed.subject == MASTER), Health())
-    # Then nobody but the service takes the cores: that is noted beside the verdict, see `shared_cores`.
+    # Only the service uses the cores then, which is noted beside the verdict: see `shared_cores`.
     only_the_service = master.target_cpu_ratio > 0 and master.others_cpu_ratio < OTHERS
     for observed in watch:
         mean = observed.mean()
@@ -219,7 +220,7 @@ def _late_wake_ups(record: RunRecord, watch: Watch) -> Iterator[Violation]:
 
 
 def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
-    """A worker that is slow on its own; with more than one scenario, workers may differ by what they run."""
+    """A worker that is slower than the others. With several scenarios, workers may differ because of what they run."""
     workers = [one for one in watch if one.subject != MASTER and one.user_seconds]
     if len(record.schedule_lag) != 1:
         return

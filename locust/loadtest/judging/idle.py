@@ -1,7 +1,8 @@
-"""Idle: iterations that ended without a request. Their users ran, or their arrivals came, and were no load.
+"""Idle: iterations that ended without a request: their users ran, or their arrivals came, without generating load.
 
-In the open model each is an arrival that the service never saw, so as few of them count as of missing arrivals. In the
-closed model a scenario may have a task that only waits, so they are noted before they break a rule.
+In the open model, each is an arrival that the service never saw, so the tolerated share is that of missing arrivals. In
+the closed model a scenario may have a task that only waits, so they are noted first, and break a rule only in larger
+numbers.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ if TYPE_CHECKING:
 
 NOTED_RATIO: Final = 0.01
 IDLE_RATIO: Final = 0.5
-"""Share of a scenario's iterations in the closed model; in the open one it is `SHORTFALL_RATIO`."""
+"""Share of a scenario's iterations, 0 to 1, in the closed model; in the open model it is `SHORTFALL_RATIO`."""
 FEWEST_ITERATIONS: Final = 20
 
 
 class Idle(NamedTuple):
-    """The iterations of a scenario that sent no request."""
+    """A scenario's iterations that sent no request."""
 
     scenario: str
     ratio: float
-    """Of all its iterations."""
+    """Their share of all iterations, 0 to 1."""
     limit: float
     sentence: str
 
     @property
     def is_broken(self) -> bool:
-        """Whether so many of them leave another load than was asked for."""
+        """Whether there are so many that the load differs from what was asked for."""
         return self.ratio >= self.limit
 
 
 def find(record: RunRecord) -> Iterator[Idle]:
-    """Yield the scenarios of which more than single iterations sent no request."""
+    """Yield the scenarios in which more than single iterations sent no request."""
     is_open = (record.context.get("plan") or {}).get("model") == "open"
     for scenario in sorted({name for name, _ in record.tasks}):
         begun = sum(times for (name, _), times in record.tasks.items() if name == scenario)

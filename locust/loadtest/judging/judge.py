@@ -1,10 +1,10 @@
 """Judge: evaluates the thresholds of a run on its record, during the run and at its end.
 
-A threshold with a warm-up is evaluated on a record of its own, without the warm-up: counts, percentiles and extremes
-are those of the remaining time, not differences. That record begins at the first whole second of the time line after
-the warm-up.
+A threshold with a warm-up is evaluated on a separate record without the warm-up: counts, percentiles and extremes are
+those of the remaining time, not differences. That record begins at the first whole second of the time line after the
+warm-up.
 
-A percentile is the histogram's: within 0.79 % of the true one. Ratios, rates, means and extremes are exact.
+Percentiles come from the histogram, within 0.79 % of the true ones. Ratios, rates, means and extremes are exact.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Judge:
 
     Args:
         rules: the thresholds of the run.
-        record: of the run; it grows.
+        record: the run's growing record.
         started_at: when the load begins, in seconds since the epoch; by default now.
-        longest_s: the load ends after this time at the latest, however long its last requests take; None when it is
-            not known.
+        longest_s: the longest duration of the load in seconds, however long its last requests take; None if unknown.
         now: the wall clock, in seconds since the epoch.
-        finds_warm_up_in_s: the planned length of the load whose warm-up is to be found; None to find none.
+        finds_warm_up_in_s: the planned length, in seconds, of a load whose warm-up is to be detected; None not to
+            detect it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Judge:
         self._cuts = {warm_up_s: self._cut(warm_up_s) for warm_up_s in warm_ups_s}
 
     def _cut(self, warm_up_s: float) -> _Cut:
-        """Return the record from the warm-up on."""
+        """Return the record from the end of the warm-up on."""
         origin = math.floor(self._record.started_at)
         begins = self._started_at + warm_up_s
         if not warm_up_s:
@@ -75,10 +75,11 @@ class Judge:
         return _Cut(self._record.since(second), second)
 
     def tick(self) -> Result | None:
-        """Evaluate the thresholds that may end the run; call it once a second.
+        """Evaluate the thresholds that may end the run. Call this once a second.
 
         Returns:
-            The result of the first one that has failed for its whole delay: end the run. None when there is none.
+            The result of the first threshold that has failed for its whole delay, which ends the run; None if there is
+            none.
         """
         now = self._now()
         for result in self._judge([rule for rule in self._rules if rule.abort_on_fail]):
@@ -90,14 +91,17 @@ class Judge:
         return None
 
     def end(self) -> None:
-        """Note that the load has ended: rates are those until now. Calling it again changes nothing."""
+        """Record that the load has ended, which is the end of the time for rates. Calling it again changes nothing."""
         self._ended_at = self._ended_at or self._now()
 
     def leave_out(self, warm_up_s: float) -> float:
-        """Leave a warm-up that was found out of every rule of the load that has none of its own.
+        """Exclude a detected warm-up from every rule about the load that has no warm-up of its own.
+
+        Args:
+            warm_up_s: the length of the warm-up in seconds.
 
         Returns:
-            How much is left out: as much, or a little more.
+            The seconds that are excluded: as many, or a few more.
         """
         longer = [candidate_s for candidate_s in self._candidates_s if candidate_s >= warm_up_s > 0]
         if not longer:
@@ -128,7 +132,7 @@ class Judge:
         return self._started_at + self.load_s - math.floor(self._record.started_at)
 
     def results(self) -> list[Result]:
-        """Evaluate every threshold on what the record holds now; one that ended the run has failed for good."""
+        """Evaluate every threshold on the record so far. The outcome of one that ended the run is final."""
         results, ended = self._judge(self._rules), self._aborted_by
         if ended is None:
             return results
@@ -136,7 +140,7 @@ class Judge:
         return [ended if result.threshold.condition == condition else result for result in results]
 
     def final_results(self) -> list[Result]:
-        """Evaluate every threshold at the end of the run: each value with its 95 % interval, where it has one."""
+        """Evaluate every threshold at the end of the run: each value with its 95 % interval, if it has one."""
         results = self.results()
         kinds = {certainty.kept_as(result.threshold) for result in results}
         blocks = {kind: certainty.blocks_of(self._record, *kind) for kind in kinds}
@@ -163,13 +167,13 @@ class Judge:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A record from some moment on, in seconds since the run's first second."""
+    """A record from a moment on, in seconds since the run's first second."""
 
     record: RunRecord
     start_s: float
 
     def seconds_until(self, until_s: float) -> float:
-        """The time that is counted: since the cut, or since a later reset of the statistics."""
+        """The counted seconds: since the cut, or since a later reset of the statistics."""
         return until_s - max(self.start_s, self.record.reset_at_s or 0)
 
 
@@ -211,11 +215,11 @@ class _View:
             intended = dropped + sum(lag.count for lag in self._lags(rule))
             return dropped / intended if intended else None
         if rule.metric == "connections_open":
-            return self._record.connections_peak or None  # those of other clients are not known
+            return self._record.connections_peak or None  # those of other clients are unknown
         requests = sum(view.requests for view in self._series)
         if not requests:
             return None
-        if rule.kind in {"count", "size"}:  # of requests, or of what is counted like them in a phase of its own
+        if rule.kind in {"count", "size"}:  # requests, or what is counted like them in a phase of its own
             return requests if rule.kind == "count" else float(sum(getattr(view, rule.metric) for view in self._series))
         if rule.metric == "requests_per_s":
             return requests / self._seconds if self._seconds > 0 else None
@@ -236,7 +240,7 @@ def _merged(histograms: Sequence[Histogram]) -> Histogram:
 
 
 def _aggregated(rule: Threshold, times: Histogram) -> float:
-    """Return the rule's aggregate of a histogram with samples, in seconds."""
+    """Return the rule's aggregate of a non-empty histogram, in seconds."""
     if rule.quantile is not None:
         return times.quantile(rule.quantile)
     return {"mean": times.mean_s, "min": times.min_s, "max": times.max_s}[rule.aggregate]

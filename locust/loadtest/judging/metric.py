@@ -1,4 +1,4 @@
-"""Metric: a figure of a run that a rule can limit, with its labels, its units and its range.
+"""Metric: a figure of a run that a rule can limit, with its labels, units and range.
 
 Tested in tests/unit/judging/test_threshold_parser.py.
 """
@@ -20,9 +20,9 @@ class Metric:
 
     Attributes:
         kind: determines the units: "time", "ratio", "rate", "count" or "size".
-        labels: those that a selector can use.
-        meaning: for people.
-        phase: what it is about, unless a selector says another phase.
+        labels: the labels that a selector can use.
+        meaning: a description for people.
+        phase: the phase that it is about, unless a selector names another.
     """
 
     kind: str
@@ -34,9 +34,9 @@ class Metric:
 _ALL_LABELS: Final = ("phase", "scenario", "method", "name")
 _STREAM_LABELS: Final = ("scenario", "method", "name")
 _HOST_LABELS: Final = ("scenario", "name")
-"""Of connections: their name is the host and port."""
+"""The labels of connections, whose name is host and port."""
 VALUES: Final = {"phase": (LOAD, SETUP), "result": ("success", "failure")}
-"""The labels that have only some values."""
+"""The labels with a fixed set of values."""
 DISTRIBUTIONS: Final = {
     "response_time": Metric("time", ("result", *_ALL_LABELS), "from the intended start to the end of the response"),
     "service_time": Metric("time", _ALL_LABELS, "from sending to the end of the response"),
@@ -64,7 +64,7 @@ DISTRIBUTIONS: Final = {
         "time", _HOST_LABELS, "of responses in several parts: from the first byte to the last", labels.RECEIVING
     ),
 }
-"""Metrics that need an aggregate."""
+"""The metrics that need an aggregate."""
 FIGURES: Final = {
     "error_ratio": Metric("ratio", _ALL_LABELS, "failed requests, of all requests"),
     "dropped_ratio": Metric("ratio", ("scenario",), "iterations that never started, of all intended ones"),
@@ -90,7 +90,7 @@ UNITS: Final = {
     "count": {"": 1.0},
     "size": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
 }
-"""By kind: each unit in seconds, as a ratio from 0 to 1, per second, as a plain number, or in bytes."""
+"""By kind: the value of each unit in seconds, as a ratio from 0 to 1, per second, as a plain number, or in bytes."""
 RANGES: Final = {
     "time": (0.0, HIGHEST_NS / 1e9),
     "ratio": (0.0, 1.0),
@@ -98,4 +98,4 @@ RANGES: Final = {
     "count": (0.0, math.inf),
     "size": (0.0, math.inf),
 }
-"""By kind: the lowest and the highest value that can be measured, in the unit of `Threshold.limit`."""
+"""By kind: the lowest and the highest measurable value, in the unit of `Threshold.limit`."""

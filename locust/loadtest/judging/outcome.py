@@ -1,4 +1,4 @@
-"""Outcome: what a run came to, and the one function that decides it."""
+"""Outcome: the result of a run, and the one function that decides it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(Enum):
-    """What a run, or one of its thresholds, came to; the value is what people and files read."""
+    """The outcome of a run or of one of its thresholds. The value is the text for people and files."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -37,16 +37,16 @@ class Outcome(Enum):
 
 
 MEASURED: Final = (Outcome.PASSED.value, Outcome.FAILED.value)
-"""The verdicts of runs whose figures mean something."""
+"""The outcomes of runs whose figures are meaningful."""
 FEWEST_FAILURES: Final = 5
-"""Failures of a name without a success from which on it has failed as a whole."""
+"""The number of failures, without a success, from which a name counts as failed entirely."""
 _WHOLLY_FAILED: Final = (
     (LOAD, "error_ratio", "requests", "> 99%"),
     (TRANSACTION, "transaction_error_ratio", "transactions", "> 99%"),
     (CHECK, "check_ratio", "checks", "< 1%"),
 )
 NOT_JUDGED: Final = "not judged"
-"""What a threshold of an interrupted run came to."""
+"""The outcome of a threshold in an interrupted run."""
 
 _EXIT_CODES = {
     Outcome.PASSED: ExitCode.PASSED,
@@ -61,20 +61,20 @@ _EXIT_CODES = {
 class Result:
     """A threshold with its measured value: in seconds, as a ratio from 0 to 1, per second, or as a plain number.
 
-    The outcome is passed, failed, no data, or interrupted: not judged. Without data the value is None.
+    The outcome is passed, failed, no data, or interrupted (not judged). Without data the value is None.
     """
 
     threshold: Threshold
     value: float | None
     outcome: Outcome
     samples: int = 0
-    """How many samples there were, where they were too few to judge the rule."""
+    """The number of samples, if they were too few to judge the rule."""
     is_of_setup: bool = False
-    """Whether only requests of the set-up have the labels that a rule about the load selects."""
+    """Whether the labels that a rule about the load selects occur only in requests of the set-up."""
     interval: Interval | None = None
-    """The 95 % interval of the value, in its unit, where it is known."""
+    """The 95 % confidence interval of the value, in its unit, if known."""
     is_below: bool = False
-    """Whether a percentile is surely below the limit, though its interval has no upper end."""
+    """Whether a percentile is certain to be below the limit, though its interval has no upper end."""
 
     @classmethod
     def of(cls, rule: Threshold, value: float | None) -> Result:
@@ -85,9 +85,9 @@ class Result:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the limit lies within the interval: made again, the run may come to the other outcome.
+        """Whether the limit lies within the interval, so that a repeated run may have the other outcome.
 
-        A limit at the end of what can be measured, such as no failure at all, is about this run alone.
+        A limit at the end of the measurable range, such as no failures at all, concerns this run only.
         """
         rule = self.threshold
         if self.interval is None or self.is_below or self.outcome not in {Outcome.PASSED, Outcome.FAILED}:
@@ -96,7 +96,7 @@ class Result:
 
     @property
     def spread(self) -> str:
-        """The interval as text; empty where it is not known."""
+        """The interval as text; empty if unknown."""
         if self.interval is None:
             return ""
         low, high = self.interval
@@ -138,7 +138,7 @@ class Result:
         return "nothing that it is about was measured"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; numbers are in seconds, ratios, per second, or plain ones."""
+        """All fields, ready for JSON. Numbers are in seconds, ratios, per second, or plain."""
         rule, interval = self.threshold, self.interval
         return {
             "rule": str(rule),
@@ -160,7 +160,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome with its reasons, one sentence each; a run that passed has none."""
+    """An outcome with its reasons, one sentence each. A run that passed has none."""
 
     outcome: Outcome
     reasons: tuple[str, ...]
@@ -169,7 +169,7 @@ class Verdict:
     results: tuple[Result, ...] = ()
     """The result of every threshold."""
     notes: tuple[str, ...] = ()
-    """What a reader has to know beside the outcome, one sentence each; it changes no outcome."""
+    """What a reader has to know in addition to the outcome, one sentence each. Notes change no outcome."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -180,20 +180,25 @@ class Verdict:
 def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence[Result] = ()) -> Verdict:
     """Return the verdict on a run.
 
-    A run that was interrupted is not the run that was asked for, so that comes first, whatever was measured until then,
-    and none of its thresholds is judged. Without requests there is nothing to judge. A generator that was not fit to
-    measure makes every threshold meaningless, passed or failed, so violations come next; the thresholds' sentences stay
-    among the reasons. A run in which every request failed has failed, whatever its rules are, and so has one in which
-    none of a name ever succeeded, unless a rule of that name's own judges it, or most of those failed whose errors no
-    rule judges. A failed threshold outweighs one without
-    data, but a run with a threshold without data has not passed, nor has one that ended within its warm-up. Failures
-    that are faster than successes are a violation where something was, or may be, judged by times of both, unless a
-    threshold failed; else they are noted, like response times that grow to the end.
+    The first rule that applies decides:
+
+    - An interrupted run is not the run that was asked for, whatever it measured, and none of its thresholds is judged.
+    - Without requests there is no data to judge.
+    - If the generator was not fit to measure, no threshold means anything, passed or failed, so violations come next.
+      The thresholds' sentences stay among the reasons.
+    - A run in which every request failed has failed, whatever its rules are. So has one in which a name never
+      succeeded, unless a rule of that name's own judges it, and one in which most of the requests failed whose errors
+      no rule judges.
+    - A failed threshold outweighs one without data. But a run with a threshold without data has not passed, nor has one
+      that ended within its warm-up.
+
+    Failures that are faster than successes are a violation if something was, or may be, judged by the times of both,
+    unless a threshold failed. Otherwise they are noted, as are response times that grow to the end.
 
     Args:
         record: the run's record.
-        violations: from `loadtest.judging.trust`.
-        results: of the thresholds, from `loadtest.judging.judge`.
+        violations: the result of `loadtest.judging.trust`.
+        results: the results of the thresholds, from `loadtest.judging.judge`.
     """
     if record.interruption is not None:
         results = [replace(result, outcome=Outcome.INTERRUPTED) for result in results]
@@ -229,7 +234,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
 
 
 def _nothing_measured(record: RunRecord) -> str:
-    """Say that there was no request, and why, where an exception says it."""
+    """Say that there was no request, and why, if an exception explains it."""
     for row in record.exceptions():
         return f"the run measured no request: the scenario raised {row}. Next: fix the scenario"
     beside = f" of its load, and {_setup_counts(record)}" if record.setup else ""
@@ -237,7 +242,7 @@ def _nothing_measured(record: RunRecord) -> str:
 
 
 def _all_warm_up(record: RunRecord) -> Iterator[str]:
-    """Say that the load ended within its warm-up, as it may by its test data, a person, or Locust's own run time."""
+    """Say that the load ended within its warm-up, because of its test data, a person, or Locust's own run time."""
     if record.warm_up_s and record.load_s is not None and record.load_s <= record.warm_up_s:
         yield (
             f"the load of {record.load_s:.3g} s ended within its warm-up of {record.warm_up_s:g} s, so nothing is left "
@@ -246,13 +251,13 @@ def _all_warm_up(record: RunRecord) -> Iterator[str]:
 
 
 def _all_failed(record: RunRecord) -> str:
-    """Say that no request succeeded, with the error that came most often."""
+    """Say that no request succeeded, with the most frequent error."""
     all_of_them = "the only request" if record.requests == 1 else f"every one of the {record.requests:,} requests"
     return f"{all_of_them} failed{_most_frequent(record)}. Next: check the system under test and the host of the run"
 
 
 def _most_frequent(record: RunRecord) -> str:
-    """The error that came most often, as the end of a sentence."""
+    """The most frequent error, as the end of a sentence."""
     return "".join(f", most often with {error.error_class}: {error.message}" for error in record.errors()[:1])
 
 
@@ -262,9 +267,9 @@ def _setup_counts(record: RunRecord) -> str:
 
 
 def _failed_setup(record: RunRecord, results: Sequence[Result]) -> list[str]:
-    """Say that the set-up failed as a whole, or more often than a rule on all errors allows, unless a rule judges it.
+    """Say that the set-up failed entirely, or more often than a rule on all errors allows, unless a rule judges it.
 
-    Users whose log-in failed may be answered without an error from then on, by a page that asks for a log-in.
+    Users whose log-in failed may get responses without errors from then on, such as a log-in page.
     """
     setup = record.setup
     if setup is None or not setup.failures or any(result.threshold.is_of_setup for result in results):
@@ -285,7 +290,7 @@ def _failed_setup(record: RunRecord, results: Sequence[Result]) -> list[str]:
 
 
 def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[str]:
-    """Say which requests, transactions and checks failed each time: among many others they hardly move a ratio."""
+    """Name the requests, transactions and checks that always failed: among many others they hardly change a ratio."""
     if record.requests == record.failures:
         return
     for phase, metric, noun, allowed in _WHOLLY_FAILED:
@@ -361,7 +366,7 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def _failed_steps(record: RunRecord) -> Iterator[str]:
-    """Say which checks and transactions failed: they are in no figure of the requests."""
+    """Say which checks and transactions failed: no figure of the requests includes them."""
     for phase, advice in ((CHECK, "check_ratio >= 100%"), (TRANSACTION, "transaction_error_ratio <= 0%")):
         part = record.of_phase(phase)
         if part.failures:
@@ -374,7 +379,7 @@ def _failed_steps(record: RunRecord) -> Iterator[str]:
 
 
 def _warm_up(record: RunRecord) -> Iterator[str]:
-    """Say what of the load was left out of the judgement, or should be."""
+    """Say which part of the load was, or should be, left out of the judgement."""
     if record.warm_up_s:
         yield f"the first {record.warm_up_s:g} s of load were warm-up: in the figures shown, but in no threshold"
     elif record.configuration.get("warm_up"):

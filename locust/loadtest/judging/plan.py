@@ -1,7 +1,7 @@
-"""Plan: whether the load that was asked for came, second by second.
+"""Plan: whether the requested load was generated, second by second.
 
-A run with fewer users, or with fewer or more arrivals, than it says measures another load. The plan is in the record's
-context; the users are those that the workers counted themselves, so a worker that only says that it lives adds none.
+A run with fewer users than it says, or with fewer or more arrivals, measures another load. The plan is in the record's
+context. The users are those that the workers counted themselves, so a worker that only sends heartbeats adds none.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 LAG_S: Final = 3.0
-"""How far users may be behind the plan: they are started in steps of a second, and counted once a second."""
+"""Seconds that users may be behind the plan: they are started in steps of a second, and counted once a second."""
 SHORTFALL_RATIO: Final = 0.05
-"""Share of the planned users, or arrivals, that were not there, from which on another load was made."""
+"""The missing share of the planned users or arrivals, 0 to 1, from which the load differs from the plan."""
 SURPLUS_RATIO: Final = 0.05
-"""Iterations beyond the planned arrivals, in relation to these, from which on another load was made."""
+"""Iterations beyond the planned arrivals, divided by these, from which the load differs from the plan."""
 _ONE_USER: Final = 0.5
-"""The level from which on it is rounded to a user."""
+"""The level from which it is rounded to whole users."""
 _LEAST_RATE: Final = 1e-9
 _TICK_S: Final = 1.0
-"""How often Locust asks a load shape, unless it is still starting the users that this asked for before."""
+"""Seconds between two calls of a load shape by Locust, unless Locust is still starting the users of an earlier call."""
 _MOST_LEVELS: Final = 1_200
-"""The levels of a load shape that are kept; of more, every second one is left out."""
+"""The most levels of a load shape that are kept; beyond it, every second one is dropped."""
 _DEVIATIONS: Final = 4.0
-"""Arrivals at random times deviate from their mean number; this many standard deviations are no shortfall."""
+"""Standard deviations of the number of random arrivals that do not count as a shortfall."""
 
 
 _FEW_ARRIVALS: Final = 25.0
-"""Of fewer arrivals a handful more is no surplus: a run that was broken off at once planned a fraction of one."""
+"""The fewest planned arrivals for a surplus: a run that was interrupted at once planned a fraction of one."""
 
 
 class Shortfall(NamedTuple):
-    """The part of a plan that did not come."""
+    """The part of a plan that was not carried out."""
 
     ratio: float
-    """From 0 to 1."""
+    """The missing share, 0 to 1."""
     what: str
     """What was missing, as the beginning of a sentence."""
 
 
 class Surplus(NamedTuple):
-    """The load beyond a plan."""
+    """The load beyond the plan."""
 
     ratio: float
-    """To the planned one; 0 or more."""
+    """The surplus divided by the planned arrivals, 0 or more."""
     iterations: int
-    """How many were made."""
+    """The number of iterations that were made."""
     planned: float
-    """How many arrivals the plan has."""
+    """The number of arrivals in the plan."""
 
 
 def shortfall(record: RunRecord) -> Shortfall:
-    """Compare plan and load; without a plan nothing is missing."""
+    """Compare the plan with the load; without a plan nothing is missing."""
     plan: dict[str, Any] = record.context.get("plan") or record.context.get("shape") or {}
     levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan.get("levels") or ()]
     if not levels or not plan.get("stages"):
@@ -71,10 +71,10 @@ def shortfall(record: RunRecord) -> Shortfall:
 
 
 def surplus(record: RunRecord) -> Surplus | None:
-    """Compare the iterations that ended with the arrivals of the plan; None where there are not more.
+    """Compare the completed iterations with the planned arrivals; None if there are not more.
 
-    Users that loop, each as soon as it can, make the closed model of an open one: what the service cannot take is not
-    asked of it, and no response time counts from an intended start.
+    Users that loop without a pause turn an open model into a closed one: what the service cannot handle is not
+    requested, and no response time counts from an intended start.
     """
     plan: dict[str, Any] = record.context.get("plan") or {}
     if plan.get("model") != "open" or not plan.get("levels"):
@@ -88,13 +88,13 @@ def surplus(record: RunRecord) -> Surplus | None:
 
 
 def change_users(record: RunRecord, second: float, users: float, spawn_rate_per_s: float) -> None:
-    """Have a run of users that a person changes go on by a new plan.
+    """Replace the plan of a run of users from the moment at which a person changed their number.
 
     Args:
-        record: the run's, which notes the change.
+        record: the run's record, which notes the change.
         second: when, in seconds since the run's first second.
-        users: how many there shall be.
-        spawn_rate_per_s: how fast they are started or stopped.
+        users: the new number of users.
+        spawn_rate_per_s: how many users are started or stopped per second.
     """
     plan: dict[str, Any] = record.context.get("plan") or {}
     is_limit = plan.get("model") == "open"
@@ -108,22 +108,22 @@ def change_users(record: RunRecord, second: float, users: float, spawn_rate_per_
     step = math.copysign(spawn_rate_per_s, users - level)
     reach = min if users > level else max
     after = [[t_s, reach(users, level + step * (t_s - at_s))] for t_s, _ in plan["levels"] if t_s >= at_s]
-    peak = max(stage["level"] for stage in plan["stages"])  # what the ramp would have left out was not asked for
+    peak = max(stage["level"] for stage in plan["stages"])  # the rest of the ramp was not requested any more
     record.context["plan"] = {**plan, "levels": before + after, "peak": peak}
 
 
 def change_rate(record: RunRecord, second: float, rate_per_s: float) -> None:
-    """Have a run of arrivals that a person changes go on by a new plan.
+    """Replace the plan of a run of arrivals from the moment at which a person changed their rate.
 
     Args:
-        record: the run's, which notes the change.
+        record: the run's record, which notes the change.
         second: when, in seconds since the run's first second.
         rate_per_s: the arrivals per second from then on, to the end of the plan.
     """
     record.note(second, RATE, f"the arrival rate was changed to {rate_per_s:g} per second")
     plan: dict[str, Any] = record.context["plan"]
     levels: list[tuple[float, float]] = [(t_s, level) for t_s, level in plan["levels"]]
-    at_s, end_s = max(0.0, second - begins_s(record)), plan["run_time_s"]  # a change may come before the first arrival
+    at_s, end_s = max(0.0, second - begins_s(record)), plan["run_time_s"]  # a change may precede the first arrival
     sampled = _area(_to_end(levels, end_s), end_s)
     before = [[t_s, level] for t_s, level in levels if t_s < at_s]
     begun = _area(_to_end(levels, end_s), at_s) * (plan["arrivals_total"] / sampled if sampled else 1.0)
@@ -134,7 +134,7 @@ def change_rate(record: RunRecord, second: float, rate_per_s: float) -> None:
 
 
 class AskedByShape:
-    """What a load shape of the locustfile asks for, which only its ticks tell: the plan of its run so far."""
+    """The load that a locustfile's load shape requested, known only from its ticks: the run's plan so far."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
@@ -146,12 +146,12 @@ class AskedByShape:
         self._late_s, self._late_after = 0.0, ""
 
     def follow(self, second: float, users: float | None, spawn_rate_per_s: float = 0.0) -> None:
-        """Note one tick.
+        """Record one tick.
 
         Args:
             second: when, in seconds since the run's first second.
-            users: how many it asks for; None when it ends the run.
-            spawn_rate_per_s: how fast they are started or stopped.
+            users: the number of users that it requests; None if it ends the run.
+            spawn_rate_per_s: how many users are started or stopped per second.
         """
         at_s = max(0.0, second - begins_s(self.record))
         self._note_late(at_s - self._at_s - _TICK_S, users, spawn_rate_per_s)
@@ -161,22 +161,22 @@ class AskedByShape:
         self._at_s = at_s
         if self._rate_per_s and (users is None or users < self._users):
             self._leave_behind()
-            self._level = max(users or 0.0, self._level - spawn_rate_per_s)  # the first of them stop at once
+            self._level = max(users or 0.0, self._level - spawn_rate_per_s)  # the first of them stop immediately
         self._keep(at_s)
         if users is not None:
             self._users, self._rate_per_s = users, spawn_rate_per_s
         self.record.context["shape"] = self._plan()
 
     def _note_late(self, late_s: float, users: float | None, spawn_rate_per_s: float) -> None:
-        """Note the longest time in which the shape was not asked, of those after which it asked for something else."""
+        """Record the longest time between two ticks after which the shape requested something else."""
         before = (self._users, self._rate_per_s)
         if self._rate_per_s and late_s >= max(LAG_S, self._late_s) and (users, spawn_rate_per_s) != before:
             self._late_s, self._late_after = late_s, f"{before[0]:g} users at {before[1]:g} per second"
 
     def _leave_behind(self) -> None:
-        """Note how much of what was asked for came before something else was: the least of it counts.
+        """Record how much of a request was carried out before the next one replaced it; the smallest share counts.
 
-        Locust starts a second's users at once, so the last of them are there up to a second early.
+        Locust starts a second's users at once, so the last of them start up to a second early.
         """
         if self._level + self._rate_per_s >= self._users:
             return
@@ -211,7 +211,7 @@ def begins_s(record: RunRecord) -> float:
 
 
 def _ramp(plan: dict[str, Any]) -> Shortfall:
-    """What a ramp that is longer than the run leaves out."""
+    """The part of a ramp that a run shorter than the ramp leaves out."""
     asked = max(stage["level"] for stage in plan["stages"])
     peak = plan.get("peak", asked)
     return Shortfall(
@@ -236,7 +236,7 @@ def _users(record: RunRecord, levels: list[tuple[float, float]], from_s: float, 
 
 
 def _to_end(levels: list[tuple[float, float]], end_s: float) -> list[tuple[float, float]]:
-    """Return the samples of a curve with its end, before which the last one lies."""
+    """Return the samples of a curve, extended to its end."""
     return [*levels, (end_s, levels[-1][1])]
 
 
@@ -249,12 +249,12 @@ def _area(levels: list[tuple[float, float]], until_s: float) -> float:
 
 
 def _until_s(record: RunRecord, lag_s: float = LAG_S) -> float:
-    """Return how long the load lasted; of a run that has no end yet, up to this long before the last known second."""
+    """Return the length of the load in seconds; for an unfinished run, up to `lag_s` before the last known second."""
     return record.load_s if record.load_s is not None else record.timeline.end - begins_s(record) - lag_s
 
 
 def _arrivals(plan: dict[str, Any], until_s: float) -> float:
-    """Return the arrivals planned up to a moment; levels are samples of a curve that varies between them."""
+    """Return the arrivals planned up to a moment. Levels are samples of a curve that varies between them."""
     levels = _to_end([(t_s, level) for t_s, level in plan["levels"]], plan["run_time_s"])
     sampled, total = _area(levels, math.inf), plan.get("arrivals_total")
     return _area(levels, until_s) * (total / sampled if total and sampled else 1.0)
@@ -270,7 +270,7 @@ def _missing_arrivals(record: RunRecord, planned: float) -> Shortfall:
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """Say for how long the plan asks for nothing, when nothing is measured, and where a load shape was not followed."""
+    """Say for how long the plan requests no load, so nothing is measured, and where a load shape was not followed."""
     shape: dict[str, Any] = record.context.get("shape") or {}
     if shape.get("late_s"):
         yield (
@@ -283,7 +283,7 @@ def notes(record: RunRecord) -> Iterator[str]:
     least, asked = (_ONE_USER, "users") if plan.get("model") == "closed" else (_LEAST_RATE, "arrivals")
     none_s, before = 0.0, 0.0
     for stage in stages:
-        if stage["level"] < least and (stage["ramp"] == "step" or before < least):  # a ramp to zero has some
+        if stage["level"] < least and (stage["ramp"] == "step" or before < least):  # a ramp to zero still has some
             none_s += stage["duration_s"]
         before = stage["level"]
     if none_s:

@@ -1,4 +1,4 @@
-"""RecordChecks: the trust checks over the record of a run: what is missing, and what misleads.
+"""RecordChecks: the trust checks over the record of a run: what is missing, and what is misleading.
 
 Tested in tests/unit/judging/test_record_checks.py.
 """
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 FAST_FAILURES: Final = "fast_failures"
-"""The rule that is about how a run is judged, not about how it was made: see `loadtest.judging.outcome.decide`."""
+"""The rule about how a run is judged rather than how it was made: see `loadtest.judging.outcome.decide`."""
 UNSTEADY: Final = "unsteady"
-"""The rule that says nothing where a threshold failed: a service that is overloaded has failed."""
+"""The rule that does not apply if a threshold failed: an overloaded service has failed."""
 GENERATOR_ERRORS: Final = 1
 SCHEDULE_LAG_P99_S: Final = 0.100
 LATE_ITERATIONS: Final = 5
-"""Minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
+"""The fewest late iterations: among a dozen, a single late start would be the 99th percentile."""
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 OTHER_WORKERS: Final = 1
 REFUSED_RATIO: Final = 0.001
 LISTENER_EXCEPTIONS: Final = 1
 EXCEPTIONS_RATIO: Final = 0.01
-"""Share of a scenario's iterations that raised, or of its users that ended in an exception."""
+"""Share of a scenario's iterations that raised an exception, or of its users that one ended."""
 STALL_S: Final = 2
-"""Whole seconds without an answer, while half of the users waited for one."""
+"""Whole seconds without a response while half of the users waited for one."""
 STALL_BY_MEDIAN: Final = 10
-"""The least length of a stall, as a multiple of the median response time."""
+"""The shortest stall, as a multiple of the median response time."""
 SILENCE_RATIO: Final = 0.5
-"""The last part of the load in which users ran and made no request, and"""
+"""The share of the load, at its end, in which users ran without making a request, and"""
 SILENCE_S: Final = 5
-"""its least length."""
+"""its minimum in seconds."""
 UNFINISHED_RATIO: Final = 0.01
-"""Share of the requests of one name that had no answer when their users were stopped."""
+"""Share of the requests of one name that had no response when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
-"""The same number by the most users that ran: few requests may have held many users for most of the run."""
+"""The number of these requests divided by the peak number of users: few requests may have blocked many users."""
 FAILURES_RATIO: Final = 0.01
-"""Share of the requests of one name that failed, from which their times"""
+"""Share of failed requests of one name from which their times"""
 FASTER: Final = 0.5
-"""are compared: the median of the failures relative to that of the successes."""
+"""are compared: the median of the failures divided by that of the successes."""
 FASTER_S: Final = 0.005
-"""How much shorter the median must be at least."""
+"""The smallest difference of the medians, in seconds."""
 FEW_FAILURES: Final = 20
-"""Failures, and successes, of one name before their times are compared."""
+"""The fewest failures, and successes, of one name for a comparison of their times."""
 LOAD_ADVICE: Final = (
     "run longer or start users faster; check the exceptions and the workers' logs for users that ended themselves or "
     "never started"
@@ -69,7 +69,7 @@ STALL_ADVICE: Final = "check what the service was doing then, or use an arrival 
 
 
 def violations(record: RunRecord) -> Iterator[Violation]:
-    """The broken rules about the record."""
+    """The violations of rules about the record."""
     yield from _completeness(record)
     yield from _other_software(record)
     for scenario, lag in record.schedule_lag.items():
@@ -116,7 +116,7 @@ def _completeness(record: RunRecord) -> Iterator[Violation]:
 
 
 def _other_software(record: RunRecord) -> Iterator[Violation]:
-    """Workers with code that is not the master's: their requests are those of another test."""
+    """Workers whose code differs from the master's: their requests belong to another test."""
     for event in record.events:
         if event.kind == SOFTWARE:
             subject = event.text.partition(" ran ")[0]
@@ -130,8 +130,8 @@ def _dropped(record: RunRecord) -> Iterator[Violation]:
     for (scenario, _), begun in record.tasks.items():
         tasks[scenario] += begun
     for scenario, dropped in record.dropped.items():
-        # Every iteration begins a task at least, so this ratio is never an overestimate. Its requests are no measure:
-        # there may be many, and those of a duet are of other scenarios.
+        # Every iteration begins at least one task, so this ratio is never an overestimate. Requests are not a measure
+        # of iterations: there may be many, and those of a duet belong to other scenarios.
         ratio = dropped / (dropped + (tasks[scenario] or requests[scenario])) if dropped else 0.0
         if ratio >= DROPPED_RATIO:
             yield Violation(
@@ -160,7 +160,7 @@ def _refused(record: RunRecord) -> Iterator[Violation]:
 
 
 def _own_errors(record: RunRecord) -> Iterator[Violation]:
-    """Errors that are the generator's: one of them shows that it had reached a limit."""
+    """Errors of the generator itself: a single one shows that it had reached a limit."""
     parts = filter(None, (record, record.setup))
     found = [error for part in parts for error in part.errors() if error.error_class == GENERATOR]
     if found:
@@ -175,7 +175,7 @@ def _own_errors(record: RunRecord) -> Iterator[Violation]:
 
 
 def _unfinished(record: RunRecord) -> Iterator[Violation]:
-    """Requests without an answer: their times are unknown, so those of the others are times of survivors."""
+    """Requests without a response: their times are unknown, so the remaining times have survivorship bias."""
     if not any(UNFINISHED in counts.errors for counts in record.counts()):
         return
     found = [view for view in record.series() if UNFINISHED in view.errors]
@@ -202,13 +202,14 @@ def _unfinished(record: RunRecord) -> Iterator[Violation]:
 
 
 def _exceptions(record: RunRecord) -> Iterator[Violation]:
-    """Iterations that raised did less than the scenario says, and users that ended so did nothing more."""
+    """Iterations that raised did less than the scenario says, and users that an exception ended did nothing more."""
     rows = [row for row in record.exceptions() if not row.is_own_end and row.scenario != LISTENERS]
     for scenario in sorted({row.scenario for row in rows}):
         own = [row for row in rows if row.scenario == scenario]
         raised = sum(row.occurrences for row in own if not row.ends_user)
         ended = sum(row.occurrences for row in own if row.ends_user)
-        # The tasks of users with a loop of their own are not counted; their iterations send a request, or raise.
+        # The tasks of users with a loop of their own are not counted; each of their iterations sends a request or
+        # raises.
         begun = sum(begun for (name, _), begun in record.tasks.items() if name == scenario) or (
             raised + sum(view.requests for view in record.series(lambda key, name=scenario: key.scenario == name))  # type: ignore[misc]
         )
@@ -229,13 +230,13 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
 
 
 def _idle(record: RunRecord) -> Iterator[Violation]:
-    """Iterations that ended without a request: users that ran and were no load."""
+    """Iterations that ended without a request: their users ran without generating load."""
     for found in filter(lambda one: one.is_broken, idle.find(record)):
         yield Violation("idle_iterations", f"scenario {found.scenario}", found.ratio, found.limit, found.sentence)
 
 
 def _listeners(record: RunRecord) -> Iterator[Violation]:
-    """Listeners of Locust's events that raised did not do what they are for; stock Locust ends with an error."""
+    """Listeners of Locust's events that raised did not do their work; stock Locust ends with an error."""
     rows = [row for row in record.exceptions() if row.scenario == LISTENERS]
     if rows:
         raised = sum(row.occurrences for row in rows)
@@ -251,7 +252,7 @@ def _listeners(record: RunRecord) -> Iterator[Violation]:
 
 
 def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
-    """Users or arrivals that were never there."""
+    """Users or arrivals that were missing."""
     missing = plan.shortfall(record)
     if missing.ratio >= plan.SHORTFALL_RATIO:
         ended = [f"{row.occurrences} x {row}" for row in record.exceptions() if row.is_own_end]
@@ -266,7 +267,7 @@ def _load_not_reached(record: RunRecord) -> Iterator[Violation]:
 
 
 def _load_exceeded(record: RunRecord) -> Iterator[Violation]:
-    """Iterations that no arrival of the profile began."""
+    """Iterations without an arrival of the profile."""
     surplus = plan.surplus(record)
     if surplus is not None and surplus.ratio >= plan.SURPLUS_RATIO:
         yield Violation(
@@ -280,9 +281,9 @@ def _load_exceeded(record: RunRecord) -> Iterator[Violation]:
 
 
 def _stall(record: RunRecord) -> Iterator[Violation]:
-    """A standstill of the service in the closed model: users that wait send nothing, so few requests show it."""
+    """A standstill of the service in the closed model: waiting users send nothing, so few requests show it."""
     if (record.context.get("plan") or {}).get("model") == "open":
-        return  # arrivals go on, and wait from their intended start
+        return  # arrivals continue, and wait from their intended start
     stalled_s, users = _longest_gap(record)
     times = record.total().response_time
     held = -(-users // 2)
@@ -300,9 +301,9 @@ def _stall(record: RunRecord) -> Iterator[Violation]:
 
 
 def _silence(record: RunRecord) -> Iterator[Violation]:
-    """Users in the closed model that make no request any more, since they wait for longer than the run, or hang."""
+    """Users in the closed model that make no more requests, because they wait for longer than the run, or hang."""
     load_s = record.load_s
-    if not load_s or (record.context.get("plan") or {}).get("model") == "open":  # or the run goes on
+    if not load_s or (record.context.get("plan") or {}).get("model") == "open":  # or the run is not over
         return
     answered_s = max((point.end for point in record.timeline if point.requests), default=math.inf)
     users_until_s = max((point.end for point in record.timeline if point.users), default=0)
@@ -338,7 +339,7 @@ def _fast_failures(record: RunRecord) -> Iterator[Violation]:
 
 
 def _unsteady(record: RunRecord) -> Iterator[Violation]:
-    """Response times that grow to the end: whatever figure is judged, a longer run has a worse one."""
+    """Response times that grow to the end: a longer run would have worse figures."""
     found = steady.find(record)
     if found.grew:
         yield Violation(
@@ -353,7 +354,7 @@ def _unsteady(record: RunRecord) -> Iterator[Violation]:
 
 
 def _longest_gap(record: RunRecord) -> tuple[int, int]:
-    """The most whole seconds in a row in which users ran and nothing was answered, and how many users ran in them."""
+    """The most consecutive whole seconds in which users ran without a response, and how many users ran in them."""
     longest = (0, 0)
     gap, held = 0, 0
     answered = False

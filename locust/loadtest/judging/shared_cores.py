@@ -1,6 +1,7 @@
-"""Shared cores: what a run's figures mean when the service under test has the load generator's machine.
+"""Shared cores: what a run's figures mean when the service under test runs on the load generator's machine.
 
-That is no violation, since most runs on a developer's machine are like that, but each report says it, with numbers.
+That is not a violation, because most runs on a developer's machine are like that. But each report says so, with
+figures.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def note(record: RunRecord) -> str:
-    """Return a sentence with the share of each; empty when the service is elsewhere or nothing was measured."""
+    """Return a sentence with the CPU share of each; empty if the service runs elsewhere or nothing was measured."""
     loaded = (record.context.get("target") or {}).get("hosts", ())
     if not any(map(hosts.local_port, loaded)):
         return ""

@@ -1,13 +1,12 @@
 """Steady: whether the response times of a level load settled, and when.
 
-A service that was just started is slow for a while, and one that takes in more than it answers gets slower to the end:
-the figures of either depend on how long the run was. The warm-up is found by MSER-5: the medians of single seconds are
-averaged in batches of five, and as many batches are left out at the beginning, a third at most, as make the standard
-error of the mean of the rest the smallest (K. P. White, *Simulation* 69, 1997; White, Cobb and Spratt, Winter
-Simulation Conference 2000). It counts when its median differs by half from that of the rest, and what follows it does
-not.
+A service that was just started is slow for a while, and an overloaded one gets slower to the end. In both cases the
+figures depend on the length of the run. The warm-up is detected by MSER-5: the medians of single seconds are averaged
+in batches of five, and as many batches are dropped at the beginning, at most a third, as minimise the standard error of
+the mean of the rest (K. P. White, *Simulation* 69, 1997; White, Cobb and Spratt, Winter Simulation Conference 2000). A
+warm-up counts if its median differs by half from that of the rest, and the time after it does not.
 
-Only a load that is level after its first third is looked at: response times that follow the load are not unsteady.
+Only a load that is level after its first third is examined: response times that follow the load are not unsteady.
 """
 
 from __future__ import annotations
@@ -22,47 +21,47 @@ if TYPE_CHECKING:
 
 BATCH: Final = 5
 FEWEST_BATCHES: Final = 6
-"""Half a minute; less says nothing about what is steady."""
+"""Half a minute: a shorter load shows nothing about a steady state."""
 LONGEST_S: Final = float(timeline.POINTS[0])
-"""A longer load is not kept second by second."""
+"""Seconds of load beyond which single seconds are not kept."""
 LONGEST_RATIO: Final = 1 / 3
 """The longest warm-up, as a share of the load."""
 NEAR: Final = 2.0
-"""How far the statistic may be from its minimum: among steady batches its place is chance."""
+"""The tolerated ratio of the statistic to its minimum: among steady batches, the position of the minimum is chance."""
 CHANGE: Final = 0.5
-"""How much the median of the warm-up differs from that of the rest, as a share of the latter, and"""
+"""The smallest difference between the medians of the warm-up and of the rest, as a share of the latter, and"""
 CHANGE_S: Final = 0.001
-"""in seconds, at least."""
+"""in seconds."""
 GROWTH: Final = 2.0
-"""How many times the last third's median is the first's where response times did not settle, and"""
+"""The smallest ratio of the last third's median to the first third's if response times did not settle,"""
 GROWTH_S: Final = 0.005
-"""in seconds, at least; and"""
+"""their smallest difference in seconds, and"""
 STILL: Final = 1.1
-"""how many times the last sixth's is that of the sixth before."""
+"""the smallest ratio of the last sixth's median to that of the sixth before it."""
 CANDIDATES: Final = 5
-"""The warm-ups that a judge keeps ready, at equal distances within the first third."""
+"""The number of warm-ups for which a judge keeps records, at equal distances within the first third."""
 
 
 class Steady(NamedTuple):
-    """What was found."""
+    """The result of the search."""
 
     warm_up_s: float = 0.0
-    """From the beginning of the load; 0 where there was none."""
+    """The length of the warm-up in seconds, from the beginning of the load; 0 if there was none."""
     before_s: float = 0.0
-    """Median response time within the warm-up; of the first third, where it grew."""
+    """The median response time, in seconds, within the warm-up; or of the first third if it grew."""
     after_s: float = 0.0
-    """Of the rest; of the last third, where it grew."""
+    """The median response time, in seconds, of the rest; or of the last third if it grew."""
     grew: bool = False
     """Whether response times grew to the end."""
 
 
 def candidates_s(load_s: float) -> list[float]:
-    """Return the warm-ups from which the next longer one is taken, for a load of this length."""
+    """Return the warm-ups, in seconds, to which a detected one is rounded up, for a load of this length in seconds."""
     return [load_s * LONGEST_RATIO * number / CANDIDATES for number in range(1, CANDIDATES + 1)]
 
 
 def find(record: RunRecord) -> Steady:
-    """Look at the response times of a run that has ended; before, and where the load is not level, nothing is found."""
+    """Examine the response times of a run that has ended. In an open run, or without a level load, nothing is found."""
     batches = _batches(record)
     if len(batches) < FEWEST_BATCHES:
         return Steady()
@@ -80,7 +79,7 @@ def find(record: RunRecord) -> Steady:
 
 
 def _batches(record: RunRecord) -> list[float]:
-    """Return the medians of the load's seconds in batches; none while it goes on, and where it is not level."""
+    """Return the medians of the load's seconds in batches; none while the run is open, or if the load is not level."""
     begins_s = next((event.second for event in record.events if event.kind == "start"), None)
     load_s = record.load_s
     if begins_s is None or load_s is None or load_s > LONGEST_S:
@@ -103,7 +102,7 @@ def _is_level(plan: dict[str, Any], load_s: float) -> bool:
 
 
 def _mser(batches: list[float]) -> int:
-    """Return how many batches to leave out: the fewest whose statistic is not above `NEAR` times the smallest."""
+    """Return how many batches to drop: the fewest whose statistic is at most `NEAR` times the smallest."""
     longest = int(len(batches) * LONGEST_RATIO)
     statistics = [pvariance(batches[count:]) / len(batches[count:]) for count in range(longest + 1)]
     return next(count for count, statistic in enumerate(statistics) if statistic <= NEAR * min(statistics))

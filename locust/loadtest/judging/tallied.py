@@ -1,9 +1,9 @@
-"""Tallied: what is wrong with a run's figures by what was counted beside its requests.
+"""Tallied: problems with a run's figures that are visible only in what was counted in addition to its requests.
 
-Sources: `loadtest.measuring.tallies`. Look-ups that take much of the response times, reads of Redis that find nothing,
-and answers that are the same where the scenario says that they vary, make a run not trustworthy: it measured a
-resolver, an empty database, or a cache. Connections, redirects, retries and sizes are noted beside the verdict, since a
-service that has many of them is a real one, and only the reader knows whether that was meant.
+Source: `loadtest.measuring.tallies`. Three findings make a run not trustworthy, because it measured a resolver, an
+empty database or a cache: look-ups that take much of the response times, Redis reads that find nothing, and identical
+responses where the scenario says that they vary. Connections, redirects, retries and sizes are noted beside the
+verdict: real services may have many of them, and only the reader knows whether that was intended.
 """
 
 from __future__ import annotations
@@ -36,50 +36,50 @@ if TYPE_CHECKING:
 LOOKUP_RATIO: Final = 0.10
 """Share of all response times that look-ups took."""
 LOOKUP_S: Final = 0.010
-"""Their mean, and"""
+"""The mean time of a look-up in seconds, and"""
 FEWEST_LOOKUPS: Final = 5
-"""their number, from which on they count: one slow look-up is none of a run."""
+"""the number of look-ups, from which they count: one slow look-up does not affect a run."""
 VARIED_RATIO: Final = 0.05
-"""Share of the answers that must differ from the one before, where the scenario says that they vary."""
+"""Share of responses that must differ from the previous one, where the scenario says that they vary."""
 COMPARED_ANSWERS: Final = 20
 CONNECTIONS_RATIO: Final = 0.5
 """Share of a name's requests that opened a connection."""
 FEWEST_REQUESTS: Final = 20
 RESENT_RATIO: Final = 0.05
-"""Share of a name's requests that were sent again, from which on no chance of an idle connection explains it, and"""
+"""Share of a name's requests that were retried, beyond what closed idle connections explain, and"""
 FEWEST_RESENT: Final = 5
-"""their number."""
+"""the number of retries."""
 NOWHERE_RATIO: Final = 0.01
-"""Share of a name's requests whose answer of 3xx led nowhere."""
+"""Share of a name's requests whose 3xx response led nowhere."""
 MISS_RATIO: Final = 0.99
-"""Share of a name's commands to Redis that found nothing, from which on none but a few found anything, and"""
+"""Share of a name's Redis commands that found nothing, from which hardly any command found something, and"""
 FEWEST_MISSES: Final = 20
 """their number."""
 NOTED_MISS_RATIO: Final = 0.1
-"""Share from which on they are noted."""
+"""Share of a name's Redis commands that found nothing, from which they are noted."""
 AWAY_RATIO: Final = 0.9
-"""Share of a name's requests that were redirected to one place, from which on that place was measured, not the name;"""
+"""Share of a name's requests that were redirected to one place, from which that place was measured, not the name;"""
 AWAY_NAMES: Final = 2
-"""from this number of names on, and"""
+"""the number of such names, and"""
 AWAY_SHARE: Final = 0.5
-"""this share of all requests."""
+"""their share of all requests, from which this counts."""
 EXTRA_RATIO: Final = 0.01
-"""Share of a name's requests that were redirected, or sent again."""
+"""Share of a name's requests that were redirected or retried."""
 FEWEST_CONNECTIONS: Final = 10
-"""Connections to a name of several addresses, before it counts that all went to one of them."""
+"""The fewest connections to a name with several addresses, for a note that all went to one of them."""
 KEY_RATIO: Final = 0.9
-"""Share of the commands of a scenario's sample that named one key, and"""
+"""Share of a scenario's sampled commands that named the same key, and"""
 FEWEST_SAMPLED: Final = 20
 """the size of the sample."""
 SIZES_RATIO: Final = 64
-"""The largest success by the smallest."""
+"""The largest success divided by the smallest."""
 EMPTY_BYTES: Final = 4
-"""Fewer bytes than this are what an empty list or object has, with a line end."""
+"""The size, in bytes, below which a response is an empty list or object with a line end."""
 GET: Final = "GET"
 
 
 class Finding(NamedTuple):
-    """What breaks a rule."""
+    """A broken rule."""
 
     rule: str
     subject: str
@@ -89,7 +89,7 @@ class Finding(NamedTuple):
 
 
 def findings(record: RunRecord) -> Iterator[Finding]:
-    """Yield what makes the figures those of something else than the service."""
+    """Yield what makes a run's figures those of something other than the service."""
     tallies = record.tallies()
     lookups = [row for row in tallies if row.kind == LOOKUP]
     times, seconds = sum(row.times for row in lookups), sum(row.seconds for row in lookups)
@@ -127,7 +127,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
 
 
 def _requests(record: RunRecord) -> dict[tuple[str, str], int]:
-    """The requests of each method and name."""
+    """The number of requests by method and name."""
     requests: dict[tuple[str, str], int] = defaultdict(int)
     for view in record.counts():
         requests[view.method, view.name] += view.requests
@@ -135,7 +135,7 @@ def _requests(record: RunRecord) -> dict[tuple[str, str], int]:
 
 
 def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
-    """Requests that only a second try answered, and answers that brought nothing: failures that count as successes."""
+    """Failures that count as successes: requests that needed a retry, and responses without a result."""
     requests = _requests(record)
     counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {RETRY: 0, NOWHERE: 0})
     for row in record.tallies():
@@ -166,7 +166,7 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
 
 
 def _misses(record: RunRecord, fewest: int) -> Iterator[tuple[str, int, int]]:
-    """Yield the names with misses in Redis, this number at least: the name, the misses and the requests."""
+    """Yield the names with at least this number of misses in Redis: the name, the misses and the requests."""
     requests = _requests(record)
     counted: dict[tuple[str, str], int] = defaultdict(int)
     for row in record.tallies():
@@ -201,13 +201,13 @@ def _some_misses(record: RunRecord) -> Iterator[str]:
 
 
 def _elsewhere(record: RunRecord) -> tuple[list[str], dict[tuple[str, str], None]]:
-    """Return the hosts other than the users' own to which requests went, and the names of those."""
+    """Return the hosts other than the users' own to which requests went, and the names of those requests."""
     rows = [row for row in record.tallies() if row.kind == ELSEWHERE]
     return sorted({row.detail for row in rows}), {(row.method, row.name): None for row in rows}
 
 
 def _another_host(record: RunRecord) -> Iterator[Finding]:
-    """Requests none of which went to the host that the run says it loaded."""
+    """Requests of which none went to the host that the run says it loaded."""
     hosts, elsewhere = _elsewhere(record)
     host = record.configuration.get("host")
     if hosts and host and elsewhere.keys() == _requests(record).keys():
@@ -222,7 +222,7 @@ def _another_host(record: RunRecord) -> Iterator[Finding]:
 
 
 def _redirected_away(record: RunRecord) -> Iterator[Finding]:
-    """Requests of several names that all end at one place, such as the log-in of users whose session is over."""
+    """Requests of several names that all end at one place, such as a log-in page after a session has expired."""
     requests = _requests(record)
     to_place: dict[str, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
     for row in record.tallies():
@@ -244,7 +244,7 @@ def _redirected_away(record: RunRecord) -> Iterator[Finding]:
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """Yield what a reader has to know beside the verdict."""
+    """Yield what a reader has to know in addition to the verdict."""
     requests = _requests(record)
     counted: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
     sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -288,9 +288,10 @@ def notes(record: RunRecord) -> Iterator[str]:
 
 
 def _sessions(record: RunRecord) -> set[tuple[str, str]]:
-    """Return the names of WebSocket sessions, each of which needs a connection for itself.
+    """Return the names of WebSocket sessions, each of which needs a connection of its own.
 
-    A user closes one by a request of its own; and their events are in no body, unlike those of other streams.
+    A session is recognised by two facts: its user closes it with a request of its own, and its events, unlike those of
+    other streams, are in no body.
     """
     closed = {(GET, view.name) for view in record.counts() if view.method == "CLOSE"}
     with_body = {(view.method, view.name) for view in record.counts() if view.response_bytes}
@@ -298,7 +299,7 @@ def _sessions(record: RunRecord) -> set[tuple[str, str]]:
 
 
 def _one_key(record: RunRecord) -> Iterator[str]:
-    """Say of which scenario nearly all commands to Redis named one key: only the reader knows whether it has more."""
+    """Name the scenarios in which nearly all Redis commands used one key: only the reader knows if there are more."""
     keys: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in record.tallies():
         if row.kind == KEY:
@@ -315,9 +316,9 @@ def _one_key(record: RunRecord) -> Iterator[str]:
 
 
 def _without_body(record: RunRecord) -> Iterator[str]:
-    """Say of which requests no answer had a body: of all, or of those that ask for nothing else.
+    """Name the requests without a response body: all of the run's, or those of methods that request nothing else.
 
-    A WebSocket session brings events instead.
+    A WebSocket session has events instead.
     """
     sessions = {(view.scenario, view.name) for view in record.streams() if view.response_bytes}
     series = [view for view in record.counts() if (view.scenario, view.name) not in sessions]
@@ -363,7 +364,7 @@ def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
 
 
 def _empty(method: str, name: str, requests: int, sizes: set[int]) -> Iterator[str]:
-    """Say of which pages no answer held anything; one without a body, of 0 or 1 bytes here, is told of by itself."""
+    """Name the pages whose responses were all empty. Those without a body, 0 or 1 bytes here, are noted separately."""
     if method == GET and requests >= FEWEST_REQUESTS and sizes and 1 < max(sizes) < EMPTY_BYTES:
         yield (
             f"no answer of GET {name} had more than {EMPTY_BYTES - 1} bytes, as an empty list has: if it should hold "

@@ -20,13 +20,13 @@ COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_WHOLE_FROM: Final = 10_000  # up to here, four significant digits; from here on, they would come with an exponent
+_WHOLE_FROM: Final = 10_000  # from this value on, four significant digits would need an exponent
 
 
 def told_apart(value: float, limit: float) -> str:
-    """Return a number with four significant digits, or as many as show on which side of a limit it is.
+    """Return a number with four significant digits, or as many as are needed to see on which side of a limit it is.
 
-    "Failed with 100%" would be no reason where the rule asks for 100 %.
+    "Failed with 100%" would not be a reason for a rule that requires 100 %.
     """
     value, limit = (float(f"{one:.12g}") for one in (value, limit))
     texts = [f"{value:.0f}"] if value >= _WHOLE_FROM else []
@@ -40,17 +40,17 @@ def _side(value: float, limit: float) -> int:
 
 @dataclass(frozen=True)
 class Threshold:
-    """One rule; `str` gives its canonical text, which parses to an equal rule.
+    """One rule. `str` returns its canonical text, which parses to an equal rule.
 
     Attributes:
         metric: a key of `METRICS`.
         comparison: a key of `COMPARISONS`.
-        number: what follows the comparison, at least 0, in `unit`.
+        number: the number after the comparison, at least 0, in `unit`.
         unit: a key of the metric's `UNITS`.
         aggregate: "p99", "mean", "min", "max"; empty for a figure.
         selector: pairs of label and value, in the order of the metric's labels.
         warm_up_s: seconds at the beginning of the run that do not count.
-        delay_s: with `abort_on_fail`: how long the rule must have failed without interruption.
+        delay_s: with `abort_on_fail`: seconds for which the rule must have failed without interruption.
         abort_on_fail: end the run when the rule fails.
     """
 
@@ -76,15 +76,16 @@ class Threshold:
 
     @property
     def quantile(self) -> float | None:
-        """The quantile from 0 to 1 when the aggregate is a percentile."""
+        """The quantile, 0 to 1, if the aggregate is a percentile; otherwise None."""
         return float(Decimal(self.aggregate[1:]) / 100) if self.aggregate.startswith("p") else None
 
     @property
     def samples_needed(self) -> int:
-        """The number of samples from which on the aggregate can be judged; 1 for all but percentiles and error ratios.
+        """The fewest samples from which the aggregate can be judged; 1 for all but percentiles and error ratios.
 
-        The extremes p0 and p100 are, like min and max, those of the samples that there are. An upper limit of an error
-        ratio is met by a run without a failure from there on, as a percentile of 0 or 1 would be.
+        The extremes p0 and p100 are, like min and max, those of the existing samples. For an upper limit of an error
+        ratio, it is the number of requests from which a run without failures meets the rule, as for a percentile of 0
+        or 1.
         """
         if self.metric == "error_ratio" and self.comparison.startswith("<") and 0 < self.limit < 1:
             return samples_needed(1 - self.limit)
@@ -93,26 +94,26 @@ class Threshold:
 
     @property
     def phase(self) -> str:
-        """What the rule is about: the load, requests of set-up, transactions, or checks."""
+        """The phase that the rule is about: the load, requests of set-up, transactions, or checks."""
         return dict(self.selector).get("phase", METRICS[self.metric].phase)
 
     @property
     def is_of_setup(self) -> bool:
-        """Whether the rule is about the requests of on_start and on_stop, which no warm-up is cut off."""
+        """Whether the rule is about requests in on_start and on_stop, from which no warm-up is excluded."""
         return self.phase == SETUP
 
     @property
     def result(self) -> str:
-        """Which requests' times the rule is about: ``success``, ``failure``, or empty for all."""
+        """The requests whose times the rule is about: ``success``, ``failure``, or empty for all."""
         return dict(self.selector).get("result", "")
 
     @property
     def judges_all_times(self) -> bool:
-        """Whether the rule is about times of requests that succeeded and of those that failed together."""
+        """Whether the rule is about the times of successful and failed requests together."""
         return self.metric in {"response_time", "service_time"} and not self.result
 
     def selects(self, **labels: str) -> bool:
-        """Whether the selector selects a series with these labels; labels that are not given do not matter."""
+        """Whether the selector matches a series with these labels. Labels that are not given match."""
         return all(labels.get(label, value) == value for label, value in self.selector)
 
     def holds(self, value: float) -> bool:

@@ -1,12 +1,12 @@
-"""ThresholdParser: the small language that rules are written in.
+"""ThresholdParser: the language in which rules are written.
 
     p99(response_time){name="documents/get"} < 50ms warm_up=10s delay=5s abort_on_fail
 
     rule        metric [selector] comparison number unit option*
     metric      aggregate(distribution) | aggregate | figure
     aggregate   p0 … p100 (also p99.9), mean, min, max; alone it is of response_time
-    selector    {label="value", …}: name, scenario, method, phase, result, equal to the value; without one, all of the
-                load
+    selector    {label="value", …}: name, scenario, method, phase, result, equal to the value; without a selector,
+                the whole load
     comparison  <  <=  >  >=
     option      warm_up=DURATION | delay=DURATION | abort_on_fail
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 AGGREGATES: Final = ("p0 to p100 such as p99 or p99.9", "mean", "min", "max")
 OPTIONS: Final = ("warm_up=DURATION", "delay=DURATION", "abort_on_fail")
 LONGEST_S: Final = 7 * 24 * 3600.0
-"""The longest run, and the longest warm-up or delay."""
+"""The longest run, and the longest warm-up or delay, in seconds."""
 _EXAMPLE_UNITS: Final = {"time": "ms", "ratio": "%", "rate": "/s", "count": "", "size": "MB"}
 _RANGE: Final = {
     "time": "0 s to 1 h", "ratio": "0% to 100%", "rate": "0/s or more", "count": "0 or more", "size": "0 B or more",
@@ -49,14 +49,14 @@ _PERCENTILE = re.compile(r"p(\d{1,9}(?:\.\d{1,9})?)")
 
 
 def parse(text: str, where: str) -> list[Threshold]:
-    """Return the rules of a text, which are separated by commas.
+    """Return the rules in a text, which are separated by commas.
 
     Args:
-        text: what a person wrote.
+        text: the text that a person wrote.
         where: where it was written, for messages.
 
     Raises:
-        UsageError: with a line for each wrong rule.
+        UsageError: with a line for each invalid rule.
     """
     rules, problems = [], []
     for part in split(text):
@@ -70,7 +70,7 @@ def parse(text: str, where: str) -> list[Threshold]:
 
 
 def split(text: str) -> list[str]:
-    """Return the texts of the rules: the parts between the commas that are in no quotes and no braces."""
+    """Return the texts of the rules: the parts between commas that are outside quotes and braces."""
     parts, start, depth = [], 0, 0
     for match in re.finditer(r'"(?:[^"\\]|\\.)*"?|[{},]', text, re.DOTALL):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
@@ -81,7 +81,7 @@ def split(text: str) -> list[str]:
 
 
 class _WrongError(Exception):
-    """A rule is wrong; the text says what, what is allowed, and the next step."""
+    """An invalid rule. The text says what is wrong, what is allowed, and the next step."""
 
 
 class _Reader:
@@ -123,7 +123,7 @@ class _Reader:
         return self._text[self._position :]
 
     def _subject(self) -> tuple[str, str]:
-        """Read the metric; return its aggregate (or nothing) and its name."""
+        """Read the metric; return its aggregate (empty if none) and its name."""
         match = self._take(_SUBJECT)
         if not match:
             raise _WrongError(
@@ -216,7 +216,7 @@ class _Reader:
         return number + 0.0, "us" if unit == "µs" else unit
 
     def _unit(self) -> str:
-        """Read what follows the number, unless it is an option already."""
+        """Read the unit after the number, unless the next word is an option."""
         position = self._position
         word = self._take(_WORD)
         if word and (word[2] or word[1] == "abort_on_fail"):
@@ -257,7 +257,7 @@ class _Reader:
 
 
 def _refuse_without_effect(rule: Threshold) -> None:
-    """Refuse a rule that no measurement can break, or none can meet."""
+    """Refuse a rule that no measurement can break, or that none can meet."""
     lowest, highest = (rule.holds(value) for value in RANGES[rule.kind])
     if lowest is highest:
         ending = rule.comparison.startswith(">")

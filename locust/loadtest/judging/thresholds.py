@@ -1,7 +1,7 @@
-"""Thresholds: where the rules of a run come from.
+"""Thresholds: where a run's rules come from.
 
-They come from a TOML file (`thresholds = ["rule", …]`, by default local_conf/thresholds.toml, see THRESHOLDS_FILE)
-and from THRESHOLD, which adds to them. Their language is in `loadtest.judging.threshold_parser`.
+They come from a TOML file (`thresholds = ["rule", …]`, by default local_conf/thresholds.toml, see THRESHOLDS_FILE) and
+from THRESHOLD, which adds to them. Their language is defined in `loadtest.judging.threshold_parser`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OBJECTIVE = "SLO"
 
 
 Requests = Sequence[tuple[str, str]]
-"""What a scenario declares: pairs of method and name."""
+"""The requests that a scenario declares: pairs of method and name."""
 
 
 def of(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[Threshold, ...]:
@@ -36,29 +36,29 @@ def of(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[
 
     Args:
         config: its `thresholds_file`, `threshold` and `scenario`. A rule of the file about another scenario is left
-            out, so that one file serves several scenarios.
-        requests: returns what the scenario declares, to check the names in selectors; called only when a rule has
-            such a name. None checks no names.
+            out, so that one file can serve several scenarios.
+        requests: returns the requests that the scenario declares, to check the names in selectors; called only if a
+            rule has such a name. None to check no names.
 
     Raises:
-        UsageError: with every wrong rule, and every name that the scenario does not declare.
+        UsageError: with every invalid rule, and every name that the scenario does not declare.
     """
     problems: list[str] = []
     return _rules(config, _texts(config, problems), requests, problems)
 
 
 def others(config: Config) -> tuple[str, ...]:
-    """Return the scenarios that rules of the thresholds file are about, and that do not run: the rules are left out."""
+    """Return the scenarios that do not run although rules of the thresholds file are about them; those are left out."""
     rules = [rule for text, where in _texts(config, []) if where != _SETTING for rule in parse(text, where)]
     named = {dict(rule.selector).get("scenario", config.scenario_name) for rule in rules}
     return tuple(sorted(named - {config.scenario_name}))
 
 
 def objective(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[Threshold, ...]:
-    """Return the rules of the service-level objective, the setting SLO; none when it is not set.
+    """Return the rules of the service-level objective, the setting SLO; none if it is not set.
 
     Raises:
-        UsageError: as `of`.
+        UsageError: as for `of`.
     """
     return _rules(config, ((text, _OBJECTIVE) for text in split(config.slo or "") if config.slo), requests, [])
 
@@ -69,7 +69,7 @@ def _rules(
     """Parse rules, given with their places, and check their names.
 
     Raises:
-        UsageError: with every problem, those that were there already included.
+        UsageError: with every problem, including those in `problems` already.
     """
     scenario = config.scenario_name
     rules: list[Threshold] = []
@@ -93,7 +93,7 @@ def _rules(
 
 
 def _texts(config: Config, problems: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the text and the place of each rule; problems of the file are appended to `problems`."""
+    """Yield the text and the place of each rule; append problems with the file to `problems`."""
     try:
         toml = TomlFile(own_or_shipped(config.thresholds_file), "thresholds file")
     except UsageError as error:
@@ -125,7 +125,7 @@ def _texts_of(toml: TomlFile, problems: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _undeclared(rule: Threshold, scenario: str, requests: Requests, where: str) -> list[str]:
-    """Return a line for each name in the rule's selector that the scenario does not declare, with the nearest one."""
+    """Return a line, with the closest match, for each name in the rule's selector that the scenario lacks."""
     declared = {
         "scenario": [scenario],
         "method": sorted({method for method, _ in requests}),

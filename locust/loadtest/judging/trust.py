@@ -1,7 +1,7 @@
-"""Trust checks: was the generator fit to measure? Rules over what each process observed about itself, and the record.
+"""Trust checks: whether the generator was fit to measure, by rules over what each process observed, and the record.
 
-A run whose generator was the bottleneck describes the generator, not the system under test: it is *not trustworthy*,
-whatever its numbers are. Every rule has a stated limit: the table in docs/measuring.md shows the constants of
+A run whose generator was the bottleneck describes the generator, not the system under test. It is *not trustworthy*,
+whatever its figures are. Every rule has a stated limit: the table in docs/measuring.md shows the constants of
 `loadtest.judging.generator_health` and `loadtest.judging.record_checks`.
 """
 
@@ -18,5 +18,5 @@ if TYPE_CHECKING:
 
 
 def violations(record: RunRecord, watch: Watch) -> list[Violation]:
-    """Every broken rule of a run."""
+    """Return the violation of every broken rule."""
     return [*generator_health.violations(record, watch), *record_checks.violations(record)]

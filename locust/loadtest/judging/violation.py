@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NAMED: Final = 5
-"""How many of several things a sentence names."""
+"""The most items that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Violation:
 
     rule: str
     subject: str
-    """What broke it: ``worker 3``, ``master``, ``scenario documents``, ``run``."""
+    """What broke the rule: ``worker 3``, ``master``, ``scenario documents``, ``run``."""
     value: float
     limit: float
     sentence: str
-    """What was wrong and what to do, for people."""
+    """What was wrong and what to do about it, for people."""

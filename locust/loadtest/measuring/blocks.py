@@ -1,8 +1,8 @@
-"""Blocks: a run in blocks of equal width, per series, by which two runs are compared.
+"""Blocks: per-series counts of a run in blocks of equal width, from which two runs are compared.
 
-The width begins at 1 s and doubles, by merging pairs of blocks, whenever there would be more than `MAX_BLOCKS` blocks
-or more than `MAX_ENTRIES` filled bins. So memory is bounded (8 bytes per filled bin, 8 MiB), a run of 10 minutes keeps
-its seconds, and one of a day keeps blocks of about 4 minutes. Counts are exact at each width.
+The width starts at 1 s. It doubles, by merging pairs of blocks, whenever there would be more than `MAX_BLOCKS` blocks
+or more than `MAX_ENTRIES` filled bins. This bounds memory (8 bytes per filled bin, 8 MiB): a run of 10 minutes keeps
+single seconds, and a run of one day keeps blocks of about 4 minutes. Counts are exact at every width.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BLOCKS: Final = 600
 MAX_ENTRIES: Final = 1_000_000
-_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of a packed column, inflated: twice the size of the most entries
+_LONGEST_BYTES: Final = 64 * 1024 * 1024  # of a decompressed column: twice the size of the most entries
 _WIDEST_S: Final = 2**24
 _LAST_BLOCK: Final = 10 * MAX_BLOCKS
 
@@ -38,7 +38,7 @@ _HISTOGRAM_COLUMNS: Final = ("block", "series", "bin", "count")
 
 @dataclass(slots=True)
 class _Block:
-    """Counts by series and by series and bin, in ascending order of row and key; 8 bytes for each filled bin."""
+    """Counts by series, and by series and bin, in ascending order of row and key, with 8 bytes per filled bin."""
 
     rows: Small
     totals: Small
@@ -67,28 +67,28 @@ class _Block:
 
 
 class Blocks:
-    """The blocks of a run. Rows are those of the record's labels."""
+    """The blocks of a run. Their rows are those of the record's labels."""
 
     def __init__(self) -> None:
-        """Make blocks that hold nothing."""
+        """Create it without blocks."""
         self.width_s = 1
         self._blocks: dict[int, _Block] = {}
         self._entries = 0
 
     def copy(self) -> Blocks:
-        """Return blocks that hold the same, and grow by themselves."""
+        """Return an independent copy."""
         made = Blocks()
         made.width_s, made._blocks, made._entries = self.width_s, dict(self._blocks), self._entries
         return made
 
     def add(self, second: int, rows: Ints, totals: Ints, times: HistogramTable) -> None:
-        """Add what was measured in a second of the time line.
+        """Add the measurements of a second of the time line.
 
         Args:
-            second: of the time line.
-            rows: distinct.
-            totals: two rows, requests and failures, with a column for each of these rows.
-            times: of these rows; those that count here.
+            second: the second of the time line.
+            rows: distinct rows of labels.
+            totals: two rows, requests and failures, with a column for each of ``rows``.
+            times: the times of ``rows`` that count here.
         """
         if not len(rows):
             return
@@ -111,7 +111,7 @@ class Blocks:
             self._put(number // 2, block)
 
     def table(self, rows: list[int]) -> BlockTable:
-        """All blocks; series *i* of the table is row ``rows[i]`` here."""
+        """All blocks, with row ``rows[i]`` as series *i* of the table."""
         series = np.zeros(max(rows, default=0) + 1, np.uint32)
         series[rows] = np.arange(len(rows))
         totals, bins = [np.zeros((len(_COLUMNS), 0), np.uint32)], [np.zeros((len(_HISTOGRAM_COLUMNS), 0), np.uint32)]
@@ -130,7 +130,7 @@ def _packed(columns: Small) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BlockTable:
-    """Blocks as columns of equal length, as a document has them."""
+    """Blocks as columns of equal length, the form that they have in a document."""
 
     width_s: int
     counts: Small
@@ -140,7 +140,7 @@ class BlockTable:
 
     @classmethod
     def of(cls, document: dict[str, Any]) -> Self:
-        """Read what `as_dict` made.
+        """Read the result of `as_dict`.
 
         Raises:
             RecordError: when it is damaged.
@@ -155,7 +155,7 @@ class BlockTable:
         return table
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return a form that is ready for JSON."""
         return {
             "width_s": self.width_s,
             "counts": _packed(self.counts),
@@ -163,12 +163,12 @@ class BlockTable:
         }
 
     def of_part(self, part: BlockTable) -> BlockTable:
-        """Return the times of a part of the requests, such as those that failed, on the blocks of all of them."""
+        """Return the times of a part of the requests, such as failed ones, with the blocks of all requests."""
         whole, part = self._wide_as(part), part._wide_as(self)
         return BlockTable(whole.width_s, whole.counts, part.response_time)
 
     def without(self, part: BlockTable) -> BlockTable:
-        """Return the times of all requests but a part of them, on the blocks of all of them."""
+        """Return the times of all requests except a part, with the blocks of all requests."""
         whole, part = self._wide_as(part), part._wide_as(self)
         columns = np.concatenate((whole.response_time, part.response_time), axis=1).astype(np.int64)
         columns[3, whole.response_time.shape[1] :] *= -1
@@ -180,7 +180,7 @@ class BlockTable:
         return BlockTable(whole.width_s, whole.counts, left.astype(np.uint32))
 
     def _wide_as(self, other: BlockTable) -> BlockTable:
-        """Return it on blocks that are at least as wide as others; a series may then have several rows for a block."""
+        """Return it with blocks at least as wide as another table's. A series may then occur repeatedly in a block."""
         if self.width_s >= other.width_s:
             return self
         counts, times = self.counts.copy(), self.response_time.copy()
@@ -189,7 +189,7 @@ class BlockTable:
         return BlockTable(other.width_s, counts, times)
 
     def check(self) -> None:
-        """Check that memory for all blocks in between can be had.
+        """Check that memory for all blocks in the range can be allocated.
 
         Raises:
             ValueError: when it cannot.

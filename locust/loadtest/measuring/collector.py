@@ -30,19 +30,19 @@ GONE: Final = "gone"
 MISSING: Final = "missing"
 _AWAY: Final = (GONE, MISSING)
 INDEX_KEPT_S: Final = 60.0
-"""How long a worker must have been away before its index is given to another."""
+"""Seconds that a worker must have been gone before its index is given to another."""
 DESCRIBE_EVERY: Final = 10
-"""Flushes, one per second, between two updates of the record's summary of the workers' health."""
+"""The number of flushes, one per second, between two updates of the record's summary of the workers' health."""
 
 
 @dataclass(slots=True)
 class Worker:
-    """What the master knows of one worker."""
+    """The master's knowledge of one worker."""
 
     index: int
-    """0, 1, 2 …: the lowest that was free, so that it stays a bounded label however often workers come and go."""
+    """0, 1, 2 …: the lowest free number, which keeps the label bounded however often workers come and go."""
     state: str
-    """Locust's state: ready, spawning, running, missing and so on; ``gone`` when it left."""
+    """Locust's state: ready, spawning, running, missing and so on; ``gone`` once it has left."""
     seen_s: float
     cpu_ratio: float = 0.0
     loop_lag_s: float = 0.0
@@ -55,29 +55,29 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Workers that stopped answering without leaving, since the process began."""
+    """Workers that stopped answering without leaving, since the process started."""
 
     workers: int = 0
     noticed_at: float = 0.0
-    """When the last of them was noticed, in seconds since the epoch; 0 while there was none."""
+    """When the last one was detected, in seconds since the epoch; 0 if there was none."""
 
 
 class Arrival(NamedTuple):
-    """A delta as it was received."""
+    """A received delta."""
 
     worker: str
-    """Locust's identity of the sender."""
+    """The sender's name in Locust."""
     data: bytes
     """The delta's binary form."""
     offset_s: float
     """The master's clock minus the worker's, in seconds."""
     sent_s: float = math.inf
-    """When it was sent, by the worker's clock."""
+    """When it was sent, on the worker's clock, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What all workers measured in one second of the time line."""
+    """The measurements of all workers in one second of the time line."""
 
     second: int
     measurements: Measurements
@@ -86,38 +86,40 @@ class Second:
 
 
 class Collector:
-    """Takes deltas and makes the RunRecord of them. Times are seconds of the master's monotonic clock."""
+    """Merges deltas into the RunRecord. Times are in seconds of the master's monotonic clock."""
 
     def __init__(self) -> None:
-        """Make a collector without a run."""
+        """Create a collector without a run."""
         self.labels = Labels()
         self.totals = RunRecord(labels=self.labels)
-        """Everything since the process began; never reset, without a time line."""
+        """Everything since the process started, never reset, and without a time line."""
         self.record: RunRecord | None = None
-        """The current run, or the last one; None before the first."""
+        """The current or last run; None before the first."""
         self.recent = Recent()
-        """The last seconds of the open run; empty while none is."""
+        """The last seconds of the open run; empty if none is open."""
         self.watch = Watch()
         self.ledger = Ledger("")
         self.ledger.closed = True
         self.workers: dict[str, Worker] = {}
-        """By Locust's identity of the worker."""
+        """The workers by their names in Locust."""
         self.lost = Lost()
         self.master = Health()
-        """What the master last observed about itself."""
+        """The master's latest observation of its own health."""
         self.ended_at = 0.0
-        """When the last run ended, in seconds since the epoch; 0 before, and while one is open."""
+        """When the last run ended, in seconds since the epoch; 0 before the first run and while one is open."""
         self.refused = 0
-        """Deltas with counts from unknown workers or too late, and damaged ones, since the process began."""
+        """The number of refused deltas since the process started: with counts from unknown workers, too late, or
+        damaged."""
         self._refused_before = 0
-        self._refused_of: dict[str, tuple[int, str]] = {}  # since the last flush: how many, and why the last one was
+        self._refused_of: dict[str, tuple[int, str]] = {}  # since the last flush: the number, and the last reason
         self._outside = Ledger("")  # samples outside any run go to the totals only
         self._pending: dict[int | None, list[PackedMeasurements]] = {}  # by second of the time line
         self._epoch_s = 0.0
-        # By second and worker: the users by scenario at its start, then as each report says. Of the last `WINDOW`.
+        # By second and worker: the users by scenario at its start, then as of each report. Covers the last `WINDOW`
+        # seconds.
         self._users_in: dict[int, dict[str, list[Mapping[str, int]]]] = {}
         self._users_flushed = -1  # the latest second whose users are in the time line
-        self._described = 0  # flushes until the summary of the workers is updated
+        self._described = 0  # flushes until the next update of the workers' summary
 
     @property
     def running(self) -> bool:
@@ -125,7 +127,7 @@ class Collector:
         return not self.ledger.closed
 
     def join(self, worker: str, state: str, now_s: float) -> Worker:
-        """Note that a worker is connected, and its state."""
+        """Record that a worker is connected, and its state."""
         known = self.workers.get(worker)
         if known is None:
             taken = {other.index for other in self.workers.values()}
@@ -150,7 +152,7 @@ class Collector:
             self.record.note(max(0.0, now_s - self._epoch_s), "worker", text)
 
     def leave(self, present: Iterable[str], now_s: float) -> None:
-        """Note that only these workers are connected."""
+        """Record that only these workers are connected."""
         for name in set(self.workers).difference(present):
             worker = self.workers[name]
             if worker.state not in _AWAY:
@@ -161,7 +163,7 @@ class Collector:
                 del self.workers[name]
 
     def begin(self, record: RunRecord, now_s: float) -> None:
-        """Open a run. Its time line begins with the whole second that contains ``now_s``."""
+        """Open a run. Its time line starts with the whole second that contains ``now_s``."""
         self.flush()
         record.labels = self.labels
         self.record = record
@@ -182,18 +184,18 @@ class Collector:
         return max(0, math.floor(moment_s - self._epoch_s))
 
     def take(self, worker: str, data: bytes, offset_s: float) -> Acknowledgement | None:
-        """Take a delta from a worker: see `take_all`, and `Arrival` for the arguments.
+        """Process a delta from a worker: see `take_all`, and `Arrival` for the arguments.
 
         Returns:
-            The acknowledgement to send, or None when it can wait.
+            The acknowledgement to send; None if it can wait.
         """
         return dict(self.take_all([Arrival(worker, data, offset_s)])).get(worker)
 
     def take_all(self, arrived: Sequence[Arrival]) -> Iterator[tuple[str, Acknowledgement]]:
-        """Take deltas from workers. They are checked together, which costs little more than checking one.
+        """Process deltas from workers. They are checked together, which costs little more than checking one.
 
         Returns:
-            The acknowledgements that cannot wait, each with its worker; the last one of a worker is enough.
+            The acknowledgements that cannot wait, each with its worker; only the last one per worker is needed.
         """
         read = self._read(arrived)
         for (arrival, delta), summed in zip(read, packed.summed([delta.packed for _, delta in read]), strict=True):
@@ -202,7 +204,7 @@ class Collector:
                 yield arrival.worker, acknowledgement
 
     def _read(self, arrived: Sequence[Arrival]) -> list[tuple[Arrival, Delta]]:
-        """The intact deltas; the rest is refused."""
+        """Return the intact deltas; refuse the others."""
         decoded = [(arrival, delta) for arrival in arrived if (delta := self._decoded(arrival)) is not None]
         try:
             packed.check([delta.packed for _, delta in decoded])
@@ -249,7 +251,7 @@ class Collector:
         return ledger.acknowledgement(worker) if at_once else None
 
     def acknowledgement(self, worker: str) -> Acknowledgement | None:
-        """Which deltas of the open run the master holds of a worker; None when the worker takes no part in it."""
+        """The deltas of the open run that the master holds from a worker; None if the worker takes no part in it."""
         return self.ledger.acknowledgement(worker) if self.running and worker in self.ledger.accounts else None
 
     def _refuse(self, worker: str, why: str) -> None:
@@ -259,18 +261,18 @@ class Collector:
         self._refused_of[subject] = self._refused_of.get(subject, (0, ""))[0] + 1, why
 
     def _say_refused(self) -> None:
-        """Say it once a second: a worker sends a run of another master again, each second of it."""
+        """Log refused deltas once a second: a worker may resend another master's run every second."""
         for subject, (deltas, why) in self._refused_of.items():
             _log.warning("refused %d delta%s of %s: %s", deltas, "s" * (deltas > 1), subject, why)
         self._refused_of = {}
 
     def _is_held(self, worker: str, delta: Delta) -> bool:
-        """Whether a delta is one of the run that has ended, sent again before its acknowledgement arrived."""
+        """Whether a delta belongs to the run that has ended, and was resent before its acknowledgement arrived."""
         account = self.ledger.accounts.get(worker)
         return delta.run == self.ledger.run and account is not None and account.holds(delta)
 
     def _ledger_of(self, worker: str, delta: Delta, offset_s: float) -> Ledger | None:
-        """The ledger that a delta belongs in; None when it is refused."""
+        """The ledger that a delta belongs to; None if it is refused."""
         ledger = self.ledger if delta.run else self._outside
         if delta.run != ledger.run or ledger.closed:
             return None
@@ -282,9 +284,9 @@ class Collector:
         return ledger
 
     def _note_users(self, second: int, worker: str, before: Mapping[str, int], now: Mapping[str, int]) -> None:
-        """Those that stopped in a second also ran in it: its users are also those that a worker had at its start."""
+        """Record a worker's users, also those at the start of the second: users that stopped in it ran in it, too."""
         known = self._users_in.setdefault(second, {})
-        if before == now and worker not in known:  # the usual case, and this runs for each worker in each second
+        if before == now and worker not in known:  # the usual case, on a path that runs for each worker in each second
             known[worker] = [now]
         else:
             known.setdefault(worker, [before]).append(now)
@@ -302,7 +304,7 @@ class Collector:
             worker.sent_bytes_per_s = delta.health.sent_bytes_per_s
 
     def observe_master(self, health: Health, seconds: float) -> None:
-        """Add what the master observed about itself."""
+        """Add a health observation of the master."""
         self.master = health
         self.watch.add(MASTER, health, seconds, sum(self.users().values()))
 
@@ -311,10 +313,10 @@ class Collector:
         return self._users_of({})
 
     def _users_of_second(self, second: int) -> dict[str, int]:
-        """The users by scenario of a second: at its start or after one of the workers' reports, whenever most ran.
+        """The users by scenario in a second: the highest total at its start or after any of the workers' reports.
 
-        Users that move from one worker to another are in an earlier report of the one and in a later one of the other.
-        So reports are added up in their order, and only once every worker has reported, or the run is over.
+        Users that move from one worker to another are in an earlier report of the one and in a later report of the
+        other. So reports are summed in their order, and only once every worker has reported or the run is over.
         """
         reported = self._users_in.get(second, {})
         present = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
@@ -327,15 +329,15 @@ class Collector:
         return max((self._users_of(one, is_past=is_past) for one in moments), key=lambda users: sum(users.values()))
 
     def in_flight(self) -> InFlight:
-        """The requests that wait for an answer, as the connected workers last reported; none between runs."""
+        """The requests that wait for a response, as of the connected workers' last reports; none between runs."""
         connected = {name for name, worker in self.workers.items() if worker.state not in _AWAY}
         accounts = self.ledger.accounts.items() if self.running else ()
         return InFlight.sum(account.in_flight for name, account in accounts if name in connected)
 
     def _users_of(self, reported: Mapping[str, Mapping[str, int]], *, is_past: bool = False) -> dict[str, int]:
-        """All workers' users by scenario: what each reported of a second, else its last report if connected.
+        """All workers' users by scenario: each worker's report of the second, or its last report if it is connected.
 
-        Of a second that is past, the last report says nothing: the users of a worker that was cut off run elsewhere.
+        For a past second the last report is not used: the users of a worker that was cut off run elsewhere by then.
         """
         users: dict[str, int] = {}
         for name, account in self.ledger.accounts.items():
@@ -346,10 +348,10 @@ class Collector:
         return users
 
     def flush(self, complete_s: float | None = None) -> list[Second]:
-        """Merge what arrived since the last flush into record, totals and time line; returns it by second.
+        """Merge what arrived since the last flush into record, totals and time line, and return it by second.
 
         Args:
-            complete_s: the second that contains this moment gets a point even when nothing arrived.
+            complete_s: the second that contains this moment gets a point even if nothing arrived.
         """
         self._say_refused()
         if complete_s is not None and self.running:
@@ -378,7 +380,7 @@ class Collector:
         return flushed
 
     def _describe_workers(self) -> None:
-        """Update the record's summary of the workers, which only readers of the file need, every few seconds."""
+        """Update the record's summary of the workers every few seconds: only readers of the file need it."""
         if self.record is not None and self._described <= 0:
             self.record.workers = self.watch.summary()
             self._described = DESCRIBE_EVERY
@@ -391,7 +393,7 @@ class Collector:
             self.recent = Recent()
 
     def end(self) -> list[Second]:
-        """Close the run: later deltas are refused. Returns the last seconds."""
+        """Close the run, so that later deltas are refused, and return its last seconds."""
         self.ledger.closed = True
         flushed = self.flush()
         self.recent = Recent()

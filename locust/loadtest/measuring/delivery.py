@@ -1,8 +1,8 @@
-"""Delivery from a worker to the master: no delta is lost silently, none is counted twice.
+"""Delivery of deltas from worker to master: none is lost silently, and none is counted twice.
 
-A worker's `Reporter` cuts what was counted into deltas, numbered 1, 2, 3 … within a run. Its `Outbox` keeps each delta
-until the master has acknowledged it, and offers it again when no acknowledgement comes. The master's `Ledger` accepts
-each number of each worker once and knows which are missing. All are plain objects without sockets or clocks.
+A worker's `Reporter` cuts its counts into deltas, numbered 1, 2, 3 … within a run. Its `Outbox` keeps each delta until
+the master has acknowledged it, and resends it if no acknowledgement arrives. The master's `Ledger` accepts each number
+of each worker once, and knows which are missing. All are plain objects without sockets or clocks.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from loadtest.measuring.recorder import Recorder
 
 WINDOW: Final = 120
-"""The most unacknowledged deltas that a worker keeps. When there are more, it goes on counting into the next delta,
-which then spans more than a second: an outage of the master costs resolution in time, not samples, and memory stays
+"""The most unacknowledged deltas that a worker keeps. At this limit it continues counting into the next delta, which
+then spans more than a second: an outage of the master costs time resolution but no samples, and memory stays
 bounded."""
 RESEND_AFTER_S: Final = 8.0
-"""How long a worker waits for an acknowledgement before it sends a delta again. The master acknowledges with its answer
-to a heartbeat, every other second; final and repeated deltas at once."""
+"""Seconds after which a worker resends an unacknowledged delta. The master acknowledges with its answer to a heartbeat,
+every other second; final and repeated deltas at once."""
 BATCH: Final = 30
-"""The most deltas in one message."""
+"""The most deltas per message."""
 
 
 class Acknowledgement(NamedTuple):
-    """What the master holds of a worker's run: every number up to ``upto``, and those in ``beyond``."""
+    """The deltas of a worker's run that the master holds: all numbers up to ``upto``, and those in ``beyond``."""
 
     run: str
     upto: int
     beyond: tuple[int, ...] = ()
     refused: bool = False
-    """The master takes nothing of this run: forget its deltas."""
+    """Whether the master refuses this run, so that its deltas can be dropped."""
 
 
 @dataclass(slots=True)
@@ -49,42 +49,42 @@ class _Unacknowledged:
 
 
 class Outbox:
-    """A worker's deltas until the master acknowledged them."""
+    """A worker's deltas until the master has acknowledged them."""
 
     def __init__(self) -> None:
-        """Make an empty outbox."""
+        """Create an empty outbox."""
         self._last: dict[str, int] = {}
         self._waiting: dict[tuple[str, int], _Unacknowledged] = {}
 
     def __len__(self) -> int:
-        """How many deltas wait for an acknowledgement."""
+        """The number of unacknowledged deltas."""
         return len(self._waiting)
 
     def has_room(self) -> bool:
-        """Whether another delta may be put in; if not, keep counting into the next one."""
+        """Whether there is room for another delta; if not, keep counting into the next one."""
         return len(self._waiting) < WINDOW
 
     def next_sequence(self, run: str) -> int:
-        """The number for the run's next delta."""
+        """The number of the run's next delta."""
         return self._last.get(run, 0) + 1
 
     def put(self, delta: Delta, now_s: float) -> bytes:
-        """Keep a delta until it is acknowledged; returns what to send."""
-        # Numbers of older runs are forgotten; the samples outside any run (run "") keep counting up.
+        """Keep a delta until it is acknowledged, and return the bytes to send."""
+        # Numbers of earlier runs are forgotten; those of samples outside any run (run "") continue.
         self._last = {run: last for run, last in self._last.items() if not run or run == delta.run}
         self._last[delta.run] = delta.sequence
         waiting = self._waiting[delta.run, delta.sequence] = _Unacknowledged(delta.to_bytes(), now_s)
         return waiting.data
 
     def due(self, now_s: float, resend_after_s: float = RESEND_AFTER_S) -> list[bytes]:
-        """The deltas to send again now: the oldest first, at most `BATCH`."""
+        """The deltas to resend now, oldest first, at most `BATCH`."""
         late = [waiting for waiting in self._waiting.values() if now_s - waiting.sent_s >= resend_after_s][:BATCH]
         for waiting in late:
             waiting.sent_s = now_s
         return [waiting.data for waiting in late]
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> None:
-        """Forget what the master holds, or refuses."""
+        """Remove the deltas that the master holds or refuses."""
         held = set(acknowledgement.beyond)
         for run, sequence in list(self._waiting):
             if run == acknowledgement.run and (
@@ -94,7 +94,7 @@ class Outbox:
 
 
 class Reporter:
-    """Cuts what a worker's recorder counted into numbered deltas. Times are the worker's monotonic seconds."""
+    """Cuts the counts of a worker's recorder into numbered deltas. Times are the worker's monotonic seconds."""
 
     def __init__(  # noqa: PLR0917 - what a delta is made of
         self,
@@ -105,15 +105,15 @@ class Reporter:
         in_flight: Callable[[], InFlight] = InFlight,
         raised: Callable[[], Iterable[ExceptionCount]] = tuple,
     ) -> None:
-        """Make a reporter outside any run.
+        """Create a reporter outside any run.
 
         Args:
             recorder: counts the samples.
             outbox: keeps deltas until they are acknowledged.
             users: returns the running users by scenario.
             health: returns the Health since its last call.
-            in_flight: returns the requests that wait for an answer.
-            raised: returns what listeners of this process raised since its last call.
+            in_flight: returns the requests that wait for a response.
+            raised: returns what listeners in this process raised since its last call.
         """
         self._recorder = recorder
         self._outbox = outbox
@@ -124,12 +124,12 @@ class Reporter:
         self._start_s = 0.0
         self._observed: Health | None = None
         self.run = ""
-        """The run that samples belong to; empty outside any run."""
+        """The run that new samples belong to; empty outside any run."""
         self.finished = True
-        """Whether the run's users were stopped and its last delta was cut."""
+        """Whether the run's users have stopped and its last delta has been cut."""
 
     def begin(self, run: str, now_s: float) -> list[bytes]:
-        """Begin a run; returns the delta to send for samples from before it, if there are any."""
+        """Begin a run; returns the delta to send with samples from before it, if there are any."""
         stragglers = self._cut(now_s, final=True)
         self.run, self.finished, self._start_s = run, False, now_s
         self._recorder.forget_evidence()
@@ -138,14 +138,14 @@ class Reporter:
         return stragglers
 
     def observe(self) -> None:
-        """Take the health for the delta that `cut` is about to make: reading it is worth a turn of its own."""
+        """Take the health for the next `cut`. Reading it takes long enough for a turn of its own."""
         if not self.finished and self._outbox.has_room():
             self._observed = self._health()
 
     def cut(self, now_s: float) -> list[bytes]:
-        """The delta to send since the last one; none when the window of unacknowledged deltas is full.
+        """The delta since the last one, to be sent; none if the outbox has no room.
 
-        After the run's end there is a delta only if samples still came in.
+        After the run's end, there is a delta only if more samples have arrived.
         """
         if self.finished:
             return self._cut(now_s, final=True)
@@ -153,11 +153,11 @@ class Reporter:
         return [self._delta(now_s, final=False)] if self._outbox.has_room() else []
 
     def finish(self, now_s: float) -> list[bytes]:
-        """The run's last delta, to be sent even when the window is full."""
+        """The run's last delta, to be sent even if the outbox has no room."""
         return self._cut(now_s, final=True) if self.finished else self.answer(now_s)
 
     def answer(self, now_s: float) -> list[bytes]:
-        """A last delta, even if there was one before: the answer to a drain, which tells the master that it has all."""
+        """A last delta, even after an earlier one: it answers a drain, and tells the master that it has everything."""
         self.finished = True
         self._count_raised()
         return [self._delta(now_s, final=True)]
@@ -168,7 +168,7 @@ class Reporter:
         return [self._delta(now_s, final=final)] if self._recorder.has_counts() else []
 
     def _count_raised(self) -> None:
-        """Count what listeners raised, in a run; those of init and of its test_start are called before it begins."""
+        """Count what listeners raised during a run. Those of init and of its test_start run before it begins."""
         for exception in self._raised():
             self._recorder.count_exception(exception)
 
@@ -189,7 +189,7 @@ class Reporter:
 
 
 class Gap(NamedTuple):
-    """Deltas of one worker that the master does not hold, and the interval on the master's clock."""
+    """Deltas of one worker that the master does not hold, with their interval on the master's clock."""
 
     deltas: int
     start_s: float
@@ -199,45 +199,45 @@ class Gap(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """What the master holds of one worker in one run."""
+    """What the master holds from one worker in one run."""
 
     index: int
     """The worker's index: see `collector.Worker`."""
     start_s: float
-    """When the worker's share of the run began, on the master's clock."""
+    """When the worker's part in the run began, on the master's clock."""
     upto: int = 0
     upto_end_s: float = 0.0
     beyond: dict[int, tuple[float, float]] = field(default_factory=dict)
     final: int = 0
-    """The highest number that was marked as final; 0 when none was."""
+    """The highest number that was marked as final; 0 if none was."""
     repeated: int = 0
     users: dict[str, int] = field(default_factory=dict)
     in_flight: InFlight = NONE_IN_FLIGHT
 
     @property
     def held(self) -> int:
-        """How many deltas the master holds."""
+        """The number of deltas that the master holds."""
         return self.upto + len(self.beyond)
 
     @property
     def highest(self) -> int:
-        """The highest number that came."""
+        """The highest number that has arrived."""
         return max(self.beyond) if self.beyond else self.upto
 
     def expected(self, *, alive: bool = False) -> int:
-        """How many deltas the worker made, as far as is known.
+        """The number of deltas that the worker made, as far as is known.
 
-        A worker that is gone without a final delta lost the one that it was counting.
+        A worker that has gone without a final delta lost the one that it was counting.
         """
         ended_well = self.final > 0 and self.final == self.highest
         return self.highest + (0 if alive or ended_well else 1)
 
     def holds(self, delta: Delta) -> bool:
-        """Whether a delta's number was entered before."""
+        """Whether a delta's number was entered earlier."""
         return delta.sequence <= self.upto or delta.sequence in self.beyond
 
     def take(self, delta: Delta, offset_s: float) -> bool:
-        """Enter a delta; False when its number was entered before."""
+        """Enter a delta; returns False if its number was entered earlier."""
         if self.holds(delta):
             self.repeated += 1
             return False
@@ -252,7 +252,7 @@ class Account:
         return True
 
     def gaps(self, *, alive: bool = False) -> Iterator[Gap]:
-        """What is missing, in order."""
+        """The missing deltas, in order."""
         if self.held == self.expected(alive=alive):
             return
         sequence, end_s = self.upto, self.upto_end_s or self.start_s
@@ -266,7 +266,7 @@ class Account:
 
 
 class Ledger:
-    """Which deltas of which workers the master holds of one run."""
+    """The deltas of one run that the master holds, by worker."""
 
     def __init__(self, run: str) -> None:
         """Open the ledger of a run."""
@@ -275,23 +275,23 @@ class Ledger:
         self.closed = False
 
     def expect(self, worker: str, index: int, now_s: float) -> Account:
-        """Open a worker's account: from now on its deltas are expected."""
+        """Open a worker's account, from which its deltas are expected."""
         if worker not in self.accounts:
             self.accounts[worker] = Account(index, now_s)
         return self.accounts[worker]
 
     def excuse(self, worker: str) -> None:
-        """Expect nothing of a worker that left properly and sent nothing before: it had not begun."""
+        """Expect nothing from a worker that left properly before it sent anything: it had not begun."""
         if worker in self.accounts and not self.accounts[worker].highest:
             del self.accounts[worker]
 
     def take(self, worker: str, delta: Delta, offset_s: float) -> bool:
-        """Enter a delta; True when it is to be counted, False when it was counted before or is refused.
+        """Enter a delta; returns True if it is to be counted, False if it was counted earlier or is refused.
 
         Args:
             worker: its sender, whose account must be open.
             delta: the delta.
-            offset_s: what to add to the worker's clock to get the master's, in seconds.
+            offset_s: the master's clock minus the worker's, in seconds.
         """
         if self.closed or delta.run != self.run or worker not in self.accounts:
             return False
@@ -305,17 +305,17 @@ class Ledger:
         return Acknowledgement(self.run, account.upto, tuple(account.beyond))
 
     def highest(self, worker: str) -> int:
-        """The highest number that came from a worker; 0 when none did."""
+        """The highest number that has arrived from a worker; 0 if none has."""
         account = self.accounts.get(worker)
         return account.highest if account is not None else 0
 
     def all_final(self, workers: Iterable[str], asked: Mapping[str, int]) -> bool:
-        """Whether the last deltas of these workers are here, without a gap before them.
+        """Whether the last deltas of these workers have arrived, without a gap before them.
 
         Args:
             workers: the workers to wait for; one that has just joined may not have sent anything yet.
             asked: the highest number of each worker when it was asked for its last delta. A worker that stopped and
-                went on has a final delta from before, which does not count as an answer.
+                continued has an earlier final delta, which does not count as an answer.
         """
         accounts = ((self.accounts.get(name), asked[name]) for name in workers)
         return all(
@@ -324,16 +324,16 @@ class Ledger:
         )
 
     def completeness(self, alive: Container[str] = ()) -> float:
-        """The share of the workers' deltas that is here, 0 to 1; 1 when none is expected.
+        """The share of the workers' deltas that have arrived, 0 to 1; 1 if none is expected.
 
         Args:
-            alive: the workers that still run; the delta that they are counting now is not missing yet.
+            alive: the workers that still run; the delta that they are currently counting is not missing yet.
         """
         expected = sum(account.expected(alive=name in alive) for name, account in self.accounts.items())
         return sum(account.held for account in self.accounts.values()) / expected if expected else 1.0
 
     def gaps(self, alive: Container[str] = ()) -> Iterator[tuple[Account, Gap]]:
-        """What is missing, by worker."""
+        """The missing deltas, by worker."""
         for name, account in self.accounts.items():
             for gap in account.gaps(alive=name in alive):
                 yield account, gap

@@ -1,4 +1,4 @@
-"""The classes under which errors are counted. Whoever judges them needs no recorder, and none of Locust.
+"""The classes under which errors are counted, without dependencies on the recorder or on Locust.
 
 Tested by tests/unit/measuring/test_recorder.py.
 """
@@ -12,9 +12,9 @@ from loadtest.measuring.labels import OTHER
 NO_ANSWER: Final = "no answer yet when the user was stopped"
 
 UNFINISHED: Final = "unfinished"
-"""The class of a request that had no answer when its user was stopped. Its time so far, a lower bound, is its time."""
+"""The class of a request that had no response when its user was stopped. Its time until then, a lower bound, counts."""
 GENERATOR: Final = "generator"
-"""The class of an error that is the load generator's own: it ran out of files, ports or memory."""
+"""The class of errors of the load generator itself: it ran out of file descriptors, ports or memory."""
 ERROR_CLASSES: Final = frozenset(
     {
         "timeout_connect", "timeout_read", "timeout_total", "connect", "reset", "closed", "protocol", "too_large",
@@ -24,4 +24,4 @@ ERROR_CLASSES: Final = frozenset(
         UNFINISHED, GENERATOR, OTHER,
     }
 )  # fmt: skip
-"""The only values of the label ``class``; any other counts as ``other``."""
+"""The only values of the label ``class``; anything else counts as ``other``."""

@@ -1,9 +1,9 @@
-"""The load generator's own health: what each of its processes observes about itself.
+"""Health of the load generator: what each of its processes observes about itself.
 
 A `HealthProbe` runs in each worker and in the master. It costs a timer that fires 50 times a second and a few reads of
-/proc once a second; what a system does not offer (no cgroup, no /proc) reads as 0. File descriptors are counted every
-5 s, because the cost of counting grows with their number. The master adds up what all processes report in a `Watch`.
-Whether a run with such a generator can be trusted is judged elsewhere.
+/proc once a second. What a system does not offer (no cgroup, no /proc) reads as 0. File descriptors are counted every 5
+s only, because the cost grows with their number. The master aggregates the reports of all processes in a `Watch`.
+Whether such a run can be trusted is decided in `loadtest.judging`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from loadtest.measuring.machine import Peers, Reading
 
 MASTER: Final = "master"
-"""The subject under which the master's own health is kept; workers are ``worker 0``, ``worker 1`` …"""
+"""The subject of the master's own health; workers are ``worker 0``, ``worker 1`` …"""
 LOOP_PROBE_S: Final = 0.02
-"""The mean interval at which a greenlet measures how late the event loop wakes it. Each one is drawn from half of it to
-one and a half: after equal ones the questions fall in step with stalls at equal intervals, since the end of a stall
-wakes the greenlet too, and then see only the stalls' ends."""
+"""The mean interval, in seconds, at which a greenlet measures how late the event loop wakes it. Each interval is drawn
+from half to one and a half times the mean. With equal intervals the probes would synchronise with periodic stalls,
+because the end of a stall wakes the greenlet too, and would then see only the ends of the stalls."""
 LATE_S: Final = 0.005
-"""From this delay on a wake-up is kept for the distribution over the run; shorter ones move nothing worth judging."""
+"""The smallest wake-up delay, in seconds, that is kept for the distribution over the run; shorter ones are irrelevant
+to any judgement."""
 DESCRIPTORS_EVERY_S: Final = 5.0
 SATURATED: Final = {
     "cpu_ratio": 0.90,
@@ -47,73 +48,73 @@ SATURATED: Final = {
     "gc_ratio": 0.10,
     "page_waits_per_s": 20.0,
 }
-"""The value of a figure of `Health` from which the process has nothing left to give. A `Watch` keeps how long the
-longest such stretch was."""
+"""The values from which a process is saturated, by field of `Health`. A `Watch` keeps the longest period at or above
+them."""
 
 OTHERS: Final = 0.10
-"""The share of the machine's cores from which processes that are not part of the run can crowd it."""
+"""The share of the machine's cores from which processes outside the run can crowd the machine."""
 BUSY: Final = 0.90
-"""The share of their time for which the cores work, and"""
+"""The utilisation of the cores, 0 to 1, and"""
 PRESSURE: Final = 0.50
-"""the share of the time in which a process waits for a core, from either of which on the machine is crowded."""
+"""the share of time in which a process waits for a core; from either value on, the machine is crowded."""
 
 _SOCKETS: Final = Path("/proc/net/sockstat")
 
 
 class Health(NamedTuple):
-    """One process over one interval, usually a second."""
+    """The health of one process over one interval, usually a second."""
 
     cpu_ratio: float = 0.0
-    """CPU time of the process by wall time; 1.0 is one core."""
+    """CPU time of the process divided by wall time; 1.0 is one core."""
     loop_lag_s: float = 0.0
-    """99th percentile, nearest rank, of the event loop's wake-up delay, in seconds."""
+    """The 99th percentile (nearest rank) of the event loop's wake-up delay, in seconds."""
     throttled_ratio: float = 0.0
-    """Share of the interval in which a cgroup of the process had used up its CPU quota."""
+    """The share of the interval in which a cgroup of the process had exhausted its CPU quota."""
     gc_ratio: float = 0.0
-    """Share of the interval spent in garbage collection."""
+    """The share of the interval spent in garbage collection."""
     gc_pause_s: float = 0.0
     """The longest garbage collection, in seconds."""
     clock_step_s: float = 0.0
-    """How far the wall clock moved against the monotonic one, in seconds; absolute."""
+    """How far the wall clock moved relative to the monotonic clock, in seconds; absolute value."""
     descriptors_ratio: float = 0.0
-    """Open file descriptors by their limit."""
+    """Open file descriptors divided by their limit."""
     ports_ratio: float = 0.0
-    """TCP sockets in use or in TIME_WAIT by the number of ephemeral ports."""
+    """TCP sockets in use or in TIME_WAIT, divided by the number of ephemeral ports."""
     run_delay_ratio: float = 0.0
-    """Share of the interval for which the process was ready to run and waited for a core."""
+    """The share of the interval in which the process was runnable and waited for a core."""
     turns_per_s: float = 0.0
-    """How often it got one."""
+    """How often it was given a core."""
     machine_cpu_ratio: float = 0.0
-    """Share of the time of the machine's cores in which they worked, for any process."""
+    """The utilisation of the machine's cores by any process, 0 to 1."""
     pressure_ratio: float = 0.0
-    """Share of the interval in which at least one process of the machine waited for a core."""
+    """The share of the interval in which at least one process on the machine waited for a core."""
     others_cpu_ratio: float = 0.0
-    """Share of the time of the machine's cores that processes took which are not part of the run; the master's."""
+    """The share of the cores' time used by processes outside the run; reported by the master."""
     target_cpu_ratio: float = 0.0
-    """Share that the system under test took, where it runs on this machine; the master's."""
+    """The share of the cores' time used by the system under test, if it is on this machine; reported by the master."""
     crowded_ratio: float = 0.0
-    """1 if others took `OTHERS` of the cores while these were crowded, by `BUSY` or `PRESSURE`; otherwise 0."""
+    """1 if others used at least `OTHERS` of the cores while these were crowded by `BUSY` or `PRESSURE`; otherwise 0."""
     memory_ratio: float = 0.0
-    """Memory in use by what may be used: that of the fullest cgroup of the process with a limit, or the machine's."""
+    """Memory in use divided by its limit: that of the fullest limited cgroup of the process, or else the machine's."""
     page_waits_per_s: float = 0.0
-    """How often the process waited for a page of its memory to be read from a disk: it had been swapped out."""
+    """How often the process waited for a page of its memory to be read from disk because it had been swapped out."""
     memory_bytes: float = 0.0
     """Resident memory of the process, in bytes."""
     received_bytes_per_s: float = 0.0
-    """Through the network interfaces of its machine or container, without the loopback."""
+    """Bytes per second received through the network interfaces of its machine or container, without the loopback."""
     sent_bytes_per_s: float = 0.0
-    """The same of those sent."""
+    """Bytes per second sent through them."""
     late_s: tuple[float, ...] = ()
-    """The delays of the event loop's wake-ups that were `LATE_S` or more, in seconds; not a figure but many."""
+    """The event loop's wake-up delays of `LATE_S` or more, in seconds: a list, not a single figure."""
 
     @property
     def delay_per_turn_s(self) -> float:
-        """How long the process waited for a core before it got one, on average, in seconds."""
+        """The mean time for which the process waited for a core before it was given one, in seconds."""
         return self.run_delay_ratio / self.turns_per_s if self.turns_per_s else 0.0
 
     @classmethod
     def of(cls, figures: Sequence[float], late_s: Iterable[float] = ()) -> Self:
-        """Make one of its figures, in order; those of an older worker are fewer.
+        """Create a Health from its figures, in order. An older worker sends fewer.
 
         Raises:
             ValueError: when there are more figures than are known.
@@ -124,21 +125,21 @@ class Health(NamedTuple):
 
     @property
     def figures(self) -> tuple[float, ...]:
-        """Everything but the single delays."""
+        """All figures except the single delays."""
         figures: tuple[Any, ...] = self[:-1]
         return figures
 
 
 FIGURES: Final = Health._fields[:-1]
-"""The names of a Health's figures."""
+"""The names of the figures of a Health."""
 _NO_FIGURES: Final = (0.0,) * len(FIGURES)
 
 
 class HealthProbe:
-    """Observes the process it runs in; `start` it, `take` the Health of each interval, `stop` it."""
+    """Observes its own process. `start` it, `take` the Health of each interval, then `stop` it."""
 
     def __init__(self) -> None:
-        """Make a probe that has not begun."""
+        """Create a probe that has not started."""
         self._process = psutil.Process()
         self._descriptor_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._ports = machine.port_count()
@@ -146,7 +147,7 @@ class HealthProbe:
         self._gc_began_s = self._gc_sum_s = self._gc_longest_s = 0.0
         self._descriptors_ratio = 0.0
         self._descriptors_due_s = 0.0
-        self._intervals = random.Random()  # noqa: S311 - of its own: a scenario may have seeded the shared one
+        self._intervals = random.Random()  # noqa: S311 - separate: a scenario may have seeded the shared one
         self._not_before_s = 0.0
         self._due_s = math.inf
         self._run: CpuTime | None = None
@@ -155,31 +156,31 @@ class HealthProbe:
         self._remember()
 
     def tell_apart(self, peers: Peers) -> None:
-        """Observe from now on what these processes take of the machine, and what all others take."""
+        """Tell these processes' use of the machine from that of all others from now on."""
         self._run = CpuTime(peers.run) if peers.run else None
         self._target = CpuTime(peers.target) if peers.target else None
         self._remember()
 
     def start(self) -> None:
-        """Begin to observe."""
+        """Start observing."""
         gc.callbacks.append(self._on_gc)
         self._greenlet = gevent.spawn(self._probe_loop)
         self._remember()
 
     def restart(self) -> None:
-        """Forget what was observed, and the delay of a wake-up that is due already."""
+        """Discard all observations, and the delay of a wake-up that is already due."""
         self._remember()
         self._not_before_s = self._began_s
 
     def stop(self) -> None:
-        """Observe no longer."""
+        """Stop observing."""
         if self._greenlet is not None:
             gc.callbacks.remove(self._on_gc)
             self._greenlet.kill(block=False)
             self._greenlet = None
 
     def take(self) -> Health:
-        """The Health since the last time."""
+        """Return the Health since the last call."""
         self._note_overdue()
         wall_s, began_s, cpu_s, throttled_s = self._wall_s, self._began_s, self._cpu_s, self._throttled_s
         lags, gc_sum_s, gc_longest_s = sorted(self._lags), self._gc_sum_s, self._gc_longest_s
@@ -215,7 +216,7 @@ class HealthProbe:
 
     def _remember(self) -> None:
         self._wall_s, self._began_s, self._cpu_s = time.time(), time.perf_counter(), time.process_time()
-        self._groups = Groups()  # a process can be moved into others
+        self._groups = Groups()  # a process can be moved to other groups
         self._throttled_s = self._groups.throttled_s()
         self._reading = machine.read()
         self._run_cpu_s = self._run.read_s() if self._run is not None else 0.0
@@ -231,7 +232,7 @@ class HealthProbe:
             self._lags.append(max(0.0, time.perf_counter() - max(self._due_s, self._not_before_s)))
 
     def _note_overdue(self) -> None:
-        """Count a wake-up that is due and did not come yet, so that its delay is in the interval that it fell in."""
+        """Count a wake-up that is overdue, so that its delay belongs to the interval in which it occurred."""
         now_s = time.perf_counter()
         overdue_s = now_s - max(self._due_s, self._not_before_s)
         if self._greenlet is not None and overdue_s >= LATE_S:
@@ -252,19 +253,19 @@ class HealthProbe:
             self._descriptors_due_s = now_s + DESCRIPTORS_EVERY_S
             try:
                 self._descriptors_ratio = self._process.num_fds() / self._descriptor_limit
-            except OSError:  # they cannot be counted without one that is free
+            except OSError:  # counting them needs a free one
                 self._descriptors_ratio = 1.0
         return self._descriptors_ratio
 
 
 class _Passed:
-    """What happened on the machine between two readings."""
+    """The machine's activity between two readings."""
 
     def __init__(self, before: Reading, after: Reading, elapsed_s: float) -> None:
         self._busy_s = after.busy_s - before.busy_s
         self._cores_s = after.cores_s - before.cores_s
         self.busy = self.share(self._busy_s)
-        # An interface that goes takes its counts along.
+        # The counters of an interface that is removed disappear with it.
         self.received_bytes_per_s = max(0, after.received_bytes - before.received_bytes) / elapsed_s
         self.sent_bytes_per_s = max(0, after.sent_bytes - before.sent_bytes) / elapsed_s
         self.pressure = min(1.0, (after.pressure_s - before.pressure_s) / elapsed_s)
@@ -273,11 +274,11 @@ class _Passed:
         self.page_waits_per_s = (after.page_waits - before.page_waits) / elapsed_s
 
     def share(self, cpu_s: float) -> float:
-        """Seconds of CPU as a share of the cores' time."""
+        """Convert seconds of CPU time to a share of the cores' time."""
         return min(1.0, max(0.0, cpu_s / self._cores_s)) if self._cores_s > 0 else 0.0
 
     def others(self, run_cpu_s: float) -> float:
-        """The share of all but the run's processes."""
+        """The share of the cores' time used outside the run's processes."""
         return self.share(self._busy_s - run_cpu_s)
 
 
@@ -307,15 +308,15 @@ def _words(path: Path) -> list[str]:
 
 @dataclass(slots=True)
 class Stretch:
-    """Consecutive seconds in which a figure was at or above its value in `SATURATED`."""
+    """Consecutive seconds in which a figure was at or above its limit in `SATURATED`."""
 
     seconds: float = 0.0
     weighted: float = 0.0
-    """The sum of value times seconds."""
+    """The sum of the values, each multiplied by its seconds."""
 
     @property
     def mean(self) -> float:
-        """The figure's mean over the stretch; 0 when there was none."""
+        """The figure's mean over the stretch; 0 if there was none."""
         return self.weighted / self.seconds if self.seconds else 0.0
 
 
@@ -324,33 +325,33 @@ _SATURATED_FIELDS: Final = [(name, FIGURES.index(name), value) for name, value i
 
 @dataclass(slots=True)
 class Observed:
-    """One process over the run. Entry *i* of a list belongs to figure *i* of `Health`."""
+    """One process over the run. Entry *i* of each list belongs to figure *i* of `Health`."""
 
     subject: str
     seconds: float = 0.0
     sums: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
-    """Sums of value times seconds."""
+    """The sums of the values, each multiplied by its seconds."""
     highest: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
     longest: dict[str, Stretch] = field(default_factory=lambda: {name: Stretch() for name in SATURATED})
-    """The longest stretch of each field in `SATURATED`."""
+    """The longest stretch of each figure in `SATURATED`."""
     late: Histogram = field(default_factory=Histogram)
-    """The wake-ups that were `LATE_S` late or more: see `lag_s`."""
+    """The wake-ups that were late by `LATE_S` or more: see `lag_s`."""
     requests: int = 0
-    """What a worker counted, failed ones included."""
+    """The worker's requests, including failed ones."""
     response_s: float = 0.0
-    """The sum of its response times."""
+    """The sum of the requests' response times, in seconds."""
     user_seconds: float = 0.0
     _current: dict[str, Stretch] = field(default_factory=dict)
 
     def mean(self) -> Health:
-        """The mean over the run."""
+        """The means over the run."""
         return Health.of([total / self.seconds for total in self.sums])
 
     def lag_s(self, q: float) -> float:
         """The quantile of the event loop's delay over the run, in seconds; 0 if it is below `LATE_S`.
 
-        The loop is asked every `LOOP_PROBE_S` on average. While it stands still nobody asks, so a delay stands for all
-        the questions that fell into it, each with what was left of it.
+        The loop is probed every `LOOP_PROBE_S` on average, but not while it is blocked. So one delay stands for all
+        probes that would have fallen into it, each with the remaining delay.
         """
         late, beyond = self.late.count, (1 - q) * self.seconds / LOOP_PROBE_S
         return self.late.quantile(1 - beyond / late) if late > beyond else 0.0
@@ -358,14 +359,14 @@ class Observed:
     def add(self, health: Health, seconds: float) -> None:
         """Add an interval of this many seconds."""
         self.seconds += seconds
-        room = round(seconds / LOOP_PROBE_S)  # more questions do not fit in
+        room = round(seconds / LOOP_PROBE_S)  # the interval has no room for more probes
         for delay_s in health.late_s:
             fell_in = min(room, int((delay_s - LATE_S) / LOOP_PROBE_S) + 1)
             self.late.add_many(delay_s - LOOP_PROBE_S * np.arange(fell_in, dtype=np.float64))
             room -= fell_in
         figures, highest = health.figures, self.highest
         for index, value in enumerate(figures):
-            if value:  # most are 0 in most seconds, and the master adds every worker's
+            if value:  # most are 0 in most seconds, and the master adds those of every worker
                 self.sums[index] += value * seconds
                 highest[index] = max(highest[index], value)
         for name, index, limit in _SATURATED_FIELDS:
@@ -381,14 +382,14 @@ class Observed:
 
 
 class Watch:
-    """What the processes of a run observed about themselves, in constant memory per process."""
+    """The observations of all processes of a run, in constant memory per process."""
 
     def __init__(self) -> None:
-        """Nothing was observed yet."""
+        """Create a watch without observations."""
         self._observed: dict[str, Observed] = {}
 
     def __iter__(self) -> Iterator[Observed]:
-        """The processes, in the order in which they first reported."""
+        """Iterate over the processes in the order of their first reports."""
         return iter(self._observed.values())
 
     def add(  # noqa: PLR0917 - an interval of a worker has that many parts
@@ -398,11 +399,11 @@ class Watch:
 
         Args:
             subject: ``worker 3`` or ``master``.
-            health: what it observed.
-            seconds: how long the interval was.
-            users: the users that ran; an interval without users is left out, since a process that loads data before a
-                run may be as busy as it likes.
-            requests: what a worker counted in it.
+            health: the process's observation.
+            seconds: the length of the interval.
+            users: the running users. Intervals without users are left out, because a process that loads data before a
+                run may be busy.
+            requests: the worker's requests in the interval.
             response_s: the sum of their response times, in seconds.
         """
         if users > 0 and seconds > 0:
@@ -415,7 +416,7 @@ class Watch:
             known.user_seconds += users * seconds
 
     def summary(self) -> tuple[dict[str, Any], ...]:
-        """Per process: seconds observed, mean and highest of each field of `Health`."""
+        """The seconds observed, and the mean and highest value of each figure of `Health`, per process."""
         return tuple(
             {
                 "subject": observed.subject,

@@ -1,9 +1,9 @@
 """HistogramTable: many histograms at once, one per row. A row is a series, a scenario, or all of them together.
 
-A second of a run fills few of the bins that there are, so a `HistogramTable` holds the filled ones only: on a worker
-until they are sent, and on the master until they are merged. The run's record is added to every second and is read row
-by row, so it keeps every bin, in a `DenseHistogramTable`. Either takes a few numpy calls, however many rows there are.
-Layout and exactness of a row are those of `loadtest.measuring.histogram`.
+One second of a run fills few of the bins, so a `HistogramTable` holds only the filled ones: on a worker until they are
+sent, and on the master until they are merged. The run's record is updated every second and read row by row, so it keeps
+every bin, in a `DenseHistogramTable`. Each operation takes a few numpy calls, regardless of the number of rows. See
+`loadtest.measuring.histogram` for the layout and exactness of a row.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ if TYPE_CHECKING:
 SUM, BELOW, ABOVE, REFUSED, MIN, MAX = range(6)
 """The summaries of a row: sum in nanoseconds, counts out of range, minimum and maximum in nanoseconds."""
 _OPERATIONS: Final = (np.add, np.add, np.add, np.add, np.minimum, np.maximum)
-"""How each of the summaries is merged."""
+"""How each summary is merged."""
 _EMPTY_SUMMARIES: Final = np.array([[0], [0], [0], [0], [HIGHEST_NS], [0]], np.int64)
 
-_COUNT_BITS: Final = 31  # beside a key of at most 32 bits, which is enough for two million rows
+_COUNT_BITS: Final = 31  # leaves at most 32 bits for the key, which is enough for two million rows
 _COUNT_MASK: Final = (1 << _COUNT_BITS) - 1
 _DENSE_BELOW: Final = 8
-"""Bins that there are by bins that are filled: below this ratio adding to all of them is cheaper than sorting."""
+"""All bins divided by filled bins. Below this ratio, adding to all of them is cheaper than sorting."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistogramTable:
-    """Some histograms: row *i* owns the next ``lengths[i]`` entries of ``bins`` and ``counts``."""
+    """Several histograms: row *i* owns the next ``lengths[i]`` entries of ``bins`` and ``counts``."""
 
     lengths: Ints
     bins: npt.NDArray[Any]
     counts: npt.NDArray[Any]
-    """As narrow as they came, like the bins: what waits to be merged then fits into the processor's cache."""
+    """Kept in the narrow type in which they arrived, like the bins, so that pending tables fit into the CPU cache."""
     summaries: Ints
-    """`SUM`, `BELOW`, `ABOVE`, `REFUSED`, `MIN` and `MAX`, each with an entry per row."""
+    """`SUM`, `BELOW`, `ABOVE`, `REFUSED`, `MIN` and `MAX`, each with one entry per row."""
     counts_are_ones: bool = False
-    """Whether the entries are single durations, so that a bin may come repeatedly and in any order."""
+    """Whether the entries are single durations, so that bins may be repeated and unordered."""
 
     @classmethod
     def empty(cls, rows: int) -> Self:
-        """Histograms that counted nothing."""
+        """Histograms without durations."""
         none = np.zeros(0, np.int64)
         return cls(np.zeros(rows, np.int64), none, none, np.repeat(_EMPTY_SUMMARIES, rows, axis=1))
 
     @classmethod
     def of(cls, durations_s: npt.NDArray[np.float64], lengths: Ints) -> Self:
-        """Durations in seconds, each by its bin: row *i* has the next ``lengths[i]`` of them, at least 1."""
+        """Durations in seconds, sorted into bins: row *i* has the next ``lengths[i]`` of them, at least 1."""
         summaries = np.repeat(_EMPTY_SUMMARIES, len(lengths), axis=1)
         nanoseconds, refused = to_nanoseconds(durations_s)
         filled: Any = slice(None)
@@ -84,8 +84,8 @@ class HistogramTable:
         """The sum of tables.
 
         Args:
-            parts: each table with the rows of the sum to which its own rows are added; a row may come repeatedly.
-            rows: the rows of the sum to return, ascending; all others must be empty.
+            parts: each table with the rows of the sum to which its own rows are added; a row may be repeated.
+            rows: the rows of the sum to return, in ascending order; all others must be empty.
         """
         parts = [part for part in parts if len(part[0])]
         if not parts:
@@ -100,7 +100,7 @@ class HistogramTable:
         return cls(lengths, keys - np.repeat(first_keys, lengths), counts, summaries[:, rows])
 
     def split(self, rows: int) -> list[Self]:
-        """The table cut into tables of this many rows each."""
+        """Split the table into tables of this many rows each."""
         first_rows = range(0, len(self.lengths), rows)
         ends = np.cumsum(self.lengths)[rows - 1 :: rows].tolist()
         tables = []
@@ -117,7 +117,7 @@ class HistogramTable:
         return type(self)(*part, self.counts_are_ones)
 
     def keys(self, rows: Ints, integer: type[np.integer[Any]] = np.int64) -> npt.NDArray[Any]:
-        """The key of each entry: `BINS` times its row, which is ``rows[i]`` for row *i*, and its bin."""
+        """The key of each entry: `BINS` times its row, given as ``rows[i]`` for row *i*, plus its bin."""
         keys = np.repeat((rows * BINS).astype(integer), self.lengths)
         keys += self.bins
         return keys
@@ -128,16 +128,16 @@ class HistogramTable:
 
     @property
     def count(self) -> int:
-        """How many durations all rows counted together."""
+        """The number of durations in all rows together."""
         return int(self.counts.sum())
 
     @property
     def is_empty(self) -> bool:
-        """Whether no duration was counted nor refused."""
+        """Whether no duration was counted or refused."""
         return not len(self.bins) and not self.summaries[REFUSED].any()
 
     def counts_per_row(self) -> Ints:
-        """How many durations each row counted."""
+        """The number of durations in each row."""
         ends = np.cumsum(self.lengths)
         cumulated = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
         per_row: Ints = cumulated[ends] - cumulated[ends - self.lengths]
@@ -150,25 +150,25 @@ class HistogramTable:
         return _histogram(_all_bins(self.bins[own], self.counts[own]), self.summaries[:, row].tolist())
 
     def total(self) -> Histogram:
-        """All rows in one histogram."""
+        """All rows merged into one histogram."""
         return _histogram(_all_bins(self.bins, self.counts), total_summaries(self.summaries))
 
 
 class DenseHistogramTable:
-    """Histograms to which much is added: every bin of every row is at hand, 16 KiB a row."""
+    """Histograms that are updated often: every bin of every row is stored, 16 KiB per row."""
 
     def __init__(self) -> None:
-        """Make an empty table; rows come into being when they are first named."""
+        """Create an empty table; rows are created on first use."""
         self._bins: Ints = np.zeros(0, np.int64)
         self._summaries = np.repeat(_EMPTY_SUMMARIES, 0, axis=1)
 
     def grow(self, rows: int) -> None:
-        """Have at least this many rows."""
+        """Extend the table to at least this many rows."""
         self._bins = grown(self._bins, rows * BINS)
         self._summaries = grown(self._summaries, rows, _EMPTY_SUMMARIES)
 
     def merge(self, table: HistogramTable, rows: Ints) -> None:
-        """Add row *i* of a table to row ``rows[i]`` of this one. A row may come repeatedly."""
+        """Add row *i* of a table to row ``rows[i]`` of this one. A row may be repeated."""
         if len(rows):
             self.grow(int(rows.max()) + 1)
             np.add.at(self._bins, *table.cells(rows))
@@ -180,17 +180,17 @@ class DenseHistogramTable:
         return _histogram(self._bins[start : start + BINS].copy(), self._summaries[:, row].tolist())
 
     def extremes_s(self, row: int) -> tuple[float, float]:
-        """The lowest and the highest duration of a row in seconds; the first is above the other when there is none."""
+        """The lowest and highest duration of a row in seconds; the lowest is above the highest if the row is empty."""
         lowest_ns, highest_ns = self._summaries[[MIN, MAX], row].tolist()
         return lowest_ns / 1e9, highest_ns / 1e9
 
     def total(self) -> Histogram:
-        """All rows in one histogram."""
+        """All rows merged into one histogram."""
         counts = self._bins.reshape(-1, BINS).sum(axis=0)
         return _histogram(counts, total_summaries(self._summaries))
 
     def copy(self) -> DenseHistogramTable:
-        """A table that has counted the same."""
+        """An independent copy."""
         copied = DenseHistogramTable()
         copied._bins, copied._summaries = self._bins.copy(), self._summaries.copy()
         return copied
@@ -201,7 +201,7 @@ def grown(array: Ints, columns: int, empty: Ints | None = None) -> Ints:
     have = array.shape[-1]
     if columns <= have:
         return array
-    # Pages of zeros that nothing is written to take no memory.
+    # Zeroed pages that are never written to take no memory.
     room = np.zeros((*array.shape[:-1], max(columns, 2 * have)), array.dtype)
     room[..., :have] = array
     if empty is not None:
@@ -215,13 +215,13 @@ def rows_and_bins(keys: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray
 
 
 def sum_cells(cells: Sequence[Cells]) -> Cells:
-    """Sorted, unique keys with the sum of the counts of each, from keys that come in any order and repeatedly."""
+    """Sorted, unique keys with the sum of the counts of each, from keys in any order that may be repeated."""
     if not cells:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if len(cells) == 1 and _ascending(cells[0][0]):
         return cells[0]
     keys, counts = np.concatenate([keys for keys, _ in cells]), np.concatenate([counts for _, counts in cells])
-    if int(counts.max(initial=0)) <= _COUNT_MASK:  # one array sorts several times quicker than an order of two
+    if int(counts.max(initial=0)) <= _COUNT_MASK:  # one array sorts several times faster than argsort of two
         both = keys << _COUNT_BITS | counts
         both.sort()
         keys, counts = both >> _COUNT_BITS, both & _COUNT_MASK
@@ -236,7 +236,7 @@ def _sum_sparse(parts: Sequence[Part]) -> Cells:
     filled = [(rows, table) for rows, table in parts if len(table.bins)]
     single = [table.keys(rows, np.uint32) for rows, table in filled if table.counts_are_ones]
     cells = [table.cells(rows) for rows, table in filled if not table.counts_are_ones]
-    if single:  # keys alone, of 32 bits, sort several times quicker than keys with counts
+    if single:  # keys alone, of 32 bits, sort several times faster than keys with counts
         keys = np.concatenate(single)
         keys.sort()
         firsts = _firsts(keys)
@@ -253,7 +253,7 @@ def _sum_dense(parts: Sequence[Part], rows: int) -> Cells:
 
 
 def _firsts(keys: npt.NDArray[Any]) -> Ints:
-    """Where each distinct key begins, in sorted keys."""
+    """The index of the first occurrence of each distinct key in sorted keys."""
     changes = np.empty(len(keys), np.bool_)
     changes[:1] = True
     np.not_equal(keys[1:], keys[:-1], out=changes[1:])
@@ -270,14 +270,14 @@ def _starts(lengths: Ints) -> Ints:
 
 
 def _add_summaries(summaries: Ints, parts: Sequence[Part]) -> None:
-    rows = np.concatenate([part_rows for part_rows, _ in parts])  # numpy costs by the call
+    rows = np.concatenate([part_rows for part_rows, _ in parts])  # numpy's cost is per call
     values = np.concatenate([table.summaries for _, table in parts], axis=1)
     for summary, operation in enumerate(_OPERATIONS):
         operation.at(summaries[summary], rows, values[summary])
 
 
 def total_summaries(summaries: Ints) -> list[int]:
-    """The summaries of all rows together."""
+    """The summaries of all rows merged."""
     return [
         int(operation.reduce(row, initial=empty))
         for operation, row, empty in zip(_OPERATIONS, summaries, _EMPTY_SUMMARIES[:, 0].tolist(), strict=True)
@@ -285,7 +285,7 @@ def total_summaries(summaries: Ints) -> list[int]:
 
 
 def _all_bins(bins: npt.NDArray[Any], counts: Ints) -> Ints:
-    return np.bincount(bins, weights=counts, minlength=BINS).astype(np.int64)  # doubles: exact below 2**53
+    return np.bincount(bins, weights=counts, minlength=BINS).astype(np.int64)  # doubles are exact below 2**53
 
 
 def _histogram(counts: Ints, summaries: list[int]) -> Histogram:

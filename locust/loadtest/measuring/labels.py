@@ -1,4 +1,4 @@
-"""Labels: which row a series or a scenario has, in one bounded numbering for a whole process."""
+"""Labels: the row numbers of series and scenarios, in one bounded numbering per process."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 MAX_SERIES: Final = 2_000
-"""Series (scenario, method, name) that are kept apart; further names count as ``other``."""
+"""The most series (scenario, method, name) that are counted separately; further names count as ``other``."""
 MAX_OTHER_SERIES: Final = 200
-"""Combinations of scenario and method that get an ``other`` of their own."""
+"""The most combinations of scenario and method that get their own ``other``."""
 MAX_SCENARIOS: Final = 100
 MAX_HOSTS: Final = 20
-"""Hosts and ports whose connections are kept apart, by process; those of further ones count as ``other``."""
+"""The most hosts with ports, per process, whose connections are counted separately; further ones count as ``other``."""
 MAX_LABEL_CHARS: Final = 200
-"""Characters of a label that are kept; the rest is cut off, so names with the same beginning count together."""
+"""The most characters of a label. Longer ones are truncated, so labels with the same beginning count together."""
 OTHER: Final = "other"
 LOAD: Final = "load"
 SETUP: Final = "setup"
-"""The phases that requests belong to. What users send in on_start and on_stop is set-up; only load is judged."""
+"""The phases that requests belong to. Requests in on_start and on_stop are set-up; only load is judged."""
 TRANSACTION: Final = "transaction"
 CHECK: Final = "check"
-"""What is measured beside the requests: see `loadtest.users.steps`. Each is kept apart, as a phase of its own is."""
+"""What is measured in addition to requests: see `loadtest.users.steps`. Each is kept separately, like a phase."""
 ITERATION: Final = "iteration"
-"""One execution of a task, from its intended start to its end, by scenario alone; kept apart likewise."""
+"""One execution of a task, from its intended start to its end, by scenario only; kept separately likewise."""
 FIRST_BYTE: Final = "first_byte"
 FIRST_EVENT: Final = "first_event"
 EVENT_GAP: Final = "event_gap"
 ENDED_BY: Final = {who: f"ended_by_{who}" for who in ("server", "user", "timeout", "error")}
 STREAM_PHASES: Final = (FIRST_BYTE, FIRST_EVENT, EVENT_GAP, *ENDED_BY.values())
-"""The phases of one streamed response: until its first byte and its first event, between two events, and the whole by
-who or what ended it. Each is counted like a request of its own, and is in no figure of requests; see `streams`."""
+"""The phases of one streamed response: until its first byte, until its first event, between two events, and the whole
+by what ended it. Each is counted like a request of its own, but is in no figure of requests; see `streams`."""
 DNS: Final = "dns"
 CONNECT: Final = "connect"
 TLS: Final = "tls"
 WAITING: Final = "waiting"
 RECEIVING: Final = "receiving"
 CONNECTION_PHASES: Final = (DNS, CONNECT, TLS, WAITING, RECEIVING)
-"""The phases of a new connection (the lookup of the host's name, TCP, TLS), of the answer to its first request, and of
-others that came in parts (from the request sent to the first byte, from there to the last). Each is counted like a
-request of its own, whose name is the host and port, and is in no figure of requests."""
+"""The phases of a new connection (DNS look-up, TCP, TLS), of the response to its first request, and of other responses
+that arrived in parts (from the request to the first byte, from there to the last). Each is counted like a request of
+its own whose name is host and port, but is in no figure of requests."""
 PAIR: Final = "pair"
-"""A pair of requests of a duet that both succeeded; its time is the ratio of the new request's to the base's: 1 s is as
-long."""
+"""A pair of requests in a duet that both succeeded. Its time is the duration of the new service's request divided by
+that of the base's: 1 s means equal."""
 PAIRS: Final = {
     "both_succeeded": PAIR,
     **{outcome: f"pair_{outcome}" for outcome in ("base_failed", "new_failed", "both_failed", "alone")},
 }
-"""The phases of the pairs of requests of a duet, by their outcome; alone is a request without a counterpart."""
+"""The phases of a duet's pairs of requests, by outcome. ``alone`` is a request without a counterpart."""
 PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, ITERATION, *STREAM_PHASES, *CONNECTION_PHASES, *PAIRS.values())
 
-_REMEMBERED: Final = 512  # sets of labels whose rows are remembered
+_REMEMBERED: Final = 512  # sets of labels whose rows are cached
 
 
 class SeriesKey(NamedTuple):
@@ -69,28 +69,28 @@ class SeriesKey(NamedTuple):
 
 
 def readable(label: str) -> str:
-    """A label that every program can read: cut to `MAX_LABEL_CHARS`, with ``?`` for what is not a character, such as
-    half a surrogate pair from undecoded bytes.
+    """A label that every program can read: cut to `MAX_LABEL_CHARS`, with ``?`` for anything that is not a character,
+    such as half of a surrogate pair from undecoded bytes.
     """
     cut = label[:MAX_LABEL_CHARS]
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
 
 class Labels:
-    """Rows by labels. A row is never removed and never changes."""
+    """Row numbers by labels. A row is never removed or changed."""
 
     def __init__(self) -> None:
-        """Make an empty numbering."""
+        """Create an empty numbering."""
         self.keys: list[SeriesKey] = []
         self.scenarios: list[str] = []
         self._rows: dict[SeriesKey, int] = {}
         self._scenario_rows: dict[str, int] = {}
-        # By identity, since hashing hundreds of labels costs more than merging their counts. The set itself is kept
-        # beside its rows, so that its identity is not given to another.
+        # By identity, because hashing hundreds of labels costs more than merging their counts. The set itself is stored
+        # with its rows, so that its identity is not reused.
         self._remembered: dict[int, tuple[tuple[SeriesKey, ...], Ints]] = {}
 
     def bounded(self, key: SeriesKey) -> SeriesKey:
-        """The labels that this series counts under: its own, or ``other`` when there are too many."""
+        """The labels that a series counts under: its own, or ``other`` beyond the limits."""
         if key in self._rows or len(self.keys) < MAX_SERIES:
             return key
         other = key._replace(name=OTHER)
@@ -108,7 +108,7 @@ class Labels:
         return row
 
     def rows(self, series: tuple[SeriesKey, ...]) -> Ints:
-        """The rows of several series; fast when the very same tuple comes again."""
+        """The rows of several series; fast if the identical tuple is passed again."""
         remembered = self._remembered.get(id(series))
         if remembered is not None:
             return remembered[1]

@@ -1,8 +1,8 @@
-"""Feeds Locust's own statistics from our measurements, so that its web UI, CSV and HTML agree with the RunRecord.
+"""Feeds Locust's own statistics from this product's measurements, so that its web UI, CSV and HTML match the RunRecord.
 
-Requests, failures, bytes, minimum and maximum per name agree exactly with the RunRecord (Locust has no scenarios: the
-names of all of them are added up). Response times enter Locust's table under the middle of our bin, in milliseconds
-to three significant digits, so its percentiles are good to 1.3 %, below a millisecond too.
+Requests, failures, bytes, minimum and maximum per name match the RunRecord exactly. Locust has no scenarios, so the
+same name in several scenarios is summed. Response times enter Locust's table as the middle of their bin, in
+milliseconds with three significant digits, so its percentiles are accurate to 1.3 %, even below one millisecond.
 
 Tested in tests/unit/swarm/test_record_keeper.py.
 """
@@ -33,7 +33,7 @@ def _rounded(milliseconds: float) -> float:
 _KEYS_MS: Final = [_rounded(middle / _NS_PER_MS) for middle in MIDDLES_NS.tolist()]
 
 SECONDS_KEPT: Final = 60
-"""The most counts by second that an entry keeps. Locust reads the last 12 s and would keep every second of the run."""
+"""The most per-second counts that an entry keeps. Locust reads the last 12 s but would keep every second of the run."""
 _OWN_LISTENERS: Final = (
     "setup_distributed_stats_event_listeners.<locals>.on_report_to_master",
     "setup_distributed_stats_event_listeners.<locals>.on_worker_report",
@@ -41,12 +41,12 @@ _OWN_LISTENERS: Final = (
 
 
 def is_locusts_own(listener: object) -> bool:
-    """Whether this listener of ``report_to_master`` or ``worker_report`` carries Locust's own statistics."""
+    """Whether a listener of ``report_to_master`` or ``worker_report`` transfers Locust's own statistics."""
     return getattr(listener, "__qualname__", "") in _OWN_LISTENERS
 
 
 def feed(stats: RequestStats, measurements: Measurements, wall_s: float) -> None:
-    """Add what was measured around ``wall_s``, in seconds since the epoch.
+    """Add measurements of the time around ``wall_s``, in seconds since the epoch.
 
     It writes the fields that `RequestStats.log_request` and `RequestStats.log_error` write.
     """
@@ -100,7 +100,7 @@ def _add(  # noqa: PLR0917 - one row of counts
             del per_second[next(iter(per_second))]
     entry.last_request_timestamp = max(entry.last_request_timestamp or 0.0, wall_s)
     if timed:
-        # Locust annotates whole milliseconds and computes with fractions as well.
+        # Locust's annotation is whole milliseconds, but it computes with fractions as well.
         low_ms: Any = summaries[MIN] / _NS_PER_MS
         sum_ms: Any = summaries[SUM] / _NS_PER_MS
         high_ms: Any = summaries[MAX] / _NS_PER_MS

@@ -1,4 +1,4 @@
-"""What was counted between two moments, and the Accumulator that counts it.
+"""Measurements: the counts between two moments, and the Accumulator that makes them.
 
 `Measurements` are the content of a delta, of a second of the time line, and of a frame on disk.
 """
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 MAX_MESSAGES: Final = 200
-"""Distinct error messages (by series and class) that are kept apart between two takes."""
+"""The most distinct error messages (by series and class) that are kept between two takes."""
 MAX_TALLIES: Final = 5_000
-"""Distinct tallies that are kept apart between two takes."""
+"""The most distinct tallies that are kept between two takes."""
 MAX_TASKS: Final = 500
-"""Tasks that are kept apart."""
+"""The most tasks that are counted separately."""
 FURTHER_MESSAGES: Final = "(further messages)"
 OWN_END: Final = "the user ended itself"
-"""In place of an exception's message, where a scenario's code ended its own user."""
+"""The exception's message when a scenario's code stopped its own user."""
 LISTENERS: Final = "listeners"
-"""In place of a scenario, where a listener of Locust's events raised."""
+"""The scenario of an exception that a listener of Locust's events raised."""
 _COMPACT_ABOVE: Final = 65_536
-"""Requests whose durations wait to be merged, at most: bounds the memory, and the time of one merge to a few ms."""
+"""The most requests whose durations wait to be merged. It bounds the memory, and the time of one merge to a few ms."""
 
 
 class ErrorCount(NamedTuple):
-    """How often one message came in one series."""
+    """The number of occurrences of one error message in one series."""
 
     series: int
     """Index into the measurements' series."""
@@ -51,37 +51,37 @@ class ErrorCount(NamedTuple):
     message: str
     occurrences: int
     evidence: Evidence | None = None
-    """One of them as it was sent and answered; None of most."""
+    """One exchange as it was sent and answered; None for most."""
 
 
 class TaskCount(NamedTuple):
-    """How often the users of a scenario began one of their tasks."""
+    """The number of times that a scenario's users began one of their tasks."""
 
     scenario: str
     task: str
-    """The function's name, with its classes."""
+    """The function's name, qualified by its classes."""
     begun: int
     idle: int = 0
-    """How often one of its iterations ended without a request."""
+    """The number of iterations that ended without a request."""
 
 
 class ExceptionCount(NamedTuple):
-    """How often the code of a scenario raised one exception. Failed requests are not among them."""
+    """The number of times that a scenario's code raised one exception. Failed requests are not included."""
 
     scenario: str
     exception: str
-    """Its class."""
+    """The exception's class."""
     message: str
     place: str
     """File, line and function."""
     ends_user: bool
-    """Whether the user ended with it, as when ``on_start`` raises."""
+    """Whether it ended the user, as when ``on_start`` raises."""
     occurrences: int
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """Counts by series and by scenario. Entry *i* of an array belongs to series (or scenario) *i*."""
+    """Counts by series and by scenario. Entry *i* of each array belongs to series (or scenario) *i*."""
 
     series: tuple[SeriesKey, ...]
     requests: Ints
@@ -91,26 +91,26 @@ class Measurements:
     request_bytes: Ints
     response_time: HistogramTable
     service_time: HistogramTable | None
-    """None when it equals the response time, because no request was sent late."""
+    """None if no request was sent late, so that it equals the response time."""
     errors: tuple[ErrorCount, ...]
     scenarios: tuple[str, ...]
     schedule_lag: HistogramTable
     dropped: Ints
-    """Iterations that were never begun."""
+    """Iterations that were scheduled but never began."""
     tasks: tuple[TaskCount, ...] = ()
     exceptions: tuple[ExceptionCount, ...] = ()
     failure_time: HistogramTable | None = None
-    """The response times of the failures alone; None when there was none."""
+    """The response times of failed requests; None if there are none."""
     tallies: tuple[TallyCount, ...] = ()
     traces: tuple[tuple[int, Trace], ...] = ()
-    """Those of the slowest requests, each with the index of its series."""
+    """Traces of the slowest requests, each with the index of its series."""
 
     def __bool__(self) -> bool:
         """Whether anything was counted."""
         return bool(self.series or self.tasks or self.exceptions) or bool(self.dropped.any())
 
     def by_phase(self) -> dict[str, Measurements]:
-        """What belongs to each phase; the load is always there, and iterations, tasks and exceptions are of it."""
+        """The measurements by phase. The load is always present, and has the iterations, tasks and exceptions."""
         others = {key.phase for key in self.series} - {LOAD}
         if not others:
             return {LOAD: self}
@@ -129,7 +129,7 @@ class Measurements:
         }
 
     def _select(self, wanted: npt.NDArray[np.bool_]) -> Measurements:
-        """The measurements of some series."""
+        """The measurements of the selected series."""
         places = (np.cumsum(wanted) - 1).tolist()
         return replace(
             self,
@@ -150,18 +150,18 @@ class Measurements:
 
 
 class Accumulator:
-    """Adds up durations, or `Measurements`, until they are taken. Rows are those of its labels."""
+    """Sums durations, or `Measurements`, until they are taken. Its rows are those of its labels."""
 
     def __init__(self, labels: Labels | None = None) -> None:
-        """Make an empty accumulator, with labels of its own unless some are given."""
+        """Create an empty accumulator, with its own labels unless some are given."""
         self.labels = Labels() if labels is None else labels
-        self._totals: Ints = np.zeros((4, 16), np.int64)  # requests, failures, bytes received and sent
-        self._on_time: list[Part] = []  # times of requests whose response time is their service time
+        self._totals: Ints = np.zeros((4, 16), np.int64)  # requests, failures, bytes received, bytes sent
+        self._on_time: list[Part] = []  # times of requests whose response time equals their service time
         self._response: list[Part] = []
         self._service: list[Part] = []
         self._lag: list[Part] = []
         self._failed: list[Part] = []
-        self._waiting = 0  # requests of which single durations are among them
+        self._waiting = 0  # requests whose single durations are among these
         self._errors: dict[tuple[int, str, str], int] = {}
         self._evidence: dict[tuple[int, str, str], Evidence | None] = {}
         self._quota = evidence.EvidenceQuota()
@@ -180,9 +180,9 @@ class Accumulator:
         """Count requests that were sent at their intended start.
 
         Args:
-            rows: of the series; a row may come repeatedly.
-            lengths: how many durations belong to each of them, at least 1.
-            service_s: the durations in seconds, those of the first row first.
+            rows: the rows of the series; a row may be repeated.
+            lengths: the number of durations of each entry of ``rows``, at least 1.
+            service_s: the durations in seconds, those of the first entry first.
         """
         self._add_requests(rows, lengths)
         self._on_time.append((rows, HistogramTable.of(service_s, lengths)))
@@ -196,9 +196,9 @@ class Accumulator:
         lag_s: npt.NDArray[np.float64],
         service_s: npt.NDArray[np.float64],
     ) -> None:
-        """Count requests that have an intended start of their own; arguments are as for `add_on_time`."""
+        """Count requests with an intended start of their own. The arguments are as for `add_on_time`."""
         self._add_requests(rows, lengths)
-        # One pass over all three times: numpy costs by the call more than by the number.
+        # One pass over all three times: numpy's cost is per call rather than per number.
         times = HistogramTable.of(np.concatenate((lag_s + service_s, service_s, lag_s)), np.tile(lengths, 3))
         response, service, lag = times.split(len(lengths))
         self._response.append((rows, response))
@@ -207,7 +207,7 @@ class Accumulator:
         self._compact(len(service_s))
 
     def add_failed(self, rows: Ints, lengths: Ints, response_s: npt.NDArray[np.float64]) -> None:
-        """Keep the response times of failures, which are counted already; arguments are as for `add_on_time`."""
+        """Keep the response times of failures that are already counted. The arguments are as for `add_on_time`."""
         self._failed.append((rows, HistogramTable.of(response_s, lengths)))
 
     def _add_requests(self, rows: Ints, requests: Ints) -> None:
@@ -230,28 +230,28 @@ class Accumulator:
         self._totals[3, : len(request_bytes)] += np.array(request_bytes, np.int64)
 
     def add_error(self, row: int, error_class: str, message: str, occurrences: int = 1) -> None:
-        """Count an error; beyond `MAX_MESSAGES` distinct ones the message is dropped, never the count."""
+        """Count an error. Beyond `MAX_MESSAGES` distinct ones, the message is dropped but the error still counts."""
         key = (row, error_class, message)
         if key not in self._errors and len(self._errors) >= MAX_MESSAGES:
             key = (row, error_class, FURTHER_MESSAGES)
         self._errors[key] = self._errors.get(key, 0) + occurrences
 
     def note_evidence(self, row: int, error_class: str, message: str, make: Callable[[], Evidence]) -> None:
-        """Make evidence of an error that is counted, if it is one of the first of its kind."""
+        """Make the evidence of an error that is counted, if it is among the first of its kind."""
         kind = (row, error_class, message)
         if self.keeps_evidence and not self._quota.holds(*kind) and self._quota.admits(*kind):
             self._evidence[kind] = evidence.made(make)
 
     def forget_evidence(self) -> None:
-        """Begin a run, of which the first errors of each kind get evidence again."""
+        """Begin a run, in which the first errors of each kind get evidence again."""
         self._quota = evidence.EvidenceQuota()
 
     def add_dropped(self, scenario_row: int, count: int) -> None:
-        """Count iterations that were never begun."""
+        """Count iterations that were scheduled but never began."""
         self._dropped[scenario_row] = self._dropped.get(scenario_row, 0) + count
 
     def add_task(self, scenario: str, task: str, begun: int, idle: int = 0) -> None:
-        """Count tasks that began, and those that sent no request; beyond `MAX_TASKS` a task counts as ``other``."""
+        """Count tasks that began, and those without a request. Beyond `MAX_TASKS`, a task counts as ``other``."""
         key = (scenario, task)
         if key not in self._tasks and len(self._tasks) >= MAX_TASKS:
             key = (OTHER, OTHER)
@@ -261,8 +261,8 @@ class Accumulator:
     def add_exception(  # noqa: PLR0917 - an exception has that many parts
         self, scenario: str, exception: str, message: str, place: str, ends_user: bool, occurrences: int = 1
     ) -> None:
-        """Count an exception; beyond `MAX_MESSAGES` distinct ones the message is dropped, beyond twice that all but
-        the count.
+        """Count an exception. Beyond `MAX_MESSAGES` distinct ones the message is dropped; beyond twice that number,
+        everything but the count.
         """
         key = (scenario, exception, message, place, ends_user)
         if key not in self._exceptions and len(self._exceptions) >= MAX_MESSAGES:
@@ -272,7 +272,7 @@ class Accumulator:
         self._exceptions[key] = self._exceptions.get(key, 0) + occurrences
 
     def add_tally(self, row: int, kind: str, detail: str, times: int = 1, seconds: float = 0.0) -> None:
-        """Count what else happened in a series; beyond `MAX_TALLIES` distinct ones the detail is dropped."""
+        """Count a further event in a series. Beyond `MAX_TALLIES` distinct ones, the detail is dropped."""
         key = (row, kind, detail)
         if key not in self._tallies and len(self._tallies) >= MAX_TALLIES:
             key = (row, kind, "")
@@ -280,15 +280,15 @@ class Accumulator:
         self._tallies[key] = (had + times, took_s + seconds)
 
     def add_trace(self, row: int, trace: Trace) -> None:
-        """Keep the trace of a request that is counted, if it is one of the slowest of its series."""
+        """Keep the trace of a counted request if it is among the slowest of its series."""
         self._traces.add(row, trace)
 
     def add(self, measured: Measurements, rows: Ints | None = None) -> None:
         """Add measurements.
 
         Args:
-            measured: what to add; a series may come repeatedly.
-            rows: of its series; looked up unless given.
+            measured: the measurements to add; a series may be repeated.
+            rows: the rows of its series; looked up if not given.
         """
         rows = self.labels.rows(measured.series) if rows is None else rows
         scenario_rows = self.labels.scenario_rows(measured.scenarios)
@@ -326,7 +326,7 @@ class Accumulator:
             self.add_trace(int(rows[series]), trace)
 
     def take(self) -> Measurements:
-        """Take out everything since the last time; series and scenarios come in the order of their rows."""
+        """Remove and return everything since the last call, with series and scenarios in the order of their rows."""
         rows = np.flatnonzero(self._totals[0])
         response, service = self._merge_times(rows)
         requests, failures, response_bytes, request_bytes = self._totals[:, rows]
@@ -359,7 +359,7 @@ class Accumulator:
         return taken
 
     def _take_tallies(self, rows: Ints) -> tuple[TallyCount, ...]:
-        """Take out those of these rows; a request that is under way may have others, which come with it."""
+        """Remove and return the tallies of these rows; those of requests in progress stay until these are counted."""
         taken, self._tallies = self._tallies, {}
         places = {row: place for place, row in enumerate(rows.tolist())} if taken else {}
         self._tallies = {key: counted for key, counted in taken.items() if key[0] not in places}

@@ -1,4 +1,4 @@
-"""Place: where in the code something was raised, and whose code that is.
+"""Place: where in the code an exception was raised, and whose code that is.
 
 Tested by tests/unit/measuring/test_recorder.py.
 """
@@ -25,7 +25,7 @@ _LIBRARIES: Final = (
 
 
 class Place(NamedTuple):
-    """Where an exception was raised."""
+    """The place where an exception was raised."""
 
     path: str
     line: int
@@ -33,35 +33,35 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, trace: TracebackType | None) -> Place:
-        """The innermost call of the scenario's own code; the innermost of all where there is none."""
+        """The innermost frame in the scenario's own code; the innermost of all frames if there is none."""
         places = cls.all_of(trace)
         own = [place for place in places if place.is_of_scenario]
         return (own or places or [cls("?", 0, "?")])[-1]
 
     @classmethod
     def of_caller(cls) -> Place | None:
-        """The innermost call of the scenario's own code that this greenlet is in; None where it is in none."""
+        """The innermost frame of this greenlet in the scenario's own code; None if there is none."""
         calls = (cls.at(frame, line) for frame, line in traceback.walk_stack(None))
         return next((place for place in calls if place.is_of_scenario), None)
 
     @classmethod
     def all_of(cls, trace: TracebackType | None) -> list[Place]:
-        """Every call, the innermost last."""
+        """The places of all frames, innermost last."""
         return [cls.at(frame, line) for frame, line in traceback.walk_tb(trace)]
 
     @classmethod
     def at(cls, frame: FrameType, line: int) -> Place:
-        """The place of one call."""
+        """The place of one frame."""
         return cls(frame.f_code.co_filename, line, frame.f_code.co_name)
 
     @property
     def is_of_scenario(self) -> bool:
-        """Whether it is neither a library's nor this product's."""
+        """Whether it is in neither a library nor this product."""
         return self.path.startswith(_SCENARIOS) or not self.path.startswith(_LIBRARIES)
 
     @property
     def is_request(self) -> bool:
-        """Whether it is in a client that counts a request whose user is stopped."""
+        """Whether it is in a client that itself counts a request whose user is stopped."""
         return self.path.startswith(_CLIENTS) or (self.path.startswith(_REPLACED) and self.function == "request")
 
     def __str__(self) -> str:

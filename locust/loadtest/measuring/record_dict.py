@@ -26,7 +26,7 @@ QUANTILES: Final = {"p50_s": 0.5, "p90_s": 0.9, "p95_s": 0.95, "p99_s": 0.99, "p
 
 
 def as_dict(record: RunRecord) -> dict[str, Any]:
-    """The whole record, ready for JSON, as docs/reference/record.md describes it; undefined numbers are None."""
+    """The whole record, ready for JSON, as described in docs/reference/record.md; undefined numbers are None."""
     return {
         "format": DICT_FORMAT,
         "run_id": record.run_id,
@@ -83,9 +83,9 @@ def as_dict(record: RunRecord) -> dict[str, Any]:
 
 
 def _pairs_dict(record: RunRecord) -> dict[str, Any]:
-    """The pairs of a duet's requests; nothing where there are none."""
+    """The pairs of a duet's requests; empty if there are none."""
     series: dict[tuple[str, ...], dict[str, Any]] = {}
-    for outcome, phase in PAIRS.items():  # those of which there are blocks come first
+    for outcome, phase in PAIRS.items():  # outcomes that have blocks come first
         for view in record.of_phase(phase).series():
             labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
             series.setdefault(tuple(labels.values()), labels | dict.fromkeys(PAIRS, 0))[outcome] = view.requests
@@ -94,13 +94,13 @@ def _pairs_dict(record: RunRecord) -> dict[str, Any]:
 
 
 def _service_versions(record: RunRecord) -> list[str]:
-    """What the service named as its version, in the order in which it first came."""
+    """The versions that the service reported, in order of first occurrence."""
     rows = [*record.of_phase(SETUP).tallies(), *record.tallies()]
     return list(dict.fromkeys(row.detail for row in rows if row.kind == VERSION and row.detail))
 
 
 def error_dict(error: ErrorRow) -> dict[str, Any]:
-    """A kind of failure, with the sample of it that is kept."""
+    """A distinct error with the exchange kept as its example."""
     return {**asdict(error), "evidence": error.evidence and error.evidence._asdict()}
 
 
@@ -113,7 +113,7 @@ def _setup_dict(setup: RunRecord) -> dict[str, Any]:
 
 
 def _connection_dicts(record: RunRecord) -> list[dict[str, Any]]:
-    """The phases of the connections that were opened, by scenario and host; None for one that there was not."""
+    """The phases of new connections, by scenario and host; None for a phase that did not occur."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for phase in CONNECTION_PHASES:
         for view in record.of_phase(phase).series():
@@ -124,7 +124,7 @@ def _connection_dicts(record: RunRecord) -> list[dict[str, Any]]:
 
 
 def _scenario_dicts(record: RunRecord) -> list[dict[str, Any]]:
-    """The iterations of each scenario: those that never began, how late the others began, and how long they took."""
+    """The iterations of each scenario: how many were dropped, the lags of the others, and their durations."""
     took = {view.scenario: view.response_time for view in record.of_phase(ITERATION).series()}
     return [
         {
@@ -155,7 +155,7 @@ def _stream_dict(view: StreamView, seconds: float) -> dict[str, Any]:
 
 
 def _transaction_dicts(transactions: RunRecord) -> dict[str, Any]:
-    """The transactions, and where there are any, their blocks."""
+    """The transactions, with their blocks if there are any."""
     made = [_transaction_dict(view) for view in transactions.series()]
     blocks = {"transaction_blocks": transactions.block_table().as_dict()} if made else {}
     return {"transactions": made, **blocks}
@@ -189,7 +189,7 @@ def _series_dict(view: SeriesView) -> dict[str, Any]:
 
 
 def histogram_dict(histogram: Histogram) -> dict[str, Any]:
-    """A histogram's figures, and its binary form in base 64 (`Histogram.from_bytes` reads it back)."""
+    """A histogram's figures, and its binary form in base64 (`Histogram.from_bytes` reads it)."""
     return {
         "count": histogram.count,
         "sum_s": histogram.sum_s,

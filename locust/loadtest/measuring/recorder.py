@@ -1,14 +1,14 @@
 """Recorder: counts finished requests.
 
-The hot path appends one number to a buffer, or two when the request was late: no histogram, no dictionary, no event. A
-greenlet folds the buffers into histogram tables with numpy, at most `FOLD_SLICE` samples between two turns of the
-event loop, so that folding does not delay users. Once a second the counts are taken out as `Measurements`.
+The hot path appends one number to a buffer, or two if the request was late: no histogram, no dictionary, no event. A
+greenlet folds the buffers into histogram tables with numpy, at most `FOLD_SLICE` samples per turn of the event loop, so
+that folding does not delay users. Once a second the counts are taken out as `Measurements`.
 
-Three times are kept apart: response time (end - intended start), service time (end - send), and, for requests that have
-an intended start of their own, schedule lag (send - intended start). A request that was sent before its intended start
-is not late: its lag is 0, and its response time is its service time.
+Three times are measured separately: response time (end - intended start), service time (end - send), and, for requests
+with an intended start of their own, schedule lag (send - intended start). A request that was sent before its intended
+start is not late: its lag is 0, and its response time is its service time.
 
-Memory is bounded: `labels.MAX_SERIES` names, beyond which a name counts as ``other``, and
+Memory is bounded: there are at most `labels.MAX_SERIES` names, beyond which a name counts as ``other``, and at most
 `measurements.MAX_MESSAGES` distinct error messages between two takes.
 """
 
@@ -59,36 +59,37 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
-"""The most samples that are folded between two turns of the event loop: about a millisecond."""
+"""The most samples that are folded per turn of the event loop: about a millisecond."""
 SERIES_SLICE: Final = 256
-"""The most series that are folded between two turns: each costs about 2 µs in addition to its samples."""
+"""The most series that are folded per turn. Each costs about 2 µs in addition to its samples."""
 FOLD_PAYS: Final = 64
-"""Samples per series, on average, from which folding early is worth its cost; with fewer the second's end is soon
+"""The mean number of samples per series from which folding early pays off. With fewer, the end of the second is early
 enough."""
 FOLD_LEAST: Final = 2_048
-"""And of all series together. Few cost as much as that many: a fold is some fifty calls of numpy, 0.1 ms of CPU while
-they are in the processor's caches and a whole one when they are not; answers that arrive meanwhile are read late."""
+"""The number of samples of all series together from which folding early pays off. Fewer cost just as much: a fold is
+about fifty numpy calls, which take 0.1 ms of CPU if they are in the processor's caches and 1 ms if not, and delays the
+reading of responses that arrive meanwhile."""
 STARTING_S: Final = 5.0
-"""From here on, a user that is stopped in its on_start counts as one that never began: a run may end within a login."""
+"""Seconds after which a user stopped in its on_start counts as one that never began: a run may end during a log-in."""
 NOT_STARTED: Final = f"stopped in on_start, which had run for {STARTING_S:g} s or more"
 STUCK_RATIO: Final = 0.5
 STUCK: Final = "stopped in its own code, which had sent no request for most of its time"
-"""In place of an exception's message: of a user that was stopped neither in a wait nor in a request."""
+"""The exception's message for a user that was stopped neither in a wait nor in a request."""
 BROKEN_OFF: Final = "its on_stop was broken off, which had not ended when the stop timeout was over"
 UNSTOPPED: Final = "did not end when it was stopped: it catches what ends it, or its on_stop hangs"
 UNRECORDED: Final = "UnrecordedRequest"
 ANSWERED: Final = "loadtest_answered_s"
-"""The attribute of a user that says when a client that fires ``events.request`` last had an answer, in seconds of
-``time.perf_counter``; 0 before its first, and none where the user may have a client that does not."""
+"""The attribute of a user with the time of the last response to a client that fires ``events.request``, in seconds of
+``time.perf_counter``; 0 before the first. It is absent if the user may have a client that does not fire it."""
 ITERATION: Final = "loadtest_iteration_s"
-"""That which says when its iteration began, where Locust's own loop executes it."""
-_ATTRIBUTE: Final = "loadtest_recorder"  # where an Environment keeps its recorder
+"""The attribute of a user with the time at which its iteration began, if Locust's own loop executes it."""
+_ATTRIBUTE: Final = "loadtest_recorder"  # the attribute of an Environment that holds its recorder
 
 
 def exception_count(
     scenario: str, exception: BaseException, place: Place | None = None, *, ends_user: bool = False
 ) -> ExceptionCount:
-    """Describe one exception: see `Recorder.add_exception`."""
+    """Return the count of one exception: see `Recorder.add_exception`."""
     return ExceptionCount(
         readable(scenario),
         readable(type(exception).__name__),
@@ -103,24 +104,24 @@ class Recorder:
     """Counts the requests of one process until they are taken."""
 
     def __init__(self) -> None:
-        """Make an empty recorder; use `Recorder.of` for the one of a Locust Environment."""
+        """Create an empty recorder. Use `Recorder.of` for the recorder of a Locust Environment."""
         self.listeners: list[Callable[..., None]] = []
-        """The listeners of Locust's ``events.request``, this recorder first: a live list. If there are more, a
-        client that counts a request without firing the event calls ``notify``."""
+        """The listeners of Locust's ``events.request``, this recorder first: a live list. If there are others, a client
+        that counts a request without firing the event must call ``notify``."""
         self.open_requests: dict[int, float] = {}
-        """When requests of clients other than this product's were sent, in seconds of ``time.perf_counter``, by any
-        number that is theirs alone; such a client enters and removes them."""
+        """When the pending requests of other clients were sent, in seconds of ``time.perf_counter``, by a number unique
+        to each request. Such a client adds and removes its entries."""
         self.by_labels = SeriesByLabels(self._series_of)
-        """The series of (scenario, method, name), for callers that look it up for each request, with a phase behind the
-        name where it is not the load: see `series`."""
+        """The series by (scenario, method, name), for callers that look one up per request. The key has a phase after
+        the name if it is not the load: see `series`."""
         self.sampler = Sampler()
-        """Which requests are traced; none at first."""
+        """Decides which requests are traced; none by default."""
         self._by_key: dict[SeriesKey, Series] = {}
         self._series: list[Series] = []
         self._buffers: list[list[float]] = []
         self._counts = Accumulator()
         self._labels = self._counts.labels
-        self._folded = 0  # series that the fold under way has behind it
+        self._folded = 0  # series that the current fold has finished
         self._begun: dict[str, dict[Any, int]] = {}
         self._idle: dict[str, dict[Any, int]] = {}
         self._hosts: set[str] = set()
@@ -129,9 +130,9 @@ class Recorder:
 
     @classmethod
     def of(cls, environment: Environment) -> Recorder:
-        """The recorder of this Locust Environment, made on first use, when it replaces Locust's own listener.
+        """The recorder of a Locust Environment. Creating it, on first use, replaces Locust's own listener.
 
-        From then on Locust's statistics are no longer fed by ``events.request`` but from the record.
+        From then on Locust's statistics are fed from the record instead of ``events.request``.
         """
         recorder: Recorder | None = getattr(environment, _ATTRIBUTE, None)
         if recorder is None:
@@ -146,10 +147,10 @@ class Recorder:
 
     @classmethod
     def beside_locusts(cls, environment: Environment) -> Recorder:
-        """The recorder of this Environment, as `of` gives it; under plain Locust one that counts nothing.
+        """The recorder of an Environment, as `of` returns it; under plain Locust, one that counts nothing.
 
-        Where nobody has asked for a record before the first user, Locust's own statistics are the only ones. They stay
-        listeners of ``events.request``, and are notified of each request.
+        If no record was requested before the first user, Locust's own statistics are the only ones. They remain
+        listeners of ``events.request`` and are notified of each request.
         """
         hook = environment.events.request
         if hasattr(environment, _ATTRIBUTE) or not any(map(is_locusts_own, hook._handlers)):
@@ -162,17 +163,17 @@ class Recorder:
         return recorder
 
     def notify(self, **request: Any) -> None:
-        """Call the other listeners of ``events.request`` for a request that is counted already.
+        """Call the other listeners of ``events.request`` for a request that is already counted.
 
         Args:
-            request: What Locust fires the event with.
+            request: the arguments with which Locust fires the event.
 
         Raises:
-            StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet: A listener raised it to
-                steer the user; any other error of a listener is logged.
+            StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet: raised by a listener to
+                control the user. Any other error of a listener is logged.
         """
         if self._kind is Uncounted and getattr(request.get("exception"), "error_class", "") == UNFINISHED:
-            return  # Locust counts no request of a user that it stops, and its exit code would be that of a failure
+            return  # Locust counts no request of a user that it stops, and would exit with the code of a failure
         others = EventHook()  # type: ignore[no-untyped-call]
         others._handlers = [each for each in self.listeners if not isinstance(each, Listener)]
         others.fire(**request)  # type: ignore[no-untyped-call]
@@ -180,13 +181,13 @@ class Recorder:
     def series(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
         """The series of these labels, to be looked up once and kept.
 
-        Beyond `labels.MAX_SERIES` series a new name counts as ``other`` of its scenario and method. Labels are made
+        Beyond `labels.MAX_SERIES` series, a new name counts as ``other`` of its scenario and method. Labels are made
         readable: see `labels.readable`.
         """
         return self.by_labels[(scenario, method, name) if phase == LOAD else (scenario, method, name, phase)]
 
     def _series_of(self, scenario: str, method: str, name: str, phase: str = LOAD) -> Series:
-        phase = phase if phase in PHASES else LOAD  # a scenario's own attribute may have the name of ours
+        phase = phase if phase in PHASES else LOAD  # a scenario's attribute may have the same name as ours
         bounded = self._labels.bounded(SeriesKey(readable(scenario), readable(method), readable(name), phase))
         if bounded not in self._by_key:
             row = self._labels.row(bounded)
@@ -205,62 +206,62 @@ class Recorder:
         return self.by_labels[scenario, "", host, phase]
 
     def drop_iterations(self, scenario: str, count: int = 1) -> None:
-        """Count iterations that the load profile asked for and that never began."""
+        """Count iterations that the load profile scheduled but that never began."""
         self._counts.add_dropped(self._labels.scenario_row(scenario), count)
 
     def begun(self, scenario: str) -> dict[Any, int]:
-        """How often each task of a scenario began since the last take: add 1 to a task's number when it begins."""
+        """How often each task of a scenario began since the last take. Add 1 to a task's entry when it begins."""
         return self._begun.setdefault(scenario, defaultdict(int))
 
     def idle(self, scenario: str) -> dict[Any, int]:
-        """The same of the iterations of each task that ended without a request."""
+        """The number of iterations of each task, since the last take, that ended without a request."""
         return self._idle.setdefault(scenario, defaultdict(int))
 
     def on_user_error(
         self, user_instance: Any, exception: BaseException, tb: TracebackType | None = None, **_: Any
     ) -> None:
-        """Count an exception of a scenario's code: what Locust's ``events.user_error`` is fired with.
+        """Count an exception in a scenario's code, with the arguments of Locust's ``events.user_error``.
 
-        One that says how a request failed which is counted, as ``raise_for_status()`` does, is left out. One of a
-        request that is not counted as failed, as of a body that broke off behind its head, or of a client that reports
-        nothing, is counted here.
+        An exception that reports a failed request which is already counted, as ``raise_for_status()`` does, is left
+        out. An exception of a request that is not counted as failed, such as one whose body was cut short after the
+        headers, or of a client that reports nothing, is counted here.
         """
         if is_counted(exception) or is_counted(getattr(exception, "response", None)):
             return
-        user = getattr(user_instance, "user", user_instance)  # of a TaskSet
+        user = getattr(user_instance, "user", user_instance)  # for a TaskSet
         if self._environment is not None and user.environment is not self._environment:
-            return  # environments may share their events
+            return  # Environments may share their events
         self.add_exception(scenario_of(user), exception, Place.of(tb), ends_user=user_instance is user)
 
     def add_exception(
         self, scenario: str, exception: BaseException, place: Place | None = None, *, ends_user: bool = False
     ) -> None:
-        """Count an exception of code that is not this product's.
+        """Count an exception raised by code that is not this product's.
 
         Args:
-            scenario: whose code it is.
-            exception: what was raised.
-            place: where; by default what its traceback says.
-            ends_user: whether a user ended with it.
+            scenario: the scenario whose code it is.
+            exception: the exception.
+            place: where it was raised; by default taken from its traceback.
+            ends_user: whether it ended a user.
         """
         self.count_exception(exception_count(scenario, exception, place, ends_user=ends_user))
 
     def count_exception(self, count: ExceptionCount) -> None:
-        """Count an exception that was described before."""
+        """Count an exception that was described earlier."""
         self._counts.add_exception(*count)
 
     def on_end(self, user: Any, ending: BaseException, began_s: float, *, is_started: bool) -> None:
-        """Count that a user ended itself, when code of its scenario raised what ended it, such as StopUser; or that it
-        was stopped before it made any load, or while its own code had kept it from making any.
+        """Count a user that ended itself because its scenario's code raised, for example StopUser; or one that was
+        stopped before it generated any load, or while its own code had kept it from doing so.
 
         Args:
             user: the user.
-            ending: what ended it.
+            ending: the exception that ended it.
             began_s: when its on_start began, in seconds of ``time.perf_counter``.
-            is_started: whether its on_start was over.
+            is_started: whether its on_start was completed.
         """
         places, now_s = Place.all_of(ending.__traceback__), time.perf_counter()
-        # The intended start of an iteration is there until its first request.
+        # The intended start of an iteration is set until its first request.
         begun_s = max(getattr(user, "intended_start_s", None) or 0.0, getattr(user, ITERATION, 0.0))
         known_s = [getattr(user, "last_request_s", lambda: None)(), getattr(user, ANSWERED, None)]
         requests_s = [request_s for request_s in known_s if request_s is not None]
@@ -278,13 +279,13 @@ class Recorder:
             self._counts.add_exception(readable(scenario_of(user)), type(ending).__name__, message, place, True)
 
     def on_own_stop(self, user: Any) -> None:
-        """Count that a user ended itself by calling its ``stop()``."""
+        """Count a user that ended itself by calling its ``stop()``."""
         place = Place.of_caller()
         if place is not None:
             self._add_own_end(user, "stop()", place)
 
     def on_unstopped(self, user: Any) -> None:
-        """Count that a user goes on although it was stopped, and where."""
+        """Count a user that continues although it was stopped, and where."""
         frame = user.greenlet.gr_frame
         places = [Place.at(*call) for call in traceback.walk_stack(frame)] if frame is not None else []
         place = next((place for place in places if place.is_of_scenario), Place("?", 0, "?"))
@@ -294,7 +295,7 @@ class Recorder:
         self._counts.add_exception(readable(scenario_of(user)), readable(how), OWN_END, readable(str(place)), True)
 
     def on_event(self, **request: Any) -> None:
-        """Count a request of which ``events.request`` tells; one that nobody can count is a finding of the record."""
+        """Count a request reported by ``events.request``; one that cannot be counted is noted in the record."""
         try:
             self.on_request(**request)
         except Exception as error:
@@ -314,13 +315,14 @@ class Recorder:
         response: Any = None,
         **_: Any,
     ) -> None:
-        """Count a request of a stock Locust user: what ``events.request`` is fired with.
+        """Count a request of a stock Locust user, with the arguments of ``events.request``.
 
-        Locust gives the duration in milliseconds, and the end is now. Without a duration (Locust allows None) the
-        request counts, and its duration counts as refused.
+        Locust gives the duration in milliseconds; the end is the current time. Without a duration (Locust allows None)
+        the request counts, and its duration counts as refused.
 
         Raises:
-            TypeError, ValueError, OverflowError: a part is not what Locust says that it is; then nothing is counted.
+            TypeError, ValueError, OverflowError: when an argument does not match Locust's documentation. Nothing is
+                counted then.
         """
         response_bytes = size_of(response_length)
         end_s = time.perf_counter()
@@ -355,15 +357,15 @@ class Recorder:
         end_s: float,
         error_class: str = "",
     ) -> None:
-        """Note the trace of a request that is counted, if it was sent with one that is sampled, and export its span.
+        """Record the trace of a counted request if its headers are part of a sampled trace, and export its span.
 
         Args:
-            series: where it counts.
-            headers: with which it was sent.
+            series: the series that counts the request.
+            headers: the request's headers.
             intended_s: as for ``series.success``.
             sent_s: as for ``series.success``.
             end_s: as for ``series.success``.
-            error_class: empty of a success.
+            error_class: empty for a success.
         """
         trace_id, span_id = ids_of(headers)
         if trace_id:
@@ -371,11 +373,11 @@ class Recorder:
             self.sampler.export(series.key, trace_id, span_id, sent_s, end_s, error_class)
 
     def waiting(self) -> int:
-        """How many numbers are in the buffers."""
+        """The number of values in the buffers."""
         return sum(map(len, self._buffers))
 
     def fold_slice(self) -> bool:
-        """Fold at most `FOLD_SLICE` samples of `SERIES_SLICE` series; True when there may be more."""
+        """Fold at most `FOLD_SLICE` samples of `SERIES_SLICE` series; returns True if there may be more."""
         ahead = self._series[self._folded : self._folded + SERIES_SLICE]
         samples = accumulate([len(series.times) + len(series.late) // 2 for series in ahead])
         fitting = ahead[: bisect_right(list(samples), FOLD_SLICE)]
@@ -383,7 +385,7 @@ class Recorder:
             self._fold_on_time([(series.row, series.times) for series in fitting])
             self._fold_late([(series.row, series.scenario_row, series.late) for series in fitting])
             self._folded += len(fitting)
-        elif ahead:  # the first of them alone has more
+        elif ahead:  # the first series alone has more
             series = ahead[0]
             times = _cut_off(series.times, FOLD_SLICE)
             late = _cut_off(series.late, 2 * (FOLD_SLICE - len(times)))
@@ -395,7 +397,7 @@ class Recorder:
         return more
 
     def _fold_on_time(self, parts: list[tuple[int, list[float]]]) -> None:
-        """Fold and empty these buffers of service times, by row."""
+        """Fold and empty these buffers of service times, given by row."""
         filled = [part for part in parts if part[-1]]
         if filled:
             rows, buffers = zip(*filled, strict=True)
@@ -403,7 +405,7 @@ class Recorder:
             self._counts.add_on_time(np.array(rows), lengths, values)
 
     def _fold_late(self, parts: list[tuple[int, int, list[float]]]) -> None:
-        """Fold and empty these buffers of lags and service times, by row and the scenario's row."""
+        """Fold and empty these buffers of lags and service times, given by row and the scenario's row."""
         filled = [part for part in parts if part[-1]]
         if filled:
             rows, scenario_rows, buffers = zip(*filled, strict=True)
@@ -417,12 +419,12 @@ class Recorder:
             )
 
     def fold(self) -> None:
-        """Fold what is in the buffers, and let other greenlets run between slices.
+        """Fold the buffers, letting other greenlets run between slices.
 
-        It ends even while users keep recording: it folds what was there when it was called, and a little more.
+        It returns even if users keep recording: it folds what was there when it was called, and a little more.
         """
         self._folded = 0
-        # Two slices in a row are more than one full slice: a series that no longer fits goes into the next.
+        # Two consecutive slices exceed one full slice, because a series that no longer fits goes into the next.
         slices = 2 * self.waiting() // FOLD_SLICE + len(self._series) // SERIES_SLICE
         turns = Turns()
         while self.fold_slice() and slices:
@@ -430,16 +432,16 @@ class Recorder:
             turns.end()
 
     def fold_early(self) -> None:
-        """Fold if there are enough samples to be worth it, which spreads the work over the second."""
+        """Fold if there are enough samples to make it worthwhile, which spreads the work over the second."""
         if self.waiting() >= max(FOLD_LEAST, FOLD_PAYS * len(self._series)):
             self.fold()
 
     def forget_evidence(self) -> None:
-        """Begin a run, of which the first failures of each kind get evidence again."""
+        """Begin a run, in which the first failures of each kind get evidence again."""
         self._counts.forget_evidence()
 
     def keep_evidence(self, kept: bool) -> None:
-        """Make evidence of failures from now on, or none."""
+        """Turn the evidence of failures on or off."""
         self._counts.keeps_evidence = kept
 
     def has_counts(self) -> bool:
@@ -447,14 +449,14 @@ class Recorder:
         return bool(self._counts)
 
     def fold_all(self) -> None:
-        """Fold what is in the buffers, without letting other greenlets run."""
+        """Fold the buffers without letting other greenlets run."""
         self._folded = 0
-        more = self.waiting() > 0  # else no look at each series
+        more = self.waiting() > 0  # otherwise skip the look at each series
         while more:
             more = self.fold_slice()
 
     def take(self) -> Measurements:
-        """Fold the rest and take out everything counted since the last take."""
+        """Fold the rest, then remove and return everything counted since the last call."""
         self.fold_all()
         self._counts.add_outcomes(
             [series.take_failures() for series in self._series],
@@ -475,14 +477,14 @@ class Recorder:
 
 
 def _cut_off(buffer: list[float], most: int) -> list[float]:
-    """Take the first ``most`` numbers out of a buffer."""
+    """Remove and return the first ``most`` values of a buffer."""
     beginning = buffer[:most]
     del buffer[:most]
     return beginning
 
 
 def _emptied(buffers: Sequence[list[float]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The lengths of these buffers and all their numbers, which are taken out of them."""
+    """Empty these buffers, and return their lengths and all their values."""
     lengths = np.array([len(buffer) for buffer in buffers])
     numbers: list[float] = []
     for buffer in buffers:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 WINDOW_S: Final = 10
-"""The seconds that rate and percentiles look back."""
+"""Seconds covered by the rate and the percentiles."""
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -28,21 +28,21 @@ class Snapshot:
     elapsed_s: float
     users: int
     requests_per_s: float
-    """Over the last 10 s."""
+    """Requests per second over the last 10 s."""
     errors: int
     """Since the run began (or was reset)."""
     p50_s: float
     p95_s: float
     p99_s: float
-    """The response time's percentiles over the last 10 s; NaN for one of too few requests."""
+    """The response time's percentiles over the last 10 s, in seconds; NaN for one with too few requests."""
     reason: str = ""
     """The most frequent class of errors; empty without errors."""
     in_flight: InFlight = NONE_IN_FLIGHT
-    """The requests that wait for an answer."""
+    """The requests that wait for a response."""
 
     @classmethod
     def of(cls, record: RunRecord | None, users: int, *, running: bool, in_flight: InFlight = NONE_IN_FLIGHT) -> Self:
-        """Look at a record, whose run goes on or has ended; None before the first run."""
+        """Return the state of a record whose run continues or has ended; None before the first run."""
         if record is None:
             return cls(0.0, 0, 0.0, 0, math.nan, math.nan, math.nan)
         window = record.window(WINDOW_S)

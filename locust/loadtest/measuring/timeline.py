@@ -1,7 +1,7 @@
 """Timeline: a run second by second, coarser with age, so that a day's run fits into memory.
 
-The latest hour is kept in points of 1 s, the five hours before that in points of 10 s, the day before that in points
-of 1 min, and the rest in points of 10 min. A coarser point is the exact merge of finer ones, so counts stay exact, and
+The latest hour is kept in points of 1 s, the five hours before it in points of 10 s, the day before that in points of 1
+min, and the rest in points of 10 min. A coarser point is the exact merge of finer ones, so counts stay exact and
 percentiles keep their error bound.
 """
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 WIDTHS_S: Final = (1, 10, 60, 600)
-"""The widths of points, finest first; each divides the next."""
+"""The widths of points in seconds, finest first. Each divides the next."""
 POINTS: Final = (3_600, 1_800, 1_440)
-"""How many points of each width are kept before they are merged into the next; the coarsest are never merged. Each
-number is above the ratio of the two widths, so that a merged point never overlaps with finer ones."""
+"""The number of points of each width that are kept before they are merged into the next width; the coarsest are never
+merged. Each number is above the ratio of the two widths, so that a merged point never overlaps with finer ones."""
 
 _ROW: Final = np.zeros(1, np.int64)
 
 
 @dataclass(slots=True)
 class Point:
-    """What happened from ``second`` on, for ``width_s`` seconds."""
+    """The counts of ``width_s`` seconds from ``second`` on."""
 
     second: int
     """Seconds since the run's first second."""
@@ -38,16 +38,16 @@ class Point:
     requests: int
     failures: int
     users: int
-    """Running users; the highest number within a coarse point."""
+    """Running users; in a coarse point, the highest number."""
     response_time: HistogramTable
-    """One row, the sum of all series."""
+    """One row: the sum of all series."""
     service_time: HistogramTable | None
-    """None when it equals the response time, because no request was sent late."""
+    """None if no request was sent late, so that it equals the response time."""
     errors: dict[str, int] = field(default_factory=dict)
-    """Failed requests by error class."""
+    """The number of failed requests by error class."""
 
     def count_errors(self, errors: Iterable[tuple[str, int]]) -> None:
-        """Add failed requests, given by error class."""
+        """Add numbers of failed requests by error class."""
         for error_class, occurrences in errors:
             self.errors[error_class] = self.errors.get(error_class, 0) + occurrences
 
@@ -59,7 +59,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Some consecutive seconds, merged."""
+    """Consecutive seconds, merged."""
 
     seconds: int
     requests: int
@@ -71,7 +71,7 @@ class Window:
 
     @property
     def requests_per_s(self) -> float:
-        """The mean rate; 0 for an empty window."""
+        """The mean request rate; 0 for an empty window."""
         return self.requests / self.seconds if self.seconds else 0.0
 
 
@@ -79,16 +79,16 @@ class Timeline:
     """The points of a run in ascending order."""
 
     def __init__(self) -> None:
-        """Make an empty time line."""
+        """Create an empty time line."""
         self._tiers: list[list[Point]] = [[] for _ in WIDTHS_S]
 
     def __iter__(self) -> Iterator[Point]:
-        """All points, oldest first."""
+        """Iterate over all points, oldest first."""
         for tier in reversed(self._tiers):
             yield from tier
 
     def __len__(self) -> int:
-        """How many points there are."""
+        """The number of points."""
         return sum(map(len, self._tiers))
 
     @property
@@ -106,7 +106,7 @@ class Timeline:
         *,
         errors: Iterable[tuple[str, int]] = (),
     ) -> None:
-        """Add counts to a second, or to the coarser point that contains it when it is long past."""
+        """Add counts to a second, or to the coarser point that contains an old second."""
         point = self._at(max(second, 0))
         point.requests += requests
         point.failures += failures
@@ -116,14 +116,14 @@ class Timeline:
         point.response_time = _sum([point.response_time, response_time])
 
     def set_users(self, second: int, users: int) -> None:
-        """Set how many users run in a second; the highest number counts."""
+        """Set the number of users in a second. If called repeatedly, the highest number is kept."""
         point = self._at(max(second, 0))
         point.users = max(point.users, users)
 
     def window(self, seconds: int, end: int | None = None) -> Window:
         """The ``seconds`` seconds before second ``end`` (default: the end of the time line), merged.
 
-        Where points are coarser than a second, those that lie within the window by at least half are taken.
+        Points wider than a second are included if at least half of them lies within the window.
         """
         end = self.end if end is None else end
         chosen = [point for point in self._since(end - seconds) if end - seconds <= _centre(point) < end]
@@ -146,7 +146,7 @@ class Timeline:
             yield from tier[first:]
 
     def _at(self, second: int) -> Point:
-        """The point that contains a second; made when there is none."""
+        """The point that contains a second, created if necessary."""
         point = self._find(second)
         if point is None:
             number = self._insert(second)
@@ -165,7 +165,7 @@ class Timeline:
         return None
 
     def _insert(self, second: int) -> int:
-        """Make a point of the width that fits its age; returns the number of that width."""
+        """Create a point of the width that fits its age, and return the index of that width."""
         for number in range(len(WIDTHS_S) - 1):
             coarser_end = max((tier[-1].end for tier in self._tiers[number + 1 :] if tier), default=0)
             if second >= coarser_end:
@@ -177,7 +177,7 @@ class Timeline:
         return number
 
     def _coarsen(self, number: int) -> None:
-        """Merge the oldest points of a width that has too many into one of the next width."""
+        """Merge the oldest points of a width that has too many into one point of the next width."""
         if number >= len(POINTS) or len(self._tiers[number]) <= POINTS[number]:
             return
         tier, width_s = self._tiers[number], WIDTHS_S[number + 1]
@@ -206,7 +206,7 @@ def _empty(second: int, width_s: int) -> Point:
 
 
 def _sum(tables: list[HistogramTable]) -> HistogramTable:
-    """All rows of all tables in one row."""
+    """All rows of all tables, summed into one row."""
     filled = [table for table in tables if not table.is_empty]
     if len(filled) == 1 and len(filled[0].lengths) == 1:
         return filled[0]

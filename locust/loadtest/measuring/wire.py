@@ -1,4 +1,4 @@
-"""The wire format: how a worker's numbered delta travels to the master.
+"""The wire format of a worker's numbered delta.
 
 A delta is ``b"LD"``, the format's version, the CRC-32 of the rest, and a MessagePack list: run, sequence, start, end,
 final, users, health, `PackedMeasurements`, and the requests in flight.
@@ -33,22 +33,22 @@ _NUMBERS: Final = frozenset((float, int))
 
 
 class Delta(NamedTuple):
-    """What one worker measured from ``start_s`` to ``end_s`` of its own monotonic clock."""
+    """One worker's measurements from ``start_s`` to ``end_s`` of its own monotonic clock."""
 
     run: str
-    """The run that the samples belong to; empty for samples outside any run."""
+    """The id of the run that the samples belong to; empty for samples outside any run."""
     sequence: int
-    """1, 2, 3 … within the worker and the run."""
+    """1, 2, 3 …, counted per worker and run."""
     start_s: float
     end_s: float
     final: bool
-    """Nothing follows: the worker stopped its users."""
+    """Whether this is the last delta: the worker has stopped its users."""
     users: Mapping[str, int]
     """Running users by scenario."""
     health: Health
     packed: PackedMeasurements
     in_flight: InFlight = NONE_IN_FLIGHT
-    """The requests that waited for an answer at its end."""
+    """The requests that waited for a response at the end of the interval."""
 
     def to_bytes(self) -> bytes:
         """The binary form."""
@@ -57,7 +57,7 @@ class Delta(NamedTuple):
         return _HEADER.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
 
     def _packed_health(self) -> list[Any]:
-        """An integer takes one byte where a float takes nine, and most figures are 0."""
+        """Return the health with whole numbers as integers: one byte instead of nine, and most figures are 0."""
         return [*(value or 0 for value in self.health.figures), self.health.late_s]
 
     @classmethod
@@ -65,7 +65,7 @@ class Delta(NamedTuple):
         """Read the binary form, and check it.
 
         Raises:
-            RecordError: when the data is damaged or of a newer version.
+            RecordError: when the data is damaged, or has a newer version.
         """
         delta = cls.decoded(data)
         delta.check()
@@ -73,11 +73,10 @@ class Delta(NamedTuple):
 
     @classmethod
     def decoded(cls, data: bytes) -> Delta:
-        """Read the binary form. The numbers of its measurements are still to be checked, by `check` for one delta or by
-        `packed.check` for many at once.
+        """Read the binary form. The numbers of its measurements are unchecked: see `check`, or `packed.check` for many.
 
         Raises:
-            RecordError: when the data is damaged or of a newer version.
+            RecordError: when the data is damaged, or has a newer version.
         """
         body = _checked_body(data)
         try:
@@ -92,10 +91,10 @@ class Delta(NamedTuple):
             raise RecordError(_damaged(f"a delta of {len(data)} bytes", str(error))) from error
 
     def check(self) -> None:
-        """Check that the numbers of its measurements can be added up.
+        """Check that the numbers of its measurements are within the range that can be summed.
 
         Raises:
-            RecordError: when they cannot.
+            RecordError: when they are not.
         """
         try:
             check([self.packed])

@@ -34,7 +34,7 @@ def set_patience(wait_s: float | None) -> None:
         runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT = _STOCK_PATIENCE
         return
     tries = max(1, round(wait_s / _STOCK_PATIENCE[0]))
-    runners.CONNECT_TIMEOUT = wait_s / tries  # type: ignore[assignment]  # type: ignore[assignment]  # Locust's annotation is int
+    runners.CONNECT_TIMEOUT = wait_s / tries  # type: ignore[assignment]  # Locust's annotation is int
     runners.CONNECT_RETRY_COUNT = tries - 1
 
 
