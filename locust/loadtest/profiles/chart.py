@@ -66,7 +66,7 @@ def show(profiles: Iterable[LoadProfile], console: Console) -> None:
 
 
 def as_dict(profile: LoadProfile) -> dict[str, Any]:
-    """Return the whole profile, ready for JSON."""
-    parts = asdict(profile)
+    """Return the whole profile as JSON would read it back: a run is compared with earlier ones by it."""
+    parts = {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(profile).items()}
     del parts["starts"]
     return {**parts, "run_time_s": profile.run_time_s}

@@ -37,6 +37,15 @@ def test_a_change_names_its_figure_runs_and_versions() -> None:
     assert difference.change == pytest.approx(np.expm1(0.1), abs=0.02)
 
 
+def test_a_run_that_ends_belongs_to_the_history_of_those_that_were_read(tmp_path: Path) -> None:
+    """Its figures come from what was measured, those of the others from their files."""
+    made = reports.run_document(reports.record(60))
+    earlier = folder_of(
+        tmp_path, [replace(RunFigures.of(made, "other"), run_id=f"night-{night}") for night in range(3)]
+    )
+    assert trend.of(earlier, RunFigures.of(made, "own"))["sentence"].startswith("4 runs; ")
+
+
 def test_runs_under_other_conditions_are_another_history() -> None:
     """The twenty slower runs were made on another machine: neither history has a change."""
     made = [replace(run, conditions={**CONDITIONS, "cpu": "other"}) if n >= 20 else run for n, run in enumerate(runs())]

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -59,6 +60,13 @@ def test_summaries_of_shipped_profiles() -> None:
         "ramping-arrival-rate": "20 to 200 arrivals/s, at most 1000 users, 8:00",
     }
     assert {name: chart.summary(profiles[name]) for name in expected} == expected
+
+
+@pytest.mark.parametrize("profile", [RAMP, replace(RAMP, think_time=(1.0, 3.0)), read_profiles()["soak"]])
+def test_a_profile_is_the_same_when_it_is_read_back(profile: LoadProfile) -> None:
+    """Else no earlier run, which was read, would be of the history of one that has just ended, which was not."""
+    made = chart.as_dict(profile)
+    assert json.loads(json.dumps(made)) == made
 
 
 def test_json_holds_every_stage() -> None:
