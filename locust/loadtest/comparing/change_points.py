@@ -37,6 +37,7 @@ RESOLUTION: Final = 0.003
 """The standard deviation that no figure is below: histograms have bins of 1 %, which is 0.003 of a logarithm."""
 _CANDIDATE: Final = 3.0
 """From how many standard errors on a difference within a window is looked at again."""
+_NEARER: Final = 1e-6
 _MAD: Final = 1.4826
 """The standard deviation of a normal distribution, in median absolute deviations."""
 _RUNS_PER_DEGREE: Final = 3
@@ -149,8 +150,13 @@ class _Series:
         return abs(self.level(*shorter, level) - level) / self.error(start, middle, stop)
 
     def misfit(self, start: int, stop: int, level: float) -> Floats:
-        """Return the squared distance of each value from a level, in variances and at most that of an outlier."""
-        return np.minimum((self.values[start:stop] - level) ** 2 * self.weights[start:stop], CLIP**2)
+        """Return the squared distance of each value from a level, in variances and hardly more than that of an outlier.
+
+        Of two levels that are both that far, the nearer one fits a little better.
+        """
+        squares = (self.values[start:stop] - level) ** 2 * self.weights[start:stop]
+        misfits: Floats = np.minimum(squares, CLIP**2) + _NEARER * np.sqrt(squares)
+        return misfits
 
 
 def _variances(values: Floats, errors: Floats) -> Floats:

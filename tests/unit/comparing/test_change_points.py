@@ -33,6 +33,14 @@ def test_a_change_of_level_is_found_where_it_is() -> None:
     assert found.after - found.before == pytest.approx(0.05, abs=0.006)
 
 
+def test_an_outlier_before_a_change_is_on_its_own_side() -> None:
+    """The last run before 20 % more is 6 % less than its level: far from both, but farther from what follows."""
+    values, errors = noise(40) / 5, np.full(40, 0.002)
+    values[20:] += 0.2
+    values[19] = -0.06
+    assert places(values, errors) == [20]
+
+
 def test_a_change_that_was_reverted_is_two() -> None:
     """Slower for eight runs of a hundred, then as before."""
     values = noise(100)
