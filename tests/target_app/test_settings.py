@@ -103,7 +103,7 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
     }
     own_words = {
         "TARGET_APP_TMP_DIR": "the system's",
-        "TARGET_APP_SECRET_KEY": "made at each start",
+        "TARGET_APP_SECRET_KEY": "generated at each start",
         "TARGET_APP_SECRET_KEY_FILE": "",
     }
     assert documented == expected | own_words

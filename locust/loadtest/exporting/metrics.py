@@ -285,7 +285,7 @@ _MEASURED: Final = (
         "loadtest_worker_memory_ratio",
         "gauge",
         ("worker",),
-        "Memory in use by the limit of a worker's cgroup or machine.",
+        "Memory in use, as a share of the limit of a worker's cgroup or machine.",
         lambda now: _by({index: worker.memory_ratio for index, worker in now.reporting.items()}),
     ),
     Metric(
@@ -299,8 +299,8 @@ _MEASURED: Final = (
         "loadtest_network_bytes_per_second",
         "gauge",
         ("direction",),
-        "Bytes received and sent per second through the network interfaces of the worker's machine or container that "
-        "has the most, without the loopback.",
+        "Bytes received and sent per second through all network interfaces except loopback, of the worker's machine or "
+        "container that has the most traffic.",
         lambda now: _by(now.network_bytes_per_s()),
     ),
     Metric(
@@ -413,7 +413,7 @@ _MEASURED: Final = (
         "loadtest_run_users_peak",
         "gauge",
         _RUN,
-        "The most users that have run at a time in the current or most recent run.",
+        "Peak number of users that ran at the same time in the current or most recent run.",
         lambda now: _of_run(now, _one(now.peak_users)),
     ),
     Metric(

@@ -72,12 +72,12 @@ FIGURES: Final = {
     "requests": Metric("count", _ALL_LABELS, "requests, failed ones included"),
     "response_bytes": Metric("size", _ALL_LABELS, "bytes of response bodies"),
     "request_bytes": Metric("size", _ALL_LABELS, "bytes of requests as the built-in clients sent them"),
-    "iterations": Metric("count", ("scenario",), "iterations that came to their end", labels.ITERATION),
+    "iterations": Metric("count", ("scenario",), "completed iterations", labels.ITERATION),
     "connections": Metric(
         "count", _HOST_LABELS, "connections that were opened over TCP, in the set-up too", labels.CONNECT
     ),
     "connections_open": Metric(
-        "count", (), "the most connections of the built-in clients that were open at a time, as seen once a second"
+        "count", (), "the peak number of open connections of the built-in clients, sampled once a second"
     ),
     "transaction_error_ratio": Metric("ratio", ("scenario", "name"), "failed transactions, of all", labels.TRANSACTION),
     "check_ratio": Metric("ratio", ("scenario", "name"), "checks that were met, of all", labels.CHECK),
