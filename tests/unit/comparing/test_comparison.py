@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bench.compare.simulation import System, run
-from loadtest.comparing import text
+from loadtest.comparing import page, text
 from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, compare
 from loadtest.comparing.difference import Conclusion
@@ -129,7 +129,7 @@ def test_no_run_of_more_than_a_day_is_recommended() -> None:
     """The lengths are those that decide the names; where some take longer than a day, the others' is told."""
     (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
     told = []
-    for lengths_s in ((600.0, 3600.0), (600.0, 1e6), (1e6, 2e6)):
+    for lengths_s in ((600.0, 3600.0), (600.0, 86_300.0), (600.0, 86_500.0), (86_500.0, 1e6)):
         names = tuple(
             replace(name, name=Name("s", "GET", f"name {number}"), differences=(
                 replace(name.differences[2], conclusion=Conclusion.INCONCLUSIVE, decided_after_s=length_s),
@@ -139,6 +139,7 @@ def test_no_run_of_more_than_a_day_is_recommended() -> None:
         told.append(text.undecided(Comparison("a", "b", 0.05, (replace(name, name=ALL), *names), (1, 1), 5)))
     assert [one.split("; ")[-1].split(": ")[0] for one in told] == [
         "runs of about 10 min each would decide half of them, 60 min would decide all",
+        "runs of about 10 min each would decide half of them, 24 h would decide all",
         "runs of about 10 min each would decide 1, the others would take more than a day",
         "they would take more than a day",
     ]
@@ -195,6 +196,19 @@ def test_of_many_clear_differences_ten_are_told_in_words() -> None:
     lines = console.file.getvalue().splitlines()
     assert sum("→" in line and " worse, " in line for line in lines) == text.MOST_CLEAR
     assert f"and {len(clear) - text.MOST_CLEAR} further, in the table" in lines
+    shown = page.html(found, *(reports.run_document(),) * 2)
+    listed = shown[: shown.index("By request name")].count("<li>")
+    assert listed == text.MOST_CLEAR + 1
+    assert f"<li>and {len(clear) - text.MOST_CLEAR} further, in the table</li>" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(119, "119 s"), (120, "2 min"), (7_199, "120 min"), (7_200, "2 h"), (172_799, "48 h"), (172_800, "2 d")],
+)
+def test_a_length_is_told_in_its_nearest_unit(seconds: float, told: str) -> None:
+    """Of each unit from two on."""
+    assert text.duration(seconds) == told
 
 
 def test_no_absurd_size_is_told() -> None:
