@@ -183,6 +183,65 @@ def prepare(environment, **_):
     assert "lie.py:" in told.sentence("listener_exceptions")
 
 
+AT_THE_SAME_TIME = """
+wait_time = constant(0.2)
+
+def on_start(self):
+    self.closed = gevent.event.Event()
+    gevent.spawn(self.read_events)
+
+def on_stop(self):
+    self.closed.set()
+
+def read_events(self):
+    self.closed.wait()
+    raise ConnectionError("closed, since the run is over")
+
+@task
+def get(self):
+    gevent.joinall([gevent.spawn(self.buy) for _ in range(2)])
+
+def buy(self):
+    self.client.get("/ok").json()["price"]
+    self.client.get("/never")
+"""
+
+
+def test_what_greenlets_of_a_task_raise_is_named(tell: Callable[..., Told]) -> None:
+    """Lie 43: requests at the same time have greenlets of their own, whose exceptions no task sees."""
+    referee = Referee()
+    told = tell(AT_THE_SAME_TIME, *CLOSED[:-1], "4s", service=referee)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "x KeyError: 'price' at " in told.sentence("task_exceptions")
+    [row] = told.document["exceptions"]
+    assert row["occurrences"] == referee.received["/ok"] == told.requests("/ok")[0]
+    for text in (told.output, told.summary, told.junit):
+        assert "KeyError: 'price'" in text
+
+
+WATCHING = """
+import gevent
+from locust import events
+from locust.runners import MasterRunner
+
+@events.test_start.add_listener
+def watch(environment, **_):
+    def look():
+        gevent.sleep(1)
+        environment.stats.total.failure_ratio
+    if isinstance(environment.runner, MasterRunner):
+        gevent.spawn(look)
+
+"""
+
+
+def test_what_watches_the_run_and_raises_is_not_forgotten(tell: Callable[..., Told]) -> None:
+    """Lie 43, on the master: a greenlet that should end a run with too many failures ended itself."""
+    told = tell(GET, *CLOSED[:-1], "4s", imports=WATCHING)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert "no attribute 'failure_ratio' at " in told.sentence("listener_exceptions")
+
+
 def test_too_few_users_for_the_arrival_rate_are_told(tell: Callable[..., Told]) -> None:
     """Lie 14: an open model with too few users drops arrivals, and each is begun or dropped."""
     slow = GET.replace('self.client.get("/ok")', 'self.client.get("/ok"); gevent.sleep(1.0)')

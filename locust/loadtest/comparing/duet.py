@@ -19,7 +19,7 @@ from loadtest.comparing.pairing import Pairing
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.estimating.looks import Look
 from loadtest.estimating.resampling import PAIRS
-from loadtest.judging.outcome import MEASURED, Outcome
+from loadtest.judging.outcome import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,10 +139,14 @@ def is_answer(found: Comparison) -> bool:
 
 
 def is_fair(document: Document) -> bool:
-    """Return whether a run that is not trustworthy is so only by what both sides met alike, and failed no threshold."""
-    return {one["rule"] for one in document["findings"]} <= MET_BY_BOTH and all(
-        one["outcome"] == Outcome.PASSED.value for one in document["thresholds"]
-    )
+    """Return whether a run that is not trustworthy is so only by what both sides met alike, and would else have passed.
+
+    A threshold that failed is among the reasons, and so are names that never succeeded and a set-up that failed.
+    """
+    findings = document["findings"]
+    return {one["rule"] for one in findings} <= MET_BY_BOTH and set(document["verdict"]["reasons"]) <= {
+        one["sentence"] for one in findings
+    }
 
 
 def side(document: Document, version: Version) -> Document:

@@ -40,9 +40,13 @@ def note_failure(user: Any) -> None:
 
 
 def current_user() -> Any:
-    """The User in whose greenlet, or in one that it spawned, the caller runs, or None: Locust starts ``run_user(user)``
-    in each user's greenlet."""
-    greenlet: Any = gevent.getcurrent()
+    """The User in whose greenlet, or in one that it spawned, the caller runs, or None: see `user_of`."""
+    return user_of(gevent.getcurrent())
+
+
+def user_of(greenlet: Any) -> Any:
+    """The User whose greenlet this is, or that spawned it, or None: Locust starts ``run_user(user)`` in each user's
+    greenlet."""
     while greenlet is not None:
         for argument in getattr(greenlet, "args", None) or ():
             if isinstance(argument, User):

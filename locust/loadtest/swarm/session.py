@@ -81,6 +81,7 @@ class Swarm:
         self.services: list[Service] = []
         self.limit_users: Callable[[dict[str, int]], None] | None = None
         self._wait_times = WaitTimes()
+        listeners.watch_greenlets(environment)
 
     @classmethod
     def of(cls, environment: Environment) -> Swarm:
@@ -147,7 +148,6 @@ class ControllingSwarm(Swarm):
         self.keeps_evidence = True
         self.trace_ratio = 0.0
         self.record_keeper = record_keeper
-        listeners.watch_greenlets()
         session = Session.of(environment)
         session.put(RecordKeeper, record_keeper)
         session.put(ControllingSwarm, self)

@@ -100,9 +100,9 @@ def test_a_duet_goes_on_while_it_would_end_as_not_trustworthy() -> None:
     """Unless other work is the only reason, which both sides met; or its times are those of waiting for a core."""
     made, waits = document(1.02), CoreWaits([])
     made["verdict"] = {"name": "not trustworthy", "reasons": ["worker 0 was late"], "notes": []}
-    made["findings"], made["thresholds"] = [{"rule": "other_processes"}], []
+    made["findings"] = [{"rule": "other_processes", "sentence": "worker 0 was late"}]
     assert duet.look(duet.MARGIN, 1.0, waits, made) == Look(True)
-    made["findings"].append({"rule": "event_loop_lag"})
+    made["findings"].append({"rule": "event_loop_lag", "sentence": "worker 0 was later"})
     assert duet.look(duet.MARGIN, 1.0, waits, made) == Look(True, ("it is not trustworthy so far", "worker 0 was late"))
 
     class Waiting(CoreWaits):
@@ -232,17 +232,37 @@ def test_the_requests_of_an_iteration_are_paired_by_name_and_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "outcome", "fair"),
+    ("rules", "threshold", "fails", "fair"),
     [
-        (["other_processes"], "passed", True),
-        (["other_processes"], "failed", False),
-        (["other_processes", "dropped_iterations"], "passed", False),
-        (["late_wake_ups"], "passed", False),
+        (["other_processes"], "p50 < 1s", 0, True),
+        (["other_processes"], "p50 < 1us", 0, False),
+        (["other_processes"], "p99.999 < 1s", 0, False),
+        (["other_processes"], "p50 < 1s", 1, False),
+        (["other_processes"], "p50 < 1s", 2, False),
+        (["other_processes", "dropped_iterations"], "p50 < 1s", 0, False),
+        (["late_wake_ups"], "p50 < 1s", 0, False),
     ],
 )
-def test_only_what_both_sides_meet_alike_leaves_a_duet_fair(rules: list[str], outcome: str, fair: bool) -> None:
-    """Other work on the machine does; what hides a difference, such as a late generator, does not."""
-    made = {"findings": [{"rule": rule} for rule in rules], "thresholds": [{"outcome": outcome}]}
+def test_only_what_both_sides_meet_alike_leaves_a_duet_fair(
+    rules: list[str], threshold: str, fails: int, fair: bool
+) -> None:
+    """Other work on the machine does; what hides a difference, such as a late generator, does not.
+
+    Nor does it excuse what makes a run fail on a machine without other work: a threshold, or a name of which every
+    request failed, on both sides or on one.
+    """
+    recorder, record = Recorder.of(Environment()), RunRecord("duet", 1_700_000_000.0)
+    for number, side in enumerate(duet.SIDES):
+        for _ in range(100):
+            recorder.series(side, "GET", "b").success(0.0, 0.0, 0.01, 100)
+            if number < fails:
+                recorder.series(side, "GET", "a").failure(0.0, 0.0, 0.01, 0, "status_5xx", "status 500")
+            else:
+                recorder.series(side, "GET", "a").success(0.0, 0.0, 0.01, 100)
+    record.add(recorder.take(), 3)
+    found = tuple(Violation(rule, "run", 1.0, 0.1, f"the run broke {rule}") for rule in rules)
+    made = reports.run_document(record, found, threshold)
+    assert made["verdict"]["name"] == "not trustworthy"
     assert duet.is_fair(made) is fair
 
 

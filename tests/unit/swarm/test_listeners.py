@@ -1,13 +1,22 @@
 """What listeners raise, in the order in which Locust calls them; the rest is in replacements/test_events.py."""
 
+import json
 import sys
+import threading
+from collections.abc import Iterator
 
 import gevent
 import pytest
-from locust import events
-from locust.event import EventHook
+from locust import User, events
+from locust.env import Environment
+from locust.event import EventHook, Events
 from locust.exception import StopUser
+from locust.runners import STATE_STOPPED
+from locust.user.task import LOCUST_STATE_STOPPING
+from requests import HTTPError
 
+from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.stock_requests import mark_counted
 from loadtest.swarm import listeners
 
 
@@ -75,14 +84,75 @@ def test_a_listener_that_ends_the_process_as_passed_is_an_error() -> None:
     listeners.take_raised()
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
+    """An environment whose greenlets and threads are watched, and that takes nothing from earlier tests."""
+    hub, environment = gevent.get_hub(), Environment(events=Events())
+    before = vars(hub).pop("handle_error", None)
+    monkeypatch.setattr(type(hub), "handle_error", lambda *_: None)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    listeners.watch_greenlets(environment)
+    listeners.take_raised()
+    yield environment
+    del hub.handle_error
+    if before is not None:
+        hub.handle_error = before
+    listeners.take_raised()
+
+
+class Parallel(User):
+    """A user whose task does something in greenlets of its own."""
+
+    def reply(self, error: Exception) -> None:
+        """Raise an error."""
+        raise error
+
+
+def exceptions(environment: Environment) -> list[tuple[str, str, str, bool]]:
+    """What the recorder counted of the scenario's code."""
+    taken = Recorder.of(environment).take().exceptions
+    return [(one.scenario, one.exception, one.message, one.ends_user) for one in taken]
+
+
+def test_what_greenlets_and_threads_of_the_scenario_raise_counts(watched: Environment) -> None:
+    """Of a user's it is an exception of the scenario, also two greenlets further; any other is a listener's."""
+    user = Parallel(watched)
+
+    def spawn(user: Parallel) -> None:
+        gevent.spawn(user.reply, KeyError("of a user")).join()
+
+    gevent.spawn(spawn, user).join()
+    gevent.spawn(Parallel.reply, None, KeyError("of nobody")).join()
+    thread = threading.Thread(target=Parallel.reply, args=(None, KeyError("of a thread")))
+    thread.start()
+    thread.join()
+    assert exceptions(watched) == [("Parallel", "KeyError", "'of a user'", False)]
+    assert [one.message for one in listeners.take_raised()] == ["'of nobody'", "'of a thread'"]
+
+
+def test_what_greenlets_raise_counts_once_and_not_at_the_end(watched: Environment) -> None:
+    """A failed request is counted, a user's own greenlet tells by itself, and at the end connections are closed."""
+    user, failure = Parallel(watched), HTTPError("404")
+    mark_counted(failure)
+    gevent.spawn(lambda _: user.reply(failure), user).join()
+    user._greenlet = gevent.spawn(lambda _: user.reply(KeyError()), user)
+    user._greenlet.join()
+    user._state = LOCUST_STATE_STOPPING
+    gevent.spawn(lambda _: user.reply(KeyError()), user).join()
+    gevent.spawn(json.loads, "[").join()
+    watched.create_local_runner().state = STATE_STOPPED
+    gevent.spawn(Parallel.reply, None, KeyError("of nobody")).join()
+    assert (exceptions(watched), listeners.take_raised()) == ([], [])
+
+
 def test_a_greenlet_that_ends_the_process_as_passed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """gevent would end the main greenlet, and with it the master; another exit code is the process's."""
-    hub, codes = gevent.get_hub(), list[object]()
+    hub, codes, environment = gevent.get_hub(), list[object](), Environment()
     before = vars(hub).pop("handle_error", None)
     monkeypatch.setattr(type(hub), "handle_error", lambda *arguments: codes.append(arguments[3].code))
     try:
-        listeners.watch_greenlets()
-        listeners.watch_greenlets()
+        listeners.watch_greenlets(environment)
+        listeners.watch_greenlets(environment)
         listeners.take_raised()
         for code in (None, 0, 3):
             gevent.spawn(sys.exit, code).join()
