@@ -183,6 +183,30 @@ def prepare(environment, **_):
     assert "lie.py:" in told.sentence("listener_exceptions")
 
 
+STARTS_LATE = """
+wait_time = constant(0.1)
+made = 0
+
+def on_start(self):
+    Lie.made += 1
+    if Lie.made > 1:
+        gevent.sleep(7)
+
+@task
+def get(self):
+    self.client.get("/ok")
+"""
+
+
+@pytest.mark.parametrize("stock", ["", "from locust import FastHttpUser as HttpUser\n"], ids=["our", "stock"])
+def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(tell: Callable[..., Told], stock: str) -> None:
+    """Lie 45: nine of ten users are in their on_start nearly until the end, and the service has the load of one."""
+    told = tell(STARTS_LATE, *CLOSED[:-1], "8s", imports=stock)
+    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    assert told.sentence("load_not_reached").startswith("9 users took up to 7.")
+    assert " s for on_start, and made no load meanwhile: 63 s of the " in told.sentence("load_not_reached")
+
+
 AT_THE_SAME_TIME = """
 wait_time = constant(0.2)
 

@@ -10,16 +10,18 @@ import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from loadtest.measuring.labels import ITERATION
+from loadtest.measuring.labels import ITERATION, LATE_START_S, STARTING
 from loadtest.measuring.record import RATE, USERS
+from loadtest.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtest.measuring.record import RunRecord
 
-LAG_S: Final = 3.0
-"""Seconds that users may be behind the plan: they are started in steps of a second, and counted once a second."""
+LAG_S: Final = LATE_START_S
+"""Seconds that users may be behind the plan: they are started in steps of a second, and counted once a second. Each may
+also take this long for its on_start."""
 SHORTFALL_RATIO: Final = 0.05
 """The missing share of the planned users or arrivals, 0 to 1, from which the load differs from the plan."""
 SURPLUS_RATIO: Final = 0.05
@@ -67,7 +69,8 @@ def shortfall(record: RunRecord) -> Shortfall:
         return Shortfall(0.0, "")
     if plan["model"] == "open":
         return _missing_arrivals(record, _arrivals(plan, _until_s(record)))
-    return max(_ramp(plan), _users(record, levels, begins_s(record), _until_s(record)))
+    until_s = _until_s(record)
+    return max(_ramp(plan), _users(record, levels, begins_s(record), until_s), _late_starts(record, levels, until_s))
 
 
 def surplus(record: RunRecord) -> Surplus | None:
@@ -233,6 +236,17 @@ def _users(record: RunRecord, levels: list[tuple[float, float]], from_s: float, 
             missing += max(0.0, wanted - running[second])
     ratio = missing / planned if planned else 0.0
     return Shortfall(ratio, f"{ratio:.0%} of the users that the profile asks for did not run")
+
+
+def _late_starts(record: RunRecord, levels: list[tuple[float, float]], until_s: float) -> Shortfall:
+    """Compare the time that users spent in on_start with the time that the plan asks of them."""
+    took = record.of_phase(STARTING).total().response_time
+    planned_s = _area(_to_end(levels, until_s), until_s)
+    return Shortfall(
+        (took.sum_s - LAG_S * took.count) / planned_s if planned_s else 0.0,
+        f"{counted(took.count, 'user')} took up to {took.max_s:.1f} s for on_start, and made no load meanwhile: "
+        f"{took.sum_s:,.0f} s of the {planned_s:,.0f} s that the profile asks of all users together",
+    )
 
 
 def _to_end(levels: list[tuple[float, float]], end_s: float) -> list[tuple[float, float]]:

@@ -29,6 +29,9 @@ CHECK: Final = "check"
 """What is measured in addition to requests: see `loadtest.users.steps`. Each is kept separately, like a phase."""
 ITERATION: Final = "iteration"
 """One execution of a task, from its intended start to its end, by scenario only; kept separately likewise."""
+STARTING: Final = "on_start"
+"""An on_start that took `LATE_START_S` seconds or more, by scenario only; kept separately likewise."""
+LATE_START_S: Final = 3.0
 FIRST_BYTE: Final = "first_byte"
 FIRST_EVENT: Final = "first_event"
 EVENT_GAP: Final = "event_gap"
@@ -53,7 +56,10 @@ PAIRS: Final = {
     **{outcome: f"pair_{outcome}" for outcome in ("base_failed", "new_failed", "both_failed", "alone")},
 }
 """The phases of a duet's pairs of requests, by outcome. ``alone`` is a request without a counterpart."""
-PHASES: Final = (LOAD, SETUP, TRANSACTION, CHECK, ITERATION, *STREAM_PHASES, *CONNECTION_PHASES, *PAIRS.values())
+PHASES: Final = (
+    *(LOAD, SETUP, TRANSACTION, CHECK, ITERATION, STARTING),
+    *(*STREAM_PHASES, *CONNECTION_PHASES, *PAIRS.values()),
+)
 
 _REMEMBERED: Final = 512  # sets of labels whose rows are cached
 

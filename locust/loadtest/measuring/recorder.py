@@ -30,7 +30,7 @@ from locust.event import EventHook
 
 from loadtest.measuring.error_classes import UNFINISHED
 from loadtest.measuring.evidence import of_response
-from loadtest.measuring.labels import LOAD, MAX_HOSTS, OTHER, PHASES, SeriesKey, readable
+from loadtest.measuring.labels import LATE_START_S, LOAD, MAX_HOSTS, OTHER, PHASES, STARTING, SeriesKey, readable
 from loadtest.measuring.measurements import LISTENERS, OWN_END, Accumulator, ExceptionCount, Measurements
 from loadtest.measuring.places import Place
 from loadtest.measuring.series import Series, SeriesByLabels, Uncounted, short_message
@@ -277,6 +277,17 @@ class Recorder:
         if message:
             place = readable(str(Place.of(ending.__traceback__)))
             self._counts.add_exception(readable(scenario_of(user)), type(ending).__name__, message, place, True)
+
+    def on_started(self, user: Any, began_s: float) -> None:
+        """Count that a user's on_start is over, if it took so long that the user was no load meanwhile.
+
+        Args:
+            user: the user.
+            began_s: when its on_start began, in seconds of ``time.perf_counter``.
+        """
+        now_s = time.perf_counter()
+        if now_s - began_s >= LATE_START_S:
+            self.series(scenario_of(user), "", "", STARTING).success(began_s, began_s, now_s, 0)
 
     def on_own_stop(self, user: Any) -> None:
         """Count a user that ended itself by calling its ``stop()``."""

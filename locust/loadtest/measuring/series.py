@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_CHARS: Final = 300
 _LOOKED_UP: Final = 8_192  # sets of labels whose series are cached, including those that count as other
-_AROUND_PATH: Final = re.compile(r"^(?:[A-Za-z][\w+.-]*:)?//[^/?#]*|[?#].*$", re.DOTALL)
+_AROUND_PATH: Final = re.compile(r"^(?:[A-Za-z][\w+.-]*:)?//[^/?#]*|;[^/?#]*|[?#].*$", re.DOTALL)
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]+")
 _masked = lru_cache(maxsize=256)(without_credentials)  # most errors of a run repeat a few texts
 
@@ -153,7 +153,7 @@ class Series:
         self._counts.add_trace(self.row, Trace(trace_id, response_s, known))
 
     def note_redirect(self, location: str) -> None:
-        """Count a followed redirect by the path that it led to."""
+        """Count a followed redirect by the path that it led to, without parameters such as ``;jsessionid=…``."""
         self.tally(REDIRECT, _among_first(self._places, _AROUND_PATH.sub("", location)))
 
     def note_version(self, version: str) -> None:

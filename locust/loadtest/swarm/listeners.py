@@ -9,9 +9,9 @@ the process. A greenlet that calls ``sys.exit`` ends only itself, as a thread do
 process.
 
 A greenlet or thread that raises did not finish its work either, and nobody notices: it sends requests in parallel with
-a task, reads a user's events, or watches the service and ends the run. An error in a greenlet that a user spawned counts
-as one of its scenario, as if a task had raised it; any other counts like that of a listener. Errors at the end of a run
-do not count: code that waits for events finds its connection closed then.
+a task, reads a user's events, or watches the service and ends the run. An error in a greenlet that a user spawned
+counts as one of its scenario, as if a task had raised it; any other counts like that of a listener. Errors at the end
+of a run do not count: code that waits for events finds its connection closed then.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def watch_greenlets(environment: Environment) -> None:
 def _count(environment: Environment, greenlet: Any, error: Exception) -> None:
     """Count an error that ended one of the scenario's own greenlets or threads during a run.
 
-    An error about a failed request that is already counted is left out. So is one that ends a user's own greenlet, which
-    is counted elsewhere.
+    An error about a failed request that is already counted is left out. So is one that ends a user's own greenlet,
+    which is counted elsewhere.
     """
     user = user_of(greenlet)
     runner = environment.runner if user is None else user.environment.runner

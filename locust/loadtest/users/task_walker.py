@@ -79,6 +79,7 @@ class TaskWalker:
             user.on_start()
             _enter(user, LOAD)
             is_started = True
+            Recorder.of(user.environment).on_started(user, began_s)
             work(self)
         except (GreenletExit, StopUser, StopTest) as ending:
             Recorder.of(user.environment).on_end(user, ending, began_s, is_started=is_started)

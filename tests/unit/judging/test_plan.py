@@ -1,5 +1,6 @@
 """What of a plan did not come, and what came beyond it."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -196,6 +197,21 @@ def test_a_plan_that_asks_for_nothing_for_a_while_is_noted(stages: list, peak: i
     scaled = whole.changed_by(Config(users=peak))
     found = list(plan.notes(RunRecord(context={"plan": provenance.plan(scaled)})))
     assert [note.partition(":")[0] for note in found] == ["the profile asks for no users for 20 s"] * expected
+
+
+@pytest.mark.parametrize(
+    ("took_s", "expected"), [([2.9] * 10, 0.0), ([3.5] * 10, 0.025), ([13.0] * 9, 0.45), ([19.5], 0.0825)]
+)
+def test_users_that_are_long_in_their_on_start_are_missing(took_s: list[float], expected: float) -> None:
+    """They run, and make no load: what goes beyond the time that a user may be late counts."""
+    record, recorder = record_of("quick", ALL, spawn_rate_per_s=10.0), Recorder()
+    for one_s in took_s:
+        recorder.on_started(None, time.perf_counter() - one_s)
+    record.add(recorder.take(), 5)
+    missing = plan.shortfall(record)
+    assert missing.ratio == pytest.approx(expected, abs=0.02)
+    assert ("users took up to 13.0 s for on_start" in missing.what) is (took_s[0] == 13.0)
+    assert record.requests == 0
 
 
 def test_without_a_plan_nothing_is_missing() -> None:

@@ -154,8 +154,8 @@ def test_requests_of_several_names_that_end_at_one_place_break_their_rule(
         series = recorder.series("shop", "GET", name)
         for _ in range(100):
             series.success(1.0, 1.0, 1.1, 1)
-        for _ in range(redirected.get(name, 0)):
-            series.note_redirect(f"https://shop.example/login?next=/{name}")
+        for number in range(redirected.get(name, 0)):
+            series.note_redirect(f"https://shop.example/login;jsessionid={number}?next=/{name}")
     record = RunRecord()
     record.add(recorder.take())
     assert rules(record) == expected

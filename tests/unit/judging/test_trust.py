@@ -35,12 +35,18 @@ def test_the_documentation_states_every_limit() -> None:
     ]
     late = f"≥ {checks.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {checks.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
-    never_there = f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there"
+    missing = (
+        f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there, its ramp is that much "
+    )
+    missing += "too long for the run, or users were in `on_start` for that part of their time, after "
+    missing += f"{plan.LAG_S:.0f} s each"
     raised = (
-        f"≥ {checks.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker; "
-        "a greenlet of the scenario's own on the master that calls `sys.exit(0)`; "
+        f"≥ {checks.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker, or of "
+        "a greenlet or thread of the scenario's own that no user spawned; such a greenlet that calls `sys.exit(0)`; "
         "≥ 1 `events.request` that cannot be counted, as with a `response_time` that is no number"
     )
+    exceptions = f"≥ {checks.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or a greenlet that one of its "
+    exceptions += "users spawned, or of its users ended in an exception"
     no_answer = f"≥ {checks.STALL_S} s without any answer, and {checks.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {checks.FAILURES_RATIO:.0%} of a name's requests, and ≥ {checks.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {checks.FASTER:.0%} of that of the successes"
@@ -87,14 +93,17 @@ def test_the_documentation_states_every_limit() -> None:
         ["`unfinished_requests`", f"{hung}, or as many as {checks.UNFINISHED_USERS_RATIO:.0%} of the users"],
         [
             "`task_exceptions`",
-            f"≥ {checks.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or of its users ended in an exception",
+            exceptions,
         ],
         [
             "`listener_exceptions`",
             raised,
         ],
         ["`idle_iterations`", no_request],
-        ["`load_not_reached`", f"{never_there}, or its ramp is that much too long for the run"],
+        [
+            "`load_not_reached`",
+            missing,
+        ],
         ["`load_exceeded`", f"≥ {plan.SURPLUS_RATIO:.0%} more iterations than the profile has arrivals (open model)"],
         ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
         ["`silence`", f"{silent}, without a request while users ran (closed model)"],

@@ -51,6 +51,7 @@ def run(original: Callable[..., None]) -> Callable[..., None]:
             on_start()
             setattr(self, PHASE, LOAD)
             is_started = True
+            Recorder.of(self.environment).on_started(self, began_s)
 
         def stop_in_setup() -> None:
             ending = sys.exc_info()[1]
