@@ -19,7 +19,7 @@ from loadtest.comparing import baselines
 from loadtest.comparing.comparability import conditions
 from loadtest.comparing.difference import METRICS, requests_needed
 from loadtest.estimating.blocked_run import BlockedRun, Name
-from loadtest.estimating.resampling import Resampling
+from loadtest.estimating.resampling import MIN_STRETCHES, Resampling, stretch_lengths
 from loadtest.reporting import document as run_document
 from loadtest.run_folder import RunFolder
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 FILE: Final = "figures.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _DRAWS: Final = 200
 """The standard error of a standard error is then 5 %, enough for a weight."""
 _LARGEST: Final = 100
@@ -73,7 +73,7 @@ class RunFigures:
             RecordError: when its blocks are damaged.
         """
         run = BlockedRun.of(document)
-        resampling = Resampling(run, seed=1, draws=_DRAWS)
+        resampling = Resampling(run, seed=1, draws=_DRAWS, stretches=_stretches(run))
         source = document["context"].get("source") or {}
         return cls(
             run_id,
@@ -149,6 +149,15 @@ class RunFigures:
         }
         started_at, key, verdict = (str(kept[name]) for name in ("started_at", "key", "verdict"))
         return cls(run_id, started_at, key, verdict, dict(kept["conditions"]), _versions(kept["versions"]), figures)
+
+
+def _stretches(run: BlockedRun) -> dict[str, int]:
+    """Return the number of blocks in a stretch, by figure: of a run that is too short for its slow fluctuations, fewer.
+
+    Stretches as long as the run would all be alike, and a figure of which least is known would have no error at all.
+    """
+    most = max(1, math.ceil(run.blocks ** (1 / 3)), run.blocks // MIN_STRETCHES)
+    return {figure: min(length, most) for figure, length in stretch_lengths(run).items()}
 
 
 def _versions(found: Mapping[str, Any]) -> dict[str, str | None]:

@@ -12,8 +12,11 @@ from click.testing import CliRunner, Result
 from loadtest.cli import main
 from loadtest.comparing import baselines, changes, run_figures, trend
 from loadtest.comparing.run_figures import RunFigures
-from loadtest.estimating.blocked_run import ALL
+from loadtest.estimating.blocked_run import ALL, BlockedRun
+from loadtest.estimating.resampling import stretch_lengths
 from loadtest.exceptions import ExitCode
+from loadtest.measuring.record import RunRecord
+from loadtest.measuring.recorder import Recorder
 from loadtest.reporting import run_page
 from tests import reports
 from tests.histories import CONDITIONS, GET, folder_of, runs
@@ -44,6 +47,19 @@ def test_a_run_that_ends_belongs_to_the_history_of_those_that_were_read(tmp_path
         tmp_path, [replace(RunFigures.of(made, "other"), run_id=f"night-{night}") for night in range(3)]
     )
     assert trend.of(earlier, RunFigures.of(made, "own"))["sentence"].startswith("4 runs; ")
+
+
+def test_a_run_too_short_for_its_fluctuations_has_errors_all_the_same() -> None:
+    """Of so few seconds its noise is not known, which is no reason to take it for the most exact run of all."""
+    recorder, record = Recorder(), RunRecord("wavering", 1_700_000_000.0)
+    for second, is_slow in enumerate((0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0)):  # the first and the last are left out
+        for request in range(60):
+            recorder.series("shop", "GET", "a").success(0.0, 0.0, 0.01 * (1 + is_slow) * (1 + request / 300), 0)
+        record.add(recorder.take(), second)
+    record.load_s, record.ended = 11.0, True
+    made = reports.run_document(record)
+    assert stretch_lengths(BlockedRun.of(made))["p50"] == 9
+    assert RunFigures.of(made, "wavering").figures[ALL]["p50"][1] > 0.05
 
 
 def test_runs_under_other_conditions_are_another_history() -> None:
