@@ -33,6 +33,8 @@ DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 OTHER_WORKERS: Final = 1
 REFUSED_RATIO: Final = 0.001
+UNTIMED_REQUESTS: Final = 20
+"""The fewest requests of a name, none of which took any time, that break the rule on durations."""
 LISTENER_EXCEPTIONS: Final = 1
 EXCEPTIONS_RATIO: Final = 0.01
 """Share of a scenario's iterations that raised an exception, or of its users that one ended."""
@@ -157,6 +159,17 @@ def _refused(record: RunRecord) -> Iterator[Violation]:
             f"{times.refused} durations were negative or not a number and {times.above} were above an hour "
             f"({ratio:.1%}): check the scenario's client and the machine's clock",
         )
+    for view in record.series():
+        times = view.service_time
+        if times.count >= UNTIMED_REQUESTS and not times.max_s:
+            yield Violation(
+                "durations",
+                f"{view.method} {view.name}",
+                1.0,
+                1.0,
+                f"all {times.count:,} requests of {f'{view.method} {view.name}'.strip()} have a duration of 0: have "
+                "their client measure it, and report it as response_time in milliseconds",
+            )
 
 
 def _own_errors(record: RunRecord) -> Iterator[Violation]:

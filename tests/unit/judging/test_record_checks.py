@@ -282,6 +282,19 @@ def test_failures_that_are_faster_than_successes_break_their_rule(
         assert "200 of 1,000 GET buy failed, in 1.0 ms (median) where successes took 30" in found[0].sentence
 
 
+@pytest.mark.parametrize(("requests", "slowest_s", "broken"), [(20, 0.0, True), (19, 0.0, False), (20, 0.000_1, False)])
+def test_requests_that_took_no_time_break_the_rule_on_durations(requests: int, slowest_s: float, broken: bool) -> None:
+    """A client of one's own that reports 0 ms for each would meet any limit."""
+    recorder, record = Recorder(), RunRecord()
+    for _ in range(requests - 1):
+        recorder.on_request("grpc", "Buy", 0, 10)
+    recorder.on_request("grpc", "Buy", 1e3 * slowest_s, 10)
+    record.add(recorder.take())
+    found = [one for one in trust.violations(record, Watch()) if one.rule == "durations"]
+    assert [one.subject for one in found] == ["grpc Buy"] * broken
+    assert all("all 20 requests of grpc Buy have a duration of 0" in one.sentence for one in found)
+
+
 @pytest.mark.parametrize(("duration_s", "words"), [(-1.0, "1000 durations were negative"), (5000.0, "1000 were above")])
 def test_impossible_durations_break_their_rule(duration_s: float, words: str) -> None:
     """Durations that were refused or clamped are said."""

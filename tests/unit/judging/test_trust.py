@@ -119,7 +119,10 @@ def test_the_documentation_states_every_limit() -> None:
         ["`redirected_away`", away],
         ["`another_host`", "no request went to the host that HOST names"],
         ["`same_answers`", answers],
-        ["`durations`", f"≥ {checks.REFUSED_RATIO:.1%} refused or above an hour"],
+        [
+            "`durations`",
+            f"≥ {checks.REFUSED_RATIO:.1%} refused or above an hour, or all of ≥ {checks.UNTIMED_REQUESTS} of a name 0",
+        ],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health
     assert [row[:2] for row in rows[len(rules_of_health) :]] == rules_of_records
