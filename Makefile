@@ -58,35 +58,35 @@ loadtest: environment ## run a load test on this machine, without Docker
 duet: environment ## compare the sample target at BASE=<commit or branch> with this working tree, under one load
 	@exec $(RUN)/loadtest duet --base=$(call quoted,BASE)
 
-test: lint ## lint, types, and all tests; those of the stack too where a Docker engine is available
+test: lint ## lint, types, and all tests, with those of the Compose stack if a Docker engine is available
 	@exec $(RUN)/python -m tests
 
 test-stack: setup-dev ## only the tests of the Compose stack
 	@exec $(RUN)/python -m pytest tests/stack
 
-lint: setup-dev ## check style, types, layers of imports and Dockerfiles
+lint: setup-dev ## check style, types, import layers and Dockerfiles
 	@$(RUN)/ruff check
 	@$(RUN)/ruff format --check
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports --no-logo --cache-dir .cache/import_linter
 	@$(RUN)/hadolint docker/*.Dockerfile
 
-fuzz: setup-dev ## test 100,000 generated inputs; CASES=500 for another number
+fuzz: setup-dev ## test 100,000 generated inputs; CASES=500 for fewer
 	@FUZZ_CASES=$(call quoted,CASES) exec $(RUN)/python -m pytest --timeout=0 tests/fuzz
 
-newest-locust: setup-dev ## test against Locust's newest release, when it is not the pinned one
+newest-locust: setup-dev ## test against Locust's newest release, unless it is the pinned one
 	@local_conf/newest_locust.sh
 
-audit: setup-dev ## look up known vulnerabilities of the locked packages
+audit: setup-dev ## look up known vulnerabilities in the locked packages
 	@exec $(RUN)/python local_conf/audit.py
 
-audit-images: setup-dev docker-ready ## look up known vulnerabilities of what each image holds, packages of the system too
+audit-images: setup-dev docker-ready ## look up known vulnerabilities in each image, including its system packages
 	@exec $(RUN)/python local_conf/audit_images.py
 
 sbom: setup-dev ## write dist/sbom.cdx.json: the contents of the images
 	@exec $(RUN)/python local_conf/sbom.py
 
-sbom-images: setup-dev docker-ready ## write dist/sbom/*.cdx.json: what each image holds, packages of the system too
+sbom-images: setup-dev docker-ready ## write dist/sbom/*.cdx.json: the contents of each image, including its system packages
 	@local_conf/sbom_images.sh
 
 rebuild: docker-ready ## build each image twice and compare their files
@@ -109,40 +109,40 @@ images: docker-ready ## build the images that deploy/kubernetes names
 swarm: environment docker-ready ## write dist/swarm.json, a run for `docker stack deploy`, from the Compose file
 	@local_conf/make_secrets.sh >/dev/null && exec $(RUN)/python local_conf/swarm.py
 
-test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's current cluster, which must have the images
+test-kubernetes: setup-dev ## test the runs of deploy/kubernetes on kubectl's current cluster, which needs the images
 	@TEST_KUBERNETES=$${TEST_KUBERNETES:-true} exec $(RUN)/python -m pytest tests/kubernetes
 
-kube-score: setup-dev ## check deploy/kubernetes with kube-score, which it builds; needs Go
+kube-score: setup-dev ## build kube-score, and check deploy/kubernetes with it; needs Go
 	@GOBIN=$(CURDIR)/.cache/bin go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 	@PATH="$(CURDIR)/.cache/bin:$$PATH" exec $(RUN)/python -m pytest tests/contracts/test_kubernetes.py -k kube_score
 
 test-swarm: setup-dev ## test a run on Docker Swarm, which this machine joins during the test
 	@TEST_SWARM=1 exec $(RUN)/python -m pytest tests/stack/test_swarm.py
 
-bench: setup-dev ## measure speed against other tools, side by side
+bench: setup-dev ## measure speed side by side with other tools
 	@for bench in recorder master exporter engine target; do $(RUN)/python -m bench.$$bench || exit; done
 
-bench-workers: setup-dev ## measure a master with 1,000 workers on kubectl's current cluster, which must have the images
+bench-workers: setup-dev ## measure a master with 1,000 workers on kubectl's current cluster, which needs the images
 	@exec $(RUN)/python -m bench.many_workers
 
-growth: setup-dev ## check memory and open files over a run of 3 minutes; MINUTES=30 for longer
+growth: setup-dev ## check memory and open files during a 3-minute run; MINUTES=30 for a longer one
 	@exec $(RUN)/python -m bench.growth $(call quoted,MINUTES)
 
-soak: setup-dev ## disturb a running stack at random for an hour, and count every request; SECONDS=600 SEED=1 for others, COMPOSE=1 for Compose
+soak: setup-dev ## disturb a running stack at random for an hour, and count every request; SECONDS=600 and SEED=1 change that, COMPOSE=1 uses Compose
 	@exec $(RUN)/python -m tests.faults $(call quoted,SECONDS) $(call quoted,SEED)
 
 dashboards: setup-dev ## write grafana/dashboards/*.json from their source, and the rules for the Prometheus operator
 	@$(RUN)/python grafana/generate.py
 	@local_conf/prometheus_rule.sh > deploy/kubernetes/prometheus-operator/rules.yaml
 
-dashboards-preview: setup-dev ## draw the dashboards from recorded responses into one HTML page, without Grafana
+dashboards-preview: setup-dev ## draw the dashboards from recorded responses as one HTML page, without Grafana
 	@cd grafana && exec ../$(RUN)/python -m preview.page ../.cache/dashboards_preview.html
 
-pictures: setup-dev ## take the pictures in docs/ again: of the dashboards, and of the latest run's report or RUN_ID's
+pictures: setup-dev ## retake the pictures in docs/: the dashboards, and the report of the latest run or of RUN_ID
 	@cd grafana && ../$(RUN)/python -m preview.pictures ../docs/pictures
 	@cd grafana && exec ../$(RUN)/python -m preview.report ../docs/pictures/report.png $(call quoted,RUN_ID)
 
-clean: ## remove environment, caches and builds; results in runs/ stay
+clean: ## remove the environment, caches and builds; keep the results in runs/
 	@rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: docker-ready

@@ -110,8 +110,8 @@ def check_machine(base: Document) -> None:
     """
     if problems := comparability.crowded(base):
         raise UsageError(
-            f"the capacity of {base['run_id']} cannot be compared: {'; '.join(problems)}. Allowed: a search beside "
-            "which nothing else took the cores. Next: repeat it, or use --force."
+            f"the capacity of {base['run_id']} cannot be compared: {'; '.join(problems)}. Allowed: a search during "
+            "which nothing else used the cores. Next: repeat it, or use --force."
         )
 
 
@@ -144,7 +144,7 @@ def conclusion(base: Found, new: Found, problems: Sequence[str] = ()) -> tuple[C
     next_ = ""
     if problems:
         found = Conclusion.INCONCLUSIVE
-        next_ = f"; {'; '.join(problems)}. Next: search again beside no other work, or use --force"
+        next_ = f"; {'; '.join(problems)}. Next: search again with no other work, or use --force"
     elif found is Conclusion.INCONCLUSIVE:
         next_ = f". Next: give both searches a longer --run-time, such as {LONGER}"
     return found, (

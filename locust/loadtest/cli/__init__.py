@@ -1,6 +1,6 @@
-"""The command `loadtest`: a module for each command that starts a run or shows something.
+"""The command `loadtest`, with a module for each command that starts a run or shows something.
 
-The other commands are in the rooms that do their work.
+The other commands live in the packages that implement them.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _PLACES: Final = {
     "seed": "seeding.commands:seed",
     "stack": "cli.stack:stack",
 }
-"""Where each command is."""
+"""Where each command is implemented."""
 
 
 _MOST_LINES: Final = 200
 _LONGEST_LINE: Final = 10_000
-"""What is shown of an error that quotes what a service or a file holds."""
+"""Limits for errors that quote data from a service or a file."""
 
 
 class _Commands(UserDict[str, Any]):
-    """Commands that are imported when they are asked for: what all of them import takes a second."""
+    """Commands that are imported on first use; importing all of them takes a second."""
 
     def __getitem__(self, name: str) -> click.Command:
         if isinstance(self.data[name], str):
@@ -86,7 +86,7 @@ class _Group(click.Group):
 
 
 def _readable(error: str) -> Iterator[str]:
-    """Yield the lines of an error, without secrets, as many and as long as somebody reads."""
+    """Yield the lines of an error without secrets, limited in number and length."""
     lines = error.splitlines()
     for line in lines[:_MOST_LINES]:
         shown = without_credentials(line)

@@ -35,21 +35,21 @@ _EXIT_CODES: Final = {
 @click.option(
     "--against",
     metavar="RUN",
-    help="Compare with the result of an earlier search; exit code 3 if it is worse, 4 if that is inconclusive.",
+    help="Compare with an earlier search; exit code 3 if the capacity is worse, 4 if the comparison is inconclusive.",
 )
 @click.option("--force", is_flag=True, help="Compare the searches even if they are not comparable, and note why.")
 def capacity(*, against: str | None, force: bool, **options: Any) -> int:
-    """Search for the highest arrival rate that meets a service-level objective.
+    """Find the highest arrival rate that meets an objective.
 
     \b
     loadtest capacity --slo 'p99(response_time) < 100ms, error_ratio < 0.1%'
     loadtest capacity --slo 'p95 < 50ms' --scenario health --host https://staging.example.com
     loadtest capacity --slo 'p99 < 1s' --rate 2000 --users 500 --run-time 5m   bounds for the search
 
-    The rate doubles until the objective is missed, then closes in on the limit and repeats steps near it. The result is
-    the rate with its 95 % interval, the outcome of each step, a chart with the knee, and the two coefficients of the
-    Universal Scalability Law, also as runs/<id>/capacity.html and capacity.json. docs/capacity.md explains each. A step
-    takes about 10 s; a search makes at most 15, or as many as --run-time has time for.
+    The search doubles the rate until the objective is missed, then closes in on the limit and repeats steps near it.
+    It reports the rate with its 95 % interval, the outcome of each step, a chart with the knee, and the two
+    coefficients of the Universal Scalability Law, also in runs/<id>/capacity.html and capacity.json. docs/capacity.md
+    explains each. A step takes about 10 s; a search makes at most 15 steps, or as many as fit into --run-time.
     """
     options["profile"] = "constant-arrival-rate"
     checks = (*NAMES, *SURROUNDINGS, _check_objective)
@@ -65,7 +65,7 @@ def capacity(*, against: str | None, force: bool, **options: Any) -> int:
 
 
 def _begin_against(run: str, config: Config, *, force: bool) -> Path:
-    """Return the folder of the search that one with these settings will be compared with."""
+    """Return the folder of the earlier search that this one will be compared with."""
     folder = RunFolder.find(run, config.runs_dir).path
     earlier.check(earlier.Found.read(folder), config.scenario_name, str(config.slo))
     if not force:
@@ -74,7 +74,7 @@ def _begin_against(run: str, config: Config, *, force: bool) -> Path:
 
 
 def _compare(base: Path, new: Path, *, force: bool) -> int:
-    """Compare two searches, and return the exit code of that."""
+    """Compare two searches, and return the exit code of the comparison."""
     problems, notes = earlier.surroundings(earlier.read_run(base), earlier.read_run(new), force=force)
     conclusion, sentence = earlier.conclusion(earlier.Found.read(base), earlier.Found.read(new), problems)
     for heading, text in (*(("note", note) for note in notes), ("comparison", sentence)):

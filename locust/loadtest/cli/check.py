@@ -24,7 +24,7 @@ from loadtest.settings.config import Config
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("scenario", metavar="FILE")
 @setting_options("host", "redis_url", "feed", "feed_policy", "accounts_file", "token_file", "fast")
-@click.argument("arguments", metavar="[OPTIONS OF LOCUST AND OF THE FILE]", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", metavar="[OPTIONS OF LOCUST OR FILE]", nargs=-1, type=click.UNPROCESSED)
 def check(arguments: tuple[str, ...], **options: Any) -> int:
     """Run each task of a scenario once, before a load test.
 
@@ -32,8 +32,8 @@ def check(arguments: tuple[str, ...], **options: Any) -> int:
     loadtest check load/shop.py --host https://staging.example.com
     loadtest check load/shop.py --tags buy
 
-    Shows the service's name and certificate, each request with status, time and size, and each exception with file and
-    line. FILE may also be the name of a built-in scenario. Exit code 0 if everything worked, otherwise 1.
+    Shows the service's addresses and certificate, each request with its status, time and size, and each exception with
+    its file and line. FILE may also be the name of a built-in scenario. Exit code 0 if everything worked, otherwise 1.
     """
     config = Config.load({**options, "target_port": "0"})
     preflight.check_scenario(config)

@@ -1,4 +1,4 @@
-"""A run from its settings to its exit code: what is checked before it, and what it is compared with after it.
+"""A run from its settings to its exit code, with the checks before it and the comparison after it.
 
 Tested by tests/unit/cli/test_run.py and tests/native.
 """
@@ -35,7 +35,7 @@ def _check_thresholds(config: Config) -> None:
         UsageError: with every wrong rule; also when the scenario's file cannot be imported.
     """
     if paths_of_scenario(config.scenario):
-        declared(config)  # a file of the user's may be wrong itself
+        declared(config)  # a user's own file may be wrong
     preflight.check_thresholds(config, lambda: declared(config).requests)
 
 
@@ -43,18 +43,18 @@ def check_host(config: Config) -> None:
     """Check that HOST is a base URL, where the scenario's users speak HTTP.
 
     Raises:
-        UsageError: it is none; or the scenario cannot be imported.
+        UsageError: it is not; or the scenario cannot be imported.
     """
     if config.host and preflight.is_known(config):
         check_is_url(config.host, declared(config).speaking_http)
 
 
 NAMES: Final = (_check_thresholds, check_host)
-"""What is checked beside the settings themselves."""
+"""Checks in addition to those of the settings."""
 
 
 def _check_users(config: Config) -> None:
-    if not (config.ui or config.slo):  # the start form chooses the load, or the search does
+    if not (config.ui or config.slo):  # the start form or the search chooses the load
         check_users_fit(config)
 
 
@@ -81,15 +81,15 @@ def _check_spans(config: Config) -> None:
 
 
 SURROUNDINGS: Final = (_check_users, _check_ports, _check_exporter, _check_answers, _check_spans)
-"""What a run needs around it."""
+"""Checks of the run's environment."""
 
 
 def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
-    """Check what can be checked beforehand, and run.
+    """Run every check that is possible beforehand, then the test.
 
     Raises:
-        UsageError: what is wrong before the run.
-        StackError: the run could not be carried out, or its master ended with 0 without the verdict of a pass.
+        UsageError: something is wrong before the run.
+        StackError: the run could not be carried out, or its master ended with 0 although the verdict is not a pass.
     """
     preflight.check(config, *NAMES, *SURROUNDINGS)
     base = commands.begin_with_baseline(config) if config.baseline and not config.ui else None
@@ -98,7 +98,7 @@ def conduct(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) 
 
 
 def run(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> tuple[RunFolder, int]:
-    """Run what is checked, in a folder of its own; return that and the exit code.
+    """Run checked settings in a new folder; return the folder and the exit code.
 
     Raises:
         UsageError: the folder exists, or cannot be made.
@@ -109,10 +109,10 @@ def run(config: Config, *, as_json: bool = False, more: Sequence[str] = ()) -> t
 
 
 def carry_out(config: Config, folder: RunFolder, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
-    """Run the stack to its end, and return its exit code, which is 0 with the verdict of a pass only.
+    """Run the stack to its end, and return its exit code, which is 0 only if the verdict is a pass.
 
     Raises:
-        StackError: the run could not be carried out, or its master ended with 0 without the verdict of a pass.
+        StackError: the run could not be carried out, or its master ended with 0 although the verdict is not a pass.
     """
     code = supervise(config.model_copy(update={"run_id": folder.name}), folder, as_json=as_json, more=more)
     if code == ExitCode.PASSED and not config.ui:

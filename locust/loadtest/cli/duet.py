@@ -29,23 +29,26 @@ if TYPE_CHECKING:
 
 @click.command(name="duet", epilog=EXIT_CODES)
 @click.argument("urls", metavar="[BASE_URL NEW_URL]", nargs=-1)
-@click.option("--base", metavar="REF", help="Instead of URLs: the sample target at this commit, and in this checkout.")
+@click.option(
+    "--base", metavar="REF", help="Instead of URLs: compare the sample target at this commit with this checkout."
+)
 @setting_options(
     *("scenario", "profile", "workers", "users", "rate", "run_time"),
     *("warm_up", "feed", "feed_policy", "accounts_file", "token_file", "run_id", "until_decided"),
 )
 @commands.margin_option(duet.MARGIN)
 def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: Any) -> int:
-    """Load two versions of a service at the same time, and compare them pair by pair.
+    """Compare two versions of a service under the same load.
 
     \b
     loadtest duet http://127.0.0.1:8001 http://127.0.0.1:8002 -f load/shop.py --rate 50 --run-time 60s
     loadtest duet https://old.example.com https://new.example.com --scenario health
     loadtest duet --base main                     the sample target, also as `make duet BASE=main`
 
-    Each iteration goes to both at the same instant, in random order, with the same data. Anything that slows both, such
-    as other work on the machine, cancels out. The default profile is constant-arrival-rate. Exit code 3 if the new
-    version is worse, 4 if the result is inconclusive. docs/comparing.md explains the method and how often it is wrong.
+    Each iteration goes to both versions at the same instant, in random order, with the same data, and the two are
+    compared pair by pair. Anything that slows both, such as other work on the machine, cancels out. The default profile
+    is constant-arrival-rate. Exit code 3 if the new version is worse, 4 if the result is inconclusive.
+    docs/comparing.md explains the method and how often it is wrong.
     """
     if len(urls) != (2 if base is None else 0):
         raise UsageError(
@@ -82,7 +85,7 @@ def run_duet(urls: tuple[str, ...], base: str | None, margin: float, **options: 
 
 
 def _conduct_duet(config: Config, versions: Sequence[Version], margin: float, longest_s: float | None) -> int:
-    """Conduct a duet that ends when its answer is known, after its longest time at the latest; None for a fixed one."""
+    """Conduct a duet; one with a longest time ends once its answer is known, and at that time at the latest."""
     name = f"duet-{config.scenario_name}"
     with tempfile.TemporaryDirectory() as folder:
         until_decided = (margin, longest_s) if longest_s else None

@@ -33,10 +33,15 @@ if TYPE_CHECKING:
 
 @click.group(name="kubernetes")
 def on_kubernetes() -> None:
-    """Run a load test on a Kubernetes cluster, using kubectl's current context."""
+    """Run a load test on a Kubernetes cluster.
+
+    The cluster is that of kubectl's current context.
+    """
 
 
-_NAMESPACE: Final = click.option("-n", "--namespace", metavar="NAME", help="Default: that of kubectl's context.")
+_NAMESPACE: Final = click.option(
+    "-n", "--namespace", metavar="NAME", help="The namespace; by default that of kubectl's context."
+)
 _IMAGE: Final = click.option(
     "--image", metavar="IMAGE", help=f"The image of master and workers; by default loadtest:{__version__}."
 )
@@ -60,13 +65,13 @@ def _duration(_ctx: click.Context, _option: click.Parameter, text: str) -> float
     "base",
     metavar="FOLDER",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Your own kustomization on top of deploy/kubernetes/base, used instead of it.",
+    help="Your own kustomization, built on deploy/kubernetes/base and used in its place.",
 )
 @click.option(
     "--wait", "wait_s", metavar="DURATION", default="10m", callback=_duration, show_default=True,
     help="How long pods may take to become ready.",
 )  # fmt: skip
-@click.option("--keep", is_flag=True, help="Leave job, workers and settings in the namespace.")
+@click.option("--keep", is_flag=True, help="Leave the job, workers and settings in the namespace.")
 def run_on_kubernetes(
     *,
     namespace: str | None,
@@ -77,26 +82,27 @@ def run_on_kubernetes(
     keep: bool,
     **options: Any,
 ) -> int:
-    """Run a load test on a cluster: start it, follow it, fetch its results, clean up, and return its exit code.
+    """Run a load test on a cluster, and fetch its results.
 
     \b
     loadtest kubernetes run -n loadtest       the sample target, with Prometheus and Grafana
     loadtest kubernetes run -f load/shop.py --host http://shop.shop:8080 --workers 4
     loadtest kubernetes run --kustomize load/cluster --image registry.example.com/loadtest:1
 
-    The namespace needs the Secret loadtest with a link_key; docs/kubernetes.md says how to create it. The volume with
-    the results is kept. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
+    The command starts the run, follows it, fetches its results, cleans up, and ends with the run's exit code. The
+    volume with the results is kept. The namespace needs the Secret loadtest with a link_key; docs/kubernetes.md says
+    how to create it. Settings also come from local_conf/loadtest.env and the environment, as for `loadtest run`.
     """
     config = Config.load(options)
     kubectl = Kubectl(namespace)
     theirs = settings_in(kubectl.rendered(base)) if base else {}
-    # What the kustomization sets and the run does not; its scenario is there and not here.
+    # Settings of the kustomization that the run does not set; its scenario is in the cluster, not on this machine.
     named = config.model_copy(update={
         name: theirs[name] for name in ("scenario", "profile", "run_id")
         if name in theirs and name not in config.model_fields_set
     })  # fmt: skip
     is_here = named.scenario == config.scenario
-    # Credentials are in the Secret, which only the pods see.
+    # Credentials are in the Secret, which only the pods can read.
     preflight.check(config.model_copy(update={"accounts_file": None, "token_file": None}), *(NAMES if is_here else ()))
     compared_with = commands.begin_with_baseline(config) if config.baseline else None
     known = declared(config)
@@ -119,16 +125,16 @@ def run_on_kubernetes(
 
 
 def ended(code: int, folder: RunFolder | None, compared_with: Baseline | None, baseline: str | None) -> int:
-    """Compare a run that ended with its baseline, where one is set, and return the exit code of both.
+    """Compare a finished run with its baseline, if one is set, and return the combined exit code.
 
     Args:
-        code: the run's own.
+        code: the run's own exit code.
         folder: its results; None where they could not be fetched.
         compared_with: the baseline; None without one.
         baseline: how the setting names it.
 
     Raises:
-        StackError: for a run that passed and whose results are not here: its gate must not pass without them.
+        StackError: the run passed but its results could not be fetched; its gate must not pass without them.
     """
     if compared_with is None or (folder is None and code):
         return code

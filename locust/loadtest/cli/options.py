@@ -44,7 +44,7 @@ _METAVARS: Final = {
 _FLAGS: Final = frozenset({"fast", "keep_data", "ui", "until_decided"})
 _REQUIRED: Final = frozenset({"slo"})
 _REPEATED: Final = {"scenario": ",", "threshold": ", "}
-"""Options that may be given several times, and what stands between their values in the setting."""
+"""Options that may be given several times, with the separator of their values in the setting."""
 _AS_IN_LOCUST: Final = {
     "scenario": ("-f", "--locustfile"),
     "users": ("-u",),
@@ -59,7 +59,7 @@ OF_A_RUN: Final = (
     *("accounts_file", "token_file"),
     *("fast", "trace_sample", "run_id", "baseline"),
 )
-"""The settings of a run, wherever it takes place."""
+"""The settings of a run, local or on a cluster."""
 
 
 def setting_options(*names: str) -> Callable[[Any], Any]:
@@ -74,7 +74,9 @@ def setting_options(*names: str) -> Callable[[Any], Any]:
 
 
 def _option(setting: str) -> Callable[[Any], Any]:
-    text = f"{Config.model_fields[setting].description}. Allowed: {allowed(setting)}."
+    text = f"{Config.model_fields[setting].description}."
+    if setting not in _FLAGS:
+        text += f" Allowed: {allowed(setting)}."
     more: dict[str, Any] = {"help": text[0].upper() + text[1:], "required": setting in _REQUIRED}
     if setting in _FLAGS:
         more |= {"is_flag": True, "default": None}

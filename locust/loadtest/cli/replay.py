@@ -22,11 +22,11 @@ from loadtest.settings.config import Config
     "--from-monitor",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Replay the output of Redis' MONITOR, to the Redis of --redis-url, instead of a LOG.",
+    help="Replay the output of Redis' MONITOR against the Redis of --redis-url, instead of a LOG.",
 )
 @click.option("--speed", metavar="N", type=click.FloatRange(0.001, 1000), default=1.0, help="Replay N times as fast.")
-@click.option("--from", "from_", metavar="TIME", help="Start here: a duration since the first request, or a time.")
-@click.option("--until", metavar="TIME", help="Stop here, exclusive.")
+@click.option("--from", "from_", metavar="TIME", help="Start here: a duration after the first request, or a time.")
+@click.option("--until", metavar="TIME", help="Stop before this: a duration after the first request, or a time.")
 @click.option(
     "--sample",
     metavar="PERCENT",
@@ -38,11 +38,11 @@ from loadtest.settings.config import Config
 @setting_options(
     "host", "redis_url", "workers", "users", "threshold", "thresholds_file", "token_file", "run_id", "baseline"
 )
-@click.option("--json", "as_json", is_flag=True, help="As for `loadtest run`.")
+@click.option("--json", "as_json", is_flag=True, help="As `loadtest run --json`.")
 def replay_log(
     log: Path | None, from_monitor: Path | None, as_json: bool, from_host: tuple[str, ...], **options: Any
 ) -> int:
-    """Replay the requests of an access log, with the original timing, against a service that you name.
+    """Replay an access log with its original timing.
 
     \b
     loadtest replay access.log --host https://staging.example.com
@@ -50,8 +50,8 @@ def replay_log(
     loadtest replay shop.har --host http://127.0.0.1:8000 --from-host shop.example.com
     loadtest replay --from-monitor monitor.log --redis-url redis://127.0.0.1:6379/0 --speed 2
 
-    LOG is an nginx or Apache log (common, combined), JSON lines, an AWS ALB log, or a HAR file. docs/replay.md says
-    what is sent.
+    LOG is an nginx or Apache log (common, combined), JSON lines, an AWS ALB log, or a HAR file. The requests go to the
+    service of --host; docs/replay.md says what is sent.
     """
     times = options.pop("speed"), options.pop("sample") / 100, options.pop("from_"), options.pop("until")
     config, selection = Config.load(options), Selection(*times, from_host)

@@ -20,7 +20,7 @@ LOCUST_OPTIONS = "loadtest.locust_options"
 
 
 class _Run(click.Command):
-    """`loadtest run`: what is no option of its own is Locust's, or the locustfile's."""
+    """`loadtest run`, which passes options that are not its own to Locust and the locustfile."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
@@ -44,20 +44,20 @@ class _Run(click.Command):
 def run(
     ctx: click.Context, /, as_json: bool, processes: int | None, headless: bool, autostart: bool, **options: Any
 ) -> int:
-    """Run a load test with the whole stack as processes on this machine.
+    """Run a load test on this machine.
 
     \b
     loadtest run                                    scenario documents, profile quick, against the sample target
     loadtest run --profile stress --workers 2       more load
     loadtest run --host https://staging.example.com your own service
     loadtest run -f locustfile.py -u 50 -r 10 -t 5m an existing locustfile, unchanged
-    loadtest run -f a.py,b.py --tags read --csv out  several files, with options of Locust or of the locustfile
+    loadtest run -f a.py,b.py --tags read --csv out  several files, and options of Locust or of the locustfile
     loadtest run --ui                               Locust's web UI instead of a headless run
     loadtest run --threshold 'p99 < 50ms'           exit code 3 when the 99th percentile is 50 ms or more
     loadtest run --baseline night-41                exit code 3 when a request is worse than in that run
 
-    Settings also come from local_conf/loadtest.env and the environment (LOADTEST_PROFILE=stress); the command
-    line wins. Results go to runs/<id>/.
+    The whole stack runs as processes of this machine. Settings also come from local_conf/loadtest.env and the
+    environment (LOADTEST_PROFILE=stress); the command line wins. Results go to runs/<id>/.
     """
     if processes is not None:
         options["workers"] = (os.cpu_count() or 1) if processes == -1 else processes
@@ -82,7 +82,7 @@ def run(
 
 
 def _instead_of(unknown: str, known: list[str]) -> str:
-    """Return what to do instead of giving an option that there is not."""
+    """Return what to do instead of using an unknown option."""
     option = unknown.partition("=")[0]
     setting = option.removeprefix("--").replace("-", "_")
     if setting in Config.model_fields:
@@ -92,14 +92,14 @@ def _instead_of(unknown: str, known: list[str]) -> str:
 
 
 def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -> tuple[Config, list[str]]:
-    """Return the settings, with those that Locust's own options and files give, and the options for its processes.
+    """Return the settings, including those from Locust's own options and files, and the options for its processes.
 
     Raises:
-        UsageError: for an option that nobody knows, with the nearest one.
+        UsageError: an option is unknown; the message names the nearest one.
     """
     config = Config.load(options)
     if not preflight.is_known(config):
-        return config, []  # which is said together with everything else that is wrong
+        return config, []  # reported together with everything else that is wrong
     is_named = "scenario" in config.model_fields_set
     found = declared(config if is_named else config.model_copy(update={"scenario": ""}), theirs)
     if found.unknown:
@@ -113,6 +113,6 @@ def _with_locusts(options: dict[str, Any], theirs: list[str], ours: list[str]) -
     locust_options.take_out(os.environ)
     if not config.autostart:
         return config, [*locust_options.repeated(sorted(found.settings), config), *theirs]
-    # --autoquit asks for --autostart, and only the end of Locust's own run time makes it quit.
+    # --autoquit requires --autostart, and takes effect only at the end of Locust's own run time.
     of_locust = locust_options.repeated(sorted({*found.settings, "run_time"}), config)
     return config, ["--autostart", *of_locust, *theirs]

@@ -27,9 +27,17 @@ from loadtest.settings.config import Config
 
 @click.command()
 @setting_options("profiles_file")
-@click.option("--json", "as_json", is_flag=True, help="Print every stage as JSON, in seconds and users or per second.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print every stage as JSON; durations in seconds, levels in users or arrivals per second.",
+)
 def profiles(profiles_file: str | None, as_json: bool) -> None:
-    """Draw the load profiles of local_conf/profiles.toml and of your own file."""
+    """Draw the load profiles.
+
+    These are the profiles of local_conf/profiles.toml and of your own file.
+    """
     known = all_profiles(Config.load({"profiles_file": profiles_file}).profiles_file).values()
     if as_json:
         click.echo(json.dumps([chart.as_dict(profile) for profile in known], indent=1))
@@ -40,7 +48,7 @@ def profiles(profiles_file: str | None, as_json: bool) -> None:
 @click.command(name="scenarios")
 @click.option("--json", "as_json", is_flag=True, help="Print each scenario as JSON, with the requests it declares.")
 def list_scenarios(as_json: bool) -> None:
-    """List the scenarios."""
+    """List the built-in scenarios."""
     if as_json:
         requests = {
             name: [list(pair) for pair in declared(Config(scenario=name)).requests] for name in scenarios.names()
@@ -53,16 +61,16 @@ def list_scenarios(as_json: bool) -> None:
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole run as JSON; no file is written.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole run as JSON, without writing files.")
 def report(run: str, as_json: bool) -> None:
-    """Show the results of a run, even an interrupted one, and regenerate its reports from its record.
+    """Show the results of a run, and regenerate its reports.
 
     \b
     loadtest report runs/20261121T093657Z-documents-quick
     loadtest report 20261121T093657Z-documents-quick --json
 
-    RUN is its folder, or its name in runs/. Writes report.html, summary.md, junit.xml, stats.csv, steps.csv and
-    timeline.csv, and record.json if the run was cut off before it could write it.
+    RUN is its folder, or its name in runs/; it may have been interrupted. Writes report.html, summary.md, junit.xml,
+    stats.csv, steps.csv and timeline.csv from the record, and record.json if the run ended before it could write that.
     """
     folder = RunFolder.find(run, Config.load().runs_dir)
     with run_document.limited(folder.path), run_document.reading(folder.path):
@@ -81,11 +89,11 @@ def report(run: str, as_json: bool) -> None:
 
 @click.command()
 @setting_options("profile", "workers", "users", "host", "redis_url", "accounts_file", "token_file")
-@click.option("--json", "as_json", is_flag=True, help="Print name, healthy and sentence of each check as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print each check as JSON: name, healthy, sentence.")
 def doctor(as_json: bool, **options: Any) -> int:
-    """Check whether this machine is ready for a run, and say how to fix each problem.
+    """Check whether this machine is ready for a run.
 
-    Exit code 0 if every check passes, otherwise 1.
+    Each problem is shown with its fix. Exit code 0 if every check passes, otherwise 1.
     """
     checks = []
     for check in examine(Config.load(options)):

@@ -18,7 +18,7 @@ from loadtest.settings.scenario_files import paths_of_scenario
 @setting_options("scenario", "profile", "host")
 @click.argument("words", metavar="COMMAND", nargs=-1, required=True, type=click.UNPROCESSED)
 def stack(words: tuple[str, ...], **options: Any) -> None:
-    """Run the stack in containers: a Docker Compose command, with Prometheus, Grafana and your scenario.
+    """Run the stack in containers, with a Docker Compose command.
 
     \b
     loadtest stack up                                   the web UI on http://127.0.0.1:8089, Grafana on port 3000
@@ -27,8 +27,8 @@ def stack(words: tuple[str, ...], **options: Any) -> None:
     loadtest stack cp locust_master:/app/runs/. "$PWD/runs"
     loadtest stack down
 
-    Settings also come from local_conf/loadtest.env and the environment. An installed package writes the stack's files
-    to .loadtest/ in the current folder.
+    The stack includes Prometheus, Grafana and your scenario. Settings also come from local_conf/loadtest.env and the
+    environment. An installed package writes the stack's files to .loadtest/ in the current folder.
     """
     config = Config.load(options)
     known = declared(config) if paths_of_scenario(config.scenario) else None

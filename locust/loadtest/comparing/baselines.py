@@ -84,8 +84,8 @@ def check(document: Document) -> None:
     if document["verdict"]["name"] not in MEASURED:
         raise UsageError(
             f"{document['run_id']} cannot be a baseline: it is {document['verdict']['name']} "
-            f"({'; '.join(document['verdict']['reasons'])}). Allowed: a run that passed or failed. Next: repeat it; "
-            "beside other work, load both versions at once with `loadtest duet`; or use --force."
+            f"({'; '.join(document['verdict']['reasons'])}). Allowed: a run that passed or failed. Next: repeat it; if "
+            "other work runs too, load both versions at once with `loadtest duet`; or use --force."
         )
 
 

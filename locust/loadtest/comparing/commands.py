@@ -175,7 +175,7 @@ def margin_option(margin: float) -> Callable[[Any], Any]:
         default=margin * 100,
         metavar="PERCENT",
         show_default=True,
-        help="Largest change that counts as none, of times and throughput; for error ratios a tenth, in points.",
+        help="Largest change of a time or of throughput that counts as none; a tenth, in points, for error ratios.",
     )
 
 
@@ -194,14 +194,15 @@ def margin_option(margin: float) -> Callable[[Any], Any]:
 def compare(
     *, base: str, new: str, margin: float, fail_on_regression: bool, html_file: Path | None, as_json: bool, force: bool
 ) -> int:
-    """Report for each request whether NEW is better than, the same as or worse than BASE, or inconclusive.
+    """Compare two runs, request by request.
 
     \b
     loadtest compare 20261121T093657Z-documents-quick 20261121T101500Z-documents-quick
     loadtest compare baseline runs/night-42 --fail-on-regression --html comparison.html
 
-    BASE and NEW are folders of runs, or their names in runs/. BASE may be the word baseline: the run chosen with
-    `loadtest baseline set`. docs/comparing.md explains the method and how often it is wrong.
+    For each request, NEW is better than BASE, the same, worse, or the result is inconclusive. BASE and NEW are folders
+    of runs, or their names in runs/. BASE may be the word baseline: the run chosen with `loadtest baseline set`.
+    docs/comparing.md explains the method and how often it is wrong.
     """
     runs_dir = Config.load().runs_dir
     folder = RunFolder.find(new, runs_dir).path
@@ -232,13 +233,14 @@ def exit_code(comparison: Comparison) -> int:
 @margin_option(MARGIN)
 @click.option("--json", "as_json", is_flag=True, help="Print the precision of every figure as JSON.")
 def plan(*, run: str, margin: float, as_json: bool) -> None:
-    """Show which changes a comparison with RUN can detect, and how long runs must be to detect smaller ones.
+    """Show which changes a comparison with RUN can detect.
 
     \b
     loadtest plan 20261121T093657Z-documents-quick
     loadtest plan night-42 --margin 2
 
-    This is estimated from the noise within RUN; no load is generated.
+    Also shows how long runs must be to detect smaller changes. Both are estimated from the noise within RUN; no load is
+    generated.
     """
     folder = RunFolder.find(run, Config.load().runs_dir).path
     with run_document.limited(folder):
@@ -267,7 +269,7 @@ def _outlook_of(document: Document, margin: float) -> Outlook:
 def show_history(
     *, as_json: bool, with_interrupted: bool, with_changes: bool, html_file: Path | None, fail_on_change: bool
 ) -> int:
-    """List the runs in the runs folder by scenario and profile, with sparklines of their figures.
+    """List the runs by scenario and profile, with sparklines.
 
     \b
     loadtest history
@@ -328,14 +330,20 @@ def _write_page(path: Path, html: str) -> None:
 
 @click.group()
 def baseline() -> None:
-    """Set or list baselines: the runs that later runs of the same scenario and profile are compared with."""
+    """Set or list the runs that later runs are compared with.
+
+    Each scenario and profile has one baseline.
+    """
 
 
 @baseline.command(name="set")
 @click.argument("run", metavar="RUN")
-@click.option("--force", is_flag=True, help="Accept a run that was interrupted, or is not trustworthy.")
+@click.option("--force", is_flag=True, help="Accept a run that was interrupted or is not trustworthy.")
 def set_baseline(run: str, *, force: bool) -> None:
-    """Make RUN, a folder in runs/, the baseline of its scenario and profile."""
+    """Make RUN the baseline of its scenario and profile.
+
+    RUN is a folder in runs/.
+    """
     runs_dir = Config.load().runs_dir
     folder = RunFolder.find(run, runs_dir).path
     with run_document.limited(folder), run_document.reading(folder):

@@ -41,8 +41,8 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
         reasons = "; ".join(problems)
         raise UsageError(
             f"{base['run_id']} and {new['run_id']} cannot be compared: {reasons}. Allowed: two trustworthy runs of the "
-            "same scenario under the same load. Next: repeat a run with the settings of the other; beside other work, "
-            "load both versions at once with `loadtest duet`; or use --force."
+            "same scenario under the same load. Next: repeat a run with the settings of the other; if other work runs "
+            "too, load both versions at once with `loadtest duet`; or use --force."
         )
     return [f"not comparable: {problem}" for problem in problems] + notes
 

@@ -69,6 +69,6 @@ def sentence(base: Use, new: Use) -> str:
     """Return what each version's processes used, for people."""
     return (
         f"the processes of the base computed for {base.computed_s:.1f} s and waited for a core for "
-        f"{base.waited_s:.1f} s, those of the new version {new.computed_s:.1f} s and {new.waited_s:.1f} s; what "
-        "they waited is in their times"
+        f"{base.waited_s:.1f} s, those of the new version {new.computed_s:.1f} s and {new.waited_s:.1f} s; the waits "
+        "are part of their times"
     )

@@ -165,7 +165,7 @@ def _waits_for_cores(document: Document, uses: Sequence[Use]) -> str:
         if use.longest_s > WAITED_RATIO * load_s:
             return (
                 f"the {side} version waited for a core of this machine for {use.longest_s:.0f} of {load_s:.0f} s: its "
-                "response times are those of a queue that grows meanwhile"
+                "response times include the queue that built up meanwhile"
             )
     return ""
 

@@ -39,7 +39,7 @@ SENTENCES: Final = {
     "noise to be sure.",
 }
 _DUET: Final = (
-    "load both versions at once, where what else the machine does slows both alike: `loadtest duet BASE_URL NEW_URL`, "
+    "load both versions at once, so that other work on the machine slows both alike: `loadtest duet BASE_URL NEW_URL`, "
     "or for the sample target `make duet BASE=REF`"
 )
 _LONGEST_S: Final = 3600.0
@@ -216,7 +216,7 @@ def clear(comparison: Comparison) -> list[tuple[Name, Difference]]:
 
 def not_listed(found: Sequence[tuple[Name, Difference]]) -> str:
     """Return how many of the differences that are worse or better the table alone has; empty when there are none."""
-    return f"and {len(found) - MOST_CLEAR} further, in the table" if len(found) > MOST_CLEAR else ""
+    return f"and {len(found) - MOST_CLEAR} more, in the table" if len(found) > MOST_CLEAR else ""
 
 
 def method(comparison: Comparison) -> str:
@@ -233,12 +233,12 @@ def method(comparison: Comparison) -> str:
 def precision(comparison: Comparison) -> str:
     """Return which changes of all requests the comparison was sure to find, in a sentence."""
     whole = next((name.differences for name in comparison.names if name.name == ALL), ())
-    known = [f"{HEADINGS[one.metric]} from {found_from(one)}" for one in whole if one.found_from is not None]
+    known = [f"{found_from(one)} ({HEADINGS[one.metric]})" for one in whole if one.found_from is not None]
     unknown = [HEADINGS[one.metric] for one in whole if one.found_from is None]
     if not known:
         return "no change would have been found: too few requests, or too short"
-    text = f"of all requests, changes of {', '.join(known)} on would have been found; smaller ones may be inconclusive"
-    return text + (f"; no change of {', '.join(unknown)} would have been found" if unknown else "")
+    text = f"of all requests, changes of {', '.join(known)} or more would have been found; smaller ones may be"
+    return f"{text} inconclusive" + (f"; no change of {', '.join(unknown)} would have been found" if unknown else "")
 
 
 def found_from(difference: Difference) -> str:
@@ -296,7 +296,7 @@ def between(one: ChangedRun) -> str:
 
 def further(one: ChangedRun) -> str:
     """Return how many changes are not shown; empty when all are."""
-    return f"and {len(one.changes) - MOST_CHANGES} further" if len(one.changes) > MOST_CHANGES else ""
+    return f"and {len(one.changes) - MOST_CHANGES} more" if len(one.changes) > MOST_CHANGES else ""
 
 
 def _short(version: str | None) -> str:
@@ -310,11 +310,12 @@ def outlook_sentences(found: Outlook) -> list[str]:
     if not times:
         next_ = "Next: make a run of a minute or more, with at least 20 requests"
         return [f"a comparison with {found.run_id} will be inconclusive: too few requests, or too short. {next_}"]
-    changes = ", ".join(f"{metric} from {_size(one.found_from)} on" for metric, one in times.items())
+    changes = ", ".join(f"{_size(one.found_from)} ({metric})" for metric, one in times.items())
     lengths = ", ".join(f"{metric} {_length(one.decided_after_s)}" for metric, one in times.items())
+    found_in = f"of all requests, {duration(found.seconds)} will find changes of {changes} or more"
     return [
-        f"of all requests, {duration(found.seconds)} will find changes of {changes}; smaller ones may be inconclusive",
-        f"to find those of {found.found_once_decided:.1%}, and equal runs the same, both runs need: {lengths}",
+        f"{found_in}; smaller ones may be inconclusive",
+        f"to find {found.found_once_decided:.1%}, and to show equal runs as the same, both runs need: {lengths}",
     ]
 
 

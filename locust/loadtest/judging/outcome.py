@@ -130,12 +130,12 @@ class Result:
             pairs = ", ".join(f"{label} {value!r}" for label, value in rule.selector)
             if self.is_of_setup:
                 return (
-                    f"only requests of the set-up had {pairs}, and they are no load. Next: add "
-                    'phase="setup" to the selector'
+                    f"only requests of the set-up had {pairs}, and they are not part of the load. Next: "
+                    'add phase="setup" to the selector'
                 )
             noun = rule.phase if rule.phase in {CHECK, TRANSACTION} else "request"
             return f"no {noun} had {pairs}. Next: correct the selector, or have the scenario make such {noun}s"
-        return "nothing that it is about was measured"
+        return "nothing that this rule covers was measured"
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON. Numbers are in seconds, ratios, per second, or plain."""
@@ -345,14 +345,14 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
         )
     notes += [
-        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}; even without a failure it "
+        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}; even without a failure, it "
         f"takes {result.threshold.samples_needed:,} to show that. Next: run longer, or raise the load"
         for result in results
         if result.outcome is Outcome.PASSED and result.samples
     ]
     notes += [
-        f"{result.threshold.condition}: it passed, but its limit lies within the 95 % interval of its value: made "
-        "again, the run may fail. Next: run longer, or raise the load, for a narrower interval"
+        f"{result.threshold.condition}: it passed, but its limit lies within the 95 % interval of its value: repeated, "
+        "the run may fail. Next: run longer, or raise the load, for a narrower interval"
         for result in results
         if result.outcome is Outcome.PASSED and result.is_narrow and not result.samples
     ]

@@ -289,8 +289,8 @@ def notes(record: RunRecord) -> Iterator[str]:
     if shape.get("late_s"):
         yield (
             f"the load shape asked for {shape['late_after']}, and Locust started them before it asked the shape again, "
-            f"{shape['late_s']:.0f} s late: the run is up to that much longer than the shape, and has none of its load "
-            "of that time. Next: let the shape ask for what it can have within a second, or for a higher spawn rate"
+            f"{shape['late_s']:.0f} s late: the run is up to that much longer than the shape, and lacks its load for "
+            "that time. Next: let the shape ask for what Locust can start within a second, or for a higher spawn rate"
         )
     plan: dict[str, Any] = record.context.get("plan") or {}
     stages: list[dict[str, Any]] = plan.get("stages") or []
@@ -302,6 +302,6 @@ def notes(record: RunRecord) -> Iterator[str]:
         before = stage["level"]
     if none_s:
         yield (
-            f"the profile asks for no {asked} for {none_s:g} s: nothing is measured then, and rates are of the whole "
-            "run. Next: if that is not meant, raise the level of the stage, or the peak that all are scaled to"
+            f"the profile asks for no {asked} for {none_s:g} s: nothing is measured then, but rates cover the whole "
+            "run. Next: if that is not intended, raise the level of the stage, or the peak that scales all stages"
         )

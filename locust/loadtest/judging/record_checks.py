@@ -237,7 +237,7 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
                 f"scenario {scenario}",
                 ratio,
                 EXCEPTIONS_RATIO,
-                f"in scenario {scenario} {', and '.join(told)} ({named}): fix it; what it should have done is "
+                f"in scenario {scenario} {', and '.join(told)} ({named}): fix it; what they should have done is "
                 "missing from the load",
             )
 
@@ -328,7 +328,7 @@ def _silence(record: RunRecord) -> Iterator[Violation]:
             silent_s / load_s,
             SILENCE_RATIO,
             f"no request was made in the last {silent_s:.0f} s of {load_s:.0f} s, in which users ran: their wait is "
-            "longer than the run, or something holds them; run longer, shorten the wait, or look what does",
+            "longer than the run, or something blocks them; run longer, shorten the wait, or find what does",
         )
 
 

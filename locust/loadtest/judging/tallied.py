@@ -121,7 +121,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
                 counted[VARIED] / compared,
                 VARIED_RATIO,
                 f"{counted[SAME]:,} of {compared:,} answers of {method} {name} were the same bytes as the one before, "
-                "where the scenario says that they vary: a cache, or one key, was measured; request more than one "
+                "although the scenario says that they vary: a cache, or one key, was measured; request more than one "
                 "item, and check whether the answers come from the service itself",
             )
 
@@ -150,8 +150,8 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 times[RETRY] / made if made else 1.0,
                 RESENT_RATIO,
                 f"{times[RETRY]:,} of {made:,} {label} were sent again, since the service closed their connection "
-                "without an answer, and count as one success each: find out why; if it is only its limit for idle "
-                "connections, raise that above the users' wait",
+                "without an answer, and count as one success each: find out why; if it is only its idle timeout, raise "
+                "that above the users' wait",
             )
         if times[NOWHERE] >= max(1.0, NOWHERE_RATIO * made):
             yield Finding(
@@ -185,9 +185,9 @@ def _only_misses(record: RunRecord) -> Iterator[Finding]:
                 label,
                 misses / made,
                 MISS_RATIO,
-                f"{misses:,} of {made:,} {label} found nothing in Redis, no key or nothing at the path, which takes it "
-                "less time than to return data: load the data first and check the keys; if it is meant, say so with "
-                "labelled(…, must_exist=False)",
+                f"{misses:,} of {made:,} {label} found nothing in Redis, no key or nothing at the path, which takes "
+                "less time than returning data: load the data first and check the keys; if that is intended, say so "
+                "with labelled(…, must_exist=False)",
             )
 
 

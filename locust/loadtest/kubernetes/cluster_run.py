@@ -184,7 +184,7 @@ class ClusterRun:
                 return pod, state
         raise StackError(
             f"job/loadtest ended, and its pod is gone: {_why(items)}. Allowed: a master that reports. Next: look at "
-            "the node that it was on, 'kubectl get events'; the record up to then is on the volume."
+            "the node that it ran on, 'kubectl get events'; the record up to then is on the volume."
         )
 
     def _is_loading(self, items: list[Item]) -> bool:
@@ -228,7 +228,7 @@ class ClusterRun:
         if self._log is None:
             return
         if self._manifests.volume is None:
-            self._say("results", f"not on {pods.VOLUME}, which the run has not; its master says whether it sent them")
+            self._say("results", f"not on {pods.VOLUME}, which this run lacks; its master says whether it sent them")
             return
         place = (self._run_id, self._runs_dir, self._since) if verdict is None else (verdict["run"], self._runs_dir)
         try:

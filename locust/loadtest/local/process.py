@@ -153,7 +153,7 @@ def free_port() -> int:
             return port
     raise StackError(
         f"no port of 127.0.0.1 is free among {_TRIED_PORTS} tried from {_PORTS.start} to {_PORTS.stop - 1}. Allowed: "
-        "any of them. Next: end what listens on them, or what forbids to listen."
+        "any of them. Next: stop what listens on them, or what prevents listening."
     )
 
 

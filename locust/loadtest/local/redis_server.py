@@ -106,8 +106,8 @@ def check_given(url: str) -> None:
     except redis.exceptions.ClusterDownError as error:
         raise StackError(
             f"REDIS_URL={without_credentials(url)} is a cluster that does not serve all of its keys ({said(error)}). "
-            "Allowed: one each of whose slots has a primary that runs. Next: start the nodes that are down, or name "
-            "another."
+            "Allowed: a cluster in which every slot has a running primary. Next: start the nodes that are down, or "
+            "name another."
         ) from error
     except redis.ResponseError as error:
         raise StackError(
@@ -122,7 +122,7 @@ def check_given(url: str) -> None:
     except MemoryError as error:
         raise StackError(
             f"REDIS_URL={without_credentials(url)} announces an answer that does not fit into memory. Allowed: a Redis "
-            "with RedisJSON. Next: look what listens there, and correct the address."
+            "with RedisJSON. Next: check what listens there, and correct the address."
         ) from error
 
 

@@ -75,8 +75,8 @@ NOT_STARTED: Final = f"stopped in on_start, which had run for {STARTING_S:g} s o
 STUCK_RATIO: Final = 0.5
 STUCK: Final = "stopped in its own code, which had sent no request for most of its time"
 """The exception's message for a user that was stopped neither in a wait nor in a request."""
-BROKEN_OFF: Final = "its on_stop was broken off, which had not ended when the stop timeout was over"
-UNSTOPPED: Final = "did not end when it was stopped: it catches what ends it, or its on_stop hangs"
+BROKEN_OFF: Final = "its on_stop had not ended by the stop timeout, and was cut short"
+UNSTOPPED: Final = "did not end when it was stopped: it catches the exception that ends it, or its on_stop hangs"
 UNRECORDED: Final = "UnrecordedRequest"
 ANSWERED: Final = "loadtest_answered_s"
 """The attribute of a user with the time of the last response to a client that fires ``events.request``, in seconds of

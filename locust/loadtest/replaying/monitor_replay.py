@@ -64,7 +64,7 @@ class MonitorReplay:
 
         Raises:
             UsageError: when it cannot be read, or nothing is left of it.
-            StackError: when Redis does not tell its commands.
+            StackError: when Redis does not list its commands.
         """
         every = MonitorLog(path).commands
         places, db = key_places(redis_url), db_of(redis_url)
@@ -116,7 +116,7 @@ def key_places(redis_url: str) -> Mapping[str, int]:
         return in_time(ask, _LONGEST_S)
     except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM) as error:  # it may speak the protocol, and be none
         raise StackError(
-            f"the Redis at {without_credentials(redis_url)} does not tell its commands ({said(error)}). Allowed: a "
+            f"the Redis at {without_credentials(redis_url)} does not list its commands ({said(error)}). Allowed: a "
             "running Redis that answers COMMAND. Next: start it, or correct REDIS_URL."
         ) from error
 

@@ -141,8 +141,8 @@ def chosen(path: Path, requests: Sequence[Timed], count: int, selection: Selecti
     found = _within(requests, selection)
     if not found:
         raise UsageError(
-            f"{path}: no request is left of {count:,}. Allowed: a time window, a sample and a target that it has some "
-            "for. Next: widen them."
+            f"{path}: no request is left of {count:,}. Allowed: a time window, a sample and a target that match "
+            "some. Next: widen them."
         )
     if len(found) > MOST_STARTS:
         raise UsageError(

@@ -323,13 +323,13 @@ def times_sentences(document: Document, dashes: Sequence[str] = ()) -> list[str]
     """Return why percentiles have no intervals, and why some are a dash, given those that are shown as one."""
     total, sentences = document["total"]["response_time"], []
     if total["count"] and not any(total.get("intervals", {}).values()):
-        sentences.append("no 95 % intervals: the run has fewer than six stretches of time that are independent")
+        sentences.append("no 95 % intervals: the run has fewer than six independent stretches of time")
     shown = [times for times in _every_time(document) if times and times["count"]]
     few = {figure: [times["count"] for times in shown if lacking(times, figure)] for figure in dashes}
     if needed := [f"{one[:-2]} needs {samples_needed(QUANTILES[one]):,}" for one, counts in few.items() if counts]:
         fewest = min(min(counts) for counts in few.values() if counts)
         sentences.append(
-            f"a dash marks a percentile of too few samples: {', '.join(needed)}; the fewest are {fewest:,}"
+            f"a dash marks a percentile with too few samples: {', '.join(needed)}; the fewest are {fewest:,}"
         )
     return sentences
 

@@ -35,13 +35,13 @@ _SEED = click.option(
 _STORE = click.option(
     "--store",
     metavar="URL",
-    help="Where they are stored: redis://host:port/db or mongodb://host:port/database; by default the Redis of "
+    help="Where the users are stored: redis://host:port/db or mongodb://host:port/database; by default the Redis of "
     "REDIS_URL, or one on 127.0.0.1. Put a URL with a password into LOADTEST_STORE, in the environment or in "
     "local_conf/loadtest.env.",
 )
 _COLLECTION = click.option("--collection", metavar="NAME", help="The MongoDB collection; by default users.")
 _OBJECT_IDS = click.option(
-    "--object-ids", is_flag=True, help="In a MongoDB, use ObjectIds as ids, as MongoDB itself does, instead of strings."
+    "--object-ids", is_flag=True, help="In MongoDB, use ObjectIds as ids, as MongoDB itself does, instead of strings."
 )
 
 
@@ -60,20 +60,20 @@ def seed() -> None:
     show_default=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The file for the ids, a JSON array.",
+    help="The file for the ids, as a JSON array.",
 )
 @_COLLECTION
 @_OBJECT_IDS
 def users(count: str, seed_number: int, store: str | None, out: Path, **of_mongo: Any) -> None:
-    """Generate users, write them to a store, and their ids to a file.
+    """Write generated users to a store, and their ids to a file.
 
     \b
     loadtest seed users --count 100000 --seed 42
     loadtest seed users --count 100000 --store mongodb://127.0.0.1:27017/loadtest --out local_conf/user_ids.json
     loadtest seed users --store mongodb://127.0.0.1:27017/shop --collection customers --object-ids
 
-    The same count and seed give the same users. Existing users are left unchanged: after an interruption just run the
-    command again. The file of ids is written last, and either completely or not at all.
+    The same count and seed give the same users. Existing users are left unchanged, so after an interruption just run
+    the command again. The file of ids is written last, and either completely or not at all.
     """
     number = _checked(count)
     check_writable(out)
@@ -97,13 +97,14 @@ def users(count: str, seed_number: int, store: str | None, out: Path, **of_mongo
 @_OBJECT_IDS
 @click.option("--all", "everything", is_flag=True, help="Remove every key under loadtest: from a Redis.")
 def remove(count: str, seed_number: int, store: str | None, everything: bool, **of_mongo: Any) -> None:
-    """Remove the users that `seed users` wrote with the same count and seed, or all of this product's data.
+    """Remove users that `seed users` wrote, or all generated data.
 
     \b
     loadtest seed remove --count 100000 --seed 42 --store mongodb://127.0.0.1:27017/loadtest
     loadtest seed remove --all
 
-    Other data is left unchanged.
+    Removes the users of the same count and seed; --all removes every key under loadtest: instead. Other data is left
+    unchanged.
     """
     number = _checked(count)
     with _opened(store, of_mongo) as opened:

@@ -151,7 +151,7 @@ class DataFile:
         found = [delimiter for delimiter in DELIMITERS if delimiter in plain]
         if len(found) > 1:
             names = " and ".join(DELIMITERS[delimiter] for delimiter in found)
-            raise self.wrong(1, 1, f"{names} in the header row, so it is open what separates the columns", allowed)
+            raise self.wrong(1, 1, f"{names} in the header row, so the separator of the columns is not clear", allowed)
         return found[0] if found else ""
 
     def _undivided(self, lines: Iterable[str]) -> Iterator[str]:

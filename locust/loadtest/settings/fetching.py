@@ -64,7 +64,7 @@ def fetch(
     try:
         return in_time(lambda: _answer(url, within_s, method, headers, most_bytes, body), within_s)
     except http.client.HTTPException as error:
-        raise OSError(f"the answer is no HTTP ({error!r})") from error
+        raise OSError(f"the answer is not HTTP ({error!r})") from error
 
 
 def in_time(ask: Callable[[], Found], within_s: float) -> Found:

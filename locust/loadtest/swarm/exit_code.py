@@ -64,12 +64,12 @@ def _unheard() -> str:
     if raised := listeners.take_raised():
         return (
             f"a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at {raised[0].place}. "
-            "Next: correct it; what it should have done after the run is missing."
+            "Next: correct it; what it should have done after the run was not done."
         )
     if log.unhandled_greenlet_exception:
         return (
-            "a part of Locust ended with an error, such as what writes the files of --csv. Next: see the master's log "
-            "for it; what it should have written is missing or incomplete."
+            "a part of Locust ended with an error, such as the one that writes the files of --csv. Next: see the "
+            "master's log; its output is missing or incomplete."
         )
     return ""
 

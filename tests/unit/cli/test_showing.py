@@ -130,7 +130,7 @@ def test_an_answer_that_is_no_list_of_commands_is_one_sentence(tmp_path: Path, r
     (tmp_path / "monitor.log").write_text('1764174000.123456 [0 127.0.0.1:52114] "SET" "a" "b"\n')
     with scripted_server(answering(reply)) as url:
         done = invoke("replay", "--from-monitor", str(tmp_path / "monitor.log"), "--redis-url", f"{url}/0")
-    assert (type(done.exception), done.exit_code, "does not tell its commands" in done.stderr) == (SystemExit, 1, True)
+    assert (type(done.exception), done.exit_code, "does not list its commands" in done.stderr) == (SystemExit, 1, True)
 
 
 @pytest.mark.parametrize("reply", [b":1\r\n", b"*1\r\n*1\r\n$3\r\nset\r\n", b"+OK\r\n", b"*0\r\n"], ids=repr)

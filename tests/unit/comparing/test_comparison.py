@@ -195,11 +195,11 @@ def test_of_many_clear_differences_ten_are_told_in_words() -> None:
     text.show(found, console)
     lines = console.file.getvalue().splitlines()
     assert sum("→" in line and " worse, " in line for line in lines) == text.MOST_CLEAR
-    assert f"and {len(clear) - text.MOST_CLEAR} further, in the table" in lines
+    assert f"and {len(clear) - text.MOST_CLEAR} more, in the table" in lines
     shown = page.html(found, *(reports.run_document(),) * 2)
     listed = shown[: shown.index("By request name")].count("<li>")
     assert listed == text.MOST_CLEAR + 1
-    assert f"<li>and {len(clear) - text.MOST_CLEAR} further, in the table</li>" in shown
+    assert f"<li>and {len(clear) - text.MOST_CLEAR} more, in the table</li>" in shown
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_figure_that_a_comparison_could_not_see_is_not_the_same() -> None:
         assert ("no change of p99 would have been found" in text.precision(all_of(compared))) is not known
         if p99.found_from is not None:
             assert p99.found_from > 0.10
-            assert f"p99 from {p99.found_from:.1%} on" in text.precision(all_of(compared))
+            assert f"{p99.found_from:.1%} (p99) or more would have been found" in text.precision(all_of(compared))
 
 
 def all_of(compared: Comparison) -> Comparison:

@@ -189,7 +189,7 @@ def test_a_duet_says_which_change_it_was_sure_to_find() -> None:
     by_pairs, p99 = (by_metric[metric].found_from or 0.0 for metric in ("pairs", "p99"))
     assert duet.MARGIN < by_pairs < 0.02 < p99
     assert by_metric["p99"].conclusion is Conclusion.INCONCLUSIVE
-    assert f"by pairs from {by_pairs:.1%} on would have been found" in text.precision(compared)
+    assert f"{by_pairs:.1%} (by pairs) or more would have been found" in text.precision(compared)
 
 
 def test_an_inconclusive_duet_ends_with_the_next_step() -> None:

@@ -260,7 +260,7 @@ def test_results_say_rule_value_and_limit() -> None:
 def test_no_data_says_so() -> None:
     """A rule without data has a sentence of its own."""
     nothing, nobody = Run('p99 < 50ms, error_ratio{name="x", method="GET"} < 1%').judge.results()
-    assert nothing.sentence == "p99(response_time) < 50ms: no data; nothing that it is about was measured"
+    assert nothing.sentence == "p99(response_time) < 50ms: no data; nothing that this rule covers was measured"
     assert "no data; no request had method 'GET', name 'x'. Next: correct the selector" in nobody.sentence
 
 
@@ -295,7 +295,7 @@ def test_a_rule_on_a_name_that_only_the_set_up_requested_says_so() -> None:
     run.add(0, measured(GET, [0.1]), measured(SeriesKey("documents", "POST", "login", "setup"), [0.1]))
     login, logout, of_load = (result.sentence for result in run.judge.results())
     assert login.endswith(
-        "no data; only requests of the set-up had name 'login', and they are no load. "
+        "no data; only requests of the set-up had name 'login', and they are not part of the load. "
         'Next: add phase="setup" to the selector'
     )
     assert "no request had name 'logout'" in logout

@@ -68,7 +68,7 @@ def test_a_database_of_its_own_and_a_sample_are_replayed(redis_url: str, tmp_pat
 
 def test_a_redis_that_is_away_is_one_sentence() -> None:
     """Before anything starts."""
-    with pytest.raises(StackError, match=r"does not tell its commands \(.*\)\. Allowed: .* Next: "):
+    with pytest.raises(StackError, match=r"does not list its commands \(.*\)\. Allowed: .* Next: "):
         key_places(f"redis://127.0.0.1:{free_port()}/0")
 
 

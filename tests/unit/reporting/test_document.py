@@ -120,7 +120,7 @@ def test_a_percentile_of_too_few_requests_is_no_number() -> None:
     assert [document.lacking(one, "p99_s") for one in times] == ["needs 299, has 200", ""]
     assert document.percentile_ms(times[0], "max_s") != "-"
     assert document.times_sentences(few, ("p95_s", "p99_s", "max_s"))[-1] == (
-        "a dash marks a percentile of too few samples: p99 needs 299; the fewest are 200"
+        "a dash marks a percentile with too few samples: p99 needs 299; the fewest are 200"
     )
     assert not [one for one in document.times_sentences(enough, ("p95_s", "p99_s")) if "dash" in one]
 
@@ -129,7 +129,7 @@ def test_a_dash_is_explained_wherever_it_stands() -> None:
     """Enough requests, and too few transactions and streamed responses: these have dashes, too."""
     made = reports.run_document(reports.add_steps(reports.record(20, per_s=20, streamed="b")))
     assert document.times_sentences(made, ("p95_s", "p99_s"))[-1] == (
-        "a dash marks a percentile of too few samples: p99 needs 299; the fewest are 100"
+        "a dash marks a percentile with too few samples: p99 needs 299; the fewest are 100"
     )
 
 
@@ -244,7 +244,7 @@ def test_a_run_too_short_for_intervals_says_so() -> None:
     """It has none, and a sentence in their place."""
     made = reports.run_document(reports.record(3))
     assert document.times_sentences(made) == [
-        "no 95 % intervals: the run has fewer than six stretches of time that are independent"
+        "no 95 % intervals: the run has fewer than six independent stretches of time"
     ]
     assert {document.interval_ms(times, "p50_s") for _, times in times_of(made)} == {""}
     assert document.times_sentences(reports.run_document(reports.record(60))) == []

@@ -67,7 +67,7 @@ def key_of(command: list[bytes]) -> bytes | None:
     if name in _OF_NODES or f"{name} {second}" in _OF_NODES:
         raise DataError(
             f"{name} is about a node, not a key, so this client does not send it to a cluster; use a connection of "
-            "your own, such as redis-py's RedisCluster, beside it"
+            "your own, such as redis-py's RedisCluster, for it"
         )
     if name in _STREAMS:
         place = next((place for place, one in enumerate(command) if one.upper() == b"STREAMS"), len(command)) + 1

@@ -111,7 +111,7 @@ class RedisCommands(CoreCommands):
         if command in _REFUSED or (command == "CLIENT" and str(args[1:2]).upper() in _REFUSED_ARGUMENTS):
             raise DataError(
                 f"{command} changes how a connection answers, so this client does not send it; use a connection of "
-                "your own, such as redis-py's, beside it"
+                "your own, such as redis-py's, for it"
             )
         if options:
             options.pop("keys", None)  # meant for redis-py's cache

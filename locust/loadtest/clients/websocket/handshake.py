@@ -101,7 +101,7 @@ class Offer:
         if status != SWITCHING:
             raise ProtocolError(f"the server responded with status {status} instead of opening a WebSocket")
         if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in _items(headers.get("connection", "")):
-            raise ProtocolError("the server switched to something else than WebSocket")
+            raise ProtocolError("the server switched to a protocol other than WebSocket")
         if headers.get("sec-websocket-accept") != generate_accept_token(self._key).decode():
             raise ProtocolError("the server's Sec-WebSocket-Accept does not belong to this request's key")
         return Agreement(self._subprotocol(headers), self._compression(headers))

@@ -252,7 +252,7 @@ class WebSocket:
         """Give the session up for what waiting raised."""
         failure = self._connection.classified(error)
         if isinstance(error, DeadlineExpired):
-            failure = ReadTimeoutError("the server sent nothing that was awaited in time")
+            failure = ReadTimeoutError("the server did not send what was awaited in time")
         self._connection.say_close(_GOING_AWAY)
         self._connection.fail(failure)
         return failure
@@ -399,7 +399,7 @@ def _encoded(message: Any) -> str | bytes:
 def _same_key(message: Any, member: str) -> Answers:
     """What tells an answer by the value of a member."""
     if not isinstance(message, dict) or message.get(member) is None:
-        raise InvalidRequestError(f"the message has no member {member!r}, by which its answer is to be known")
+        raise InvalidRequestError(f"the message has no member {member!r}, which identifies its answer")
     wanted = message[member]
 
     def is_answer(received: Message) -> bool:
