@@ -1,4 +1,4 @@
-"""The HTTP side of one user: its settings, and the calls."""
+"""The HTTP client of one user: its settings and its calls."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,12 +33,12 @@ Defaults = tuple[tuple[str, HeaderValue], ...]
 
 
 def defaults_of(headers: Mapping[str, HeaderValue]) -> Defaults:
-    """Headers that are sent by default, in a form that can be a key."""
+    """Default headers in a hashable form."""
     return tuple((name, _keyed(value)) for name, value in headers.items())
 
 
 def _keyed(value: HeaderValue) -> HeaderValue:
-    """A value as a part of a key; 1 and 1.0, which are equal, are sent differently."""
+    """A value as part of a key; 1 and 1.0 compare equal but are sent differently."""
     if isinstance(value, list | tuple):
         return tuple(str(each) if isinstance(each, int | float) else each for each in value)
     return str(value) if isinstance(value, int | float) else value
@@ -46,18 +46,18 @@ def _keyed(value: HeaderValue) -> HeaderValue:
 
 @lru_cache
 def _one_of(defaults: Defaults) -> Defaults:
-    """Equal headers as one object, which the users share."""
+    """Equal headers as one object that users share."""
     return defaults
 
 
 class HttpClient(Sender):
-    """The HTTP side of one user: connections, cookies, and the calls.
+    """The HTTP client of one user: connections, cookies and calls.
 
-    It may be used by several greenlets of the user at once; each takes a connection of its own.
+    Several greenlets of the user may use it at once; each takes its own connection.
 
     Attributes:
-        user: Whose client it is.
-        request_name: Name for all requests that give none, within rename_request().
+        user: The user that owns the client.
+        request_name: Name of requests without a name of their own, within rename_request().
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class HttpClient(Sender):
         """Connect nothing yet.
 
         Args:
-            user: Whose client it is.
-            base_url: What relative URLs are relative to; may carry credentials.
+            user: The user that owns the client.
+            base_url: Base of relative URLs; may carry credentials.
             headers: Sent by default.
-            timeouts: Of every request that gives none.
-            max_redirects: Redirects that are followed for one call.
+            timeouts: Timeouts of requests that set none.
+            max_redirects: Most redirects that one call follows.
         """
         super().__init__(user, timeouts, max_redirects)
         self.request_name: str | None = None
@@ -105,7 +105,7 @@ class HttpClient(Sender):
 
     @property
     def base_url(self) -> str:
-        """What relative URLs are relative to, from the next call on; credentials in it become ``auth_header``."""
+        """The base of relative URLs from the next call on; credentials in it become ``auth_header``."""
         return self._base_url
 
     @base_url.setter
@@ -117,13 +117,13 @@ class HttpClient(Sender):
 
     @property
     def auth_header(self) -> str | None:
-        """The header Authorization for the host of ``base_url``, from the next call on; None for none."""
+        """The Authorization header for the host of ``base_url`` from the next call on, or None."""
         return self._auth_header
 
     @auth_header.setter
     def auth_header(self, auth_header: str | None) -> None:
         self._auth_header = auth_header
-        self._use_routes(shared=False)  # mostly a token of this user alone
+        self._use_routes(shared=False)  # mostly a token that only this user has
 
     @property
     def request_event(self) -> EventHook:
@@ -143,7 +143,7 @@ class HttpClient(Sender):
 
     @property
     def cookie_values(self) -> tuple[str, ...]:
-        """Values that may have been sent in cookies; looking makes no jar, which every later call would look into."""
+        """Values that may have been sent in cookies. This creates no jar, since every later call would search it."""
         return () if self._cookies is None else tuple(self._cookies.values())
 
     def get(self, url: str, name: str | None = None, catch_response: bool = False, **options: Any) -> Response:
@@ -194,7 +194,7 @@ class HttpClient(Sender):
     def stream(self, method: str, url: str, name: str | None = None, **options: Any) -> Iterator[StreamedResponse]:
         """Send a request, and time its answer as it arrives within a with-block; the options are those of request().
 
-        A limit for the whole of it is a ``gevent.Timeout`` around the block; ``timeout`` limits the wait for the head
+        To limit the whole stream, put a ``gevent.Timeout`` around the block; ``timeout`` limits the wait for the head
         and for each piece.
 
         Raises:
@@ -215,7 +215,7 @@ class HttpClient(Sender):
 
     @contextmanager
     def rename_request(self, name: str) -> Iterator[None]:
-        """Record the requests of a with-block under one name."""
+        """Record all requests of a with-block under one name."""
         self.request_name = name
         try:
             yield
@@ -242,31 +242,31 @@ class HttpClient(Sender):
         cookies: Mapping[str, str] | None = None,
         **others: Any,
     ) -> Response:
-        """Send a request, follow its redirects, count it, return its response.
+        """Send a request, follow its redirects, count it, and return its response.
 
         A request that fails is counted and returned with ``error`` set; raise_for_status() raises that error.
 
         Args:
             method: GET, POST and so on.
             url: Absolute, or relative to the user's host.
-            name: Under which name it is recorded; the URL as given here by default.
+            name: The name it is recorded under; by default the URL as given.
             data: The body: bytes, str, a mapping or pairs for a form, a binary file, an iterable of bytes.
             catch_response: Return a context manager; the request is counted at the end of its with-block, and
                 response.success() and response.failure() decide how.
-            stream: Return when the head has come; the body is read by iter_content(), iter_lines() or content.
-                The time recorded is that of the head.
+            stream: Return once the head has arrived; iter_content(), iter_lines() or content read the body. The
+                recorded time ends with the head.
             headers: Headers of this request; None as a value leaves a default header out.
             auth: Name and password for basic authentication.
             json: A value to send as JSON, if there is no data.
             allow_redirects: Follow redirects.
-            context: Handed to listeners of Locust's events.request.
+            context: Passed to listeners of Locust's events.request.
             params: The query: a mapping, pairs, or a string.
             files: Files for a multipart form: a mapping of field to file, bytes or (file name, content[, type]).
             timeout: Seconds for connect and for read, or a tuple (connect, read[, total]); None in it for no limit.
-            expect: What a good answer looks like; one that is not so counts as failed, with the class ``check``.
-            cookies: Cookies of this call alone, beside the user's own; they replace those of the same names, and do not
-                go to another host on a redirect.
-            others: Arguments of other clients, which are refused.
+            expect: What a good answer looks like; any other counts as failed, with the class ``check``.
+            cookies: Cookies of this call only, in addition to the user's own; they replace cookies of the same name,
+                and are not sent to another host on a redirect.
+            others: Arguments that only other clients take; they are refused.
 
         Raises:
             InvalidRequestError: The request cannot be built. It is counted as a failure too.
@@ -309,7 +309,7 @@ class HttpClient(Sender):
         return self._send_generally(call, wire, *self._start())
 
     def _label(self, url: str, full_url: str) -> str:  # noqa: ARG002 -- SessionClient uses it
-        """Under which name a request is recorded that gives none: the URL as given, without params."""
+        """The name of a request that sets none: the URL as given, without params."""
         return url
 
     def _timeouts_of(self, timeout: Any) -> Timeouts:

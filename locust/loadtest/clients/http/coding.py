@@ -16,7 +16,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _Inflater:
-    """gzip and deflate; deflate may come with or without zlib's wrapper, as servers disagree on it."""
+    """Decodes gzip and deflate; servers send deflate both with and without zlib's wrapper."""
 
     def __init__(self, wbits: int) -> None:
         self._wbits = wbits
@@ -42,7 +42,7 @@ class _Inflater:
         return decoded
 
     def _rest(self) -> bytes:
-        """What lies behind a complete member: another one, or padding, which gzip's own tool passes over as well."""
+        """What follows a complete member: another member, or padding, which the gzip tool also skips."""
         return self._engine.unused_data if self._engine.eof else b""
 
     def finished(self) -> bool:
@@ -72,10 +72,10 @@ _DECODERS: dict[str, Callable[[], _Inflater | _BrotliDecoder]] = {
 
 
 class Decoder:
-    """Undoes the codings of one body.
+    """Decodes one body.
 
     Args:
-        encoding: The Content-Encoding field in lower case. A coding that is not known leaves the body as it is.
+        encoding: The Content-Encoding field in lower case. An unknown coding leaves the body unchanged.
         limit_bytes: The most that the body may decode to.
     """
 
@@ -106,10 +106,10 @@ class Decoder:
         return piece
 
     def finish(self) -> None:
-        """Say that no piece follows.
+        """Finish: no piece follows.
 
         Raises:
-            ProtocolError: The coded body was cut.
+            ProtocolError: The encoded body is truncated.
         """
         if not all(stage.finished() for stage in self._stages):
             raise ProtocolError("the response's body does not decode: it ends too early")
@@ -118,7 +118,7 @@ class Decoder:
 def decode(encoding: str, body: bytes, limit_bytes: float) -> bytes:
     """Decode a whole body; raises as Decoder does."""
     decoder = Decoder(encoding, limit_bytes)
-    step = 65536  # a small piece can decode to a thousandfold; the limit is looked at after each
+    step = 65536  # a small piece can grow a thousandfold, so the limit is checked after each
     decoded = b"".join(decoder.feed(body[at : at + step]) for at in range(0, len(body), step))
     decoder.finish()
     return decoded

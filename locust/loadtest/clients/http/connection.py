@@ -1,7 +1,7 @@
 """A connection to an HTTP server: send and receive, each bounded by a deadline.
 
-The connection stays polled while it is idle. Input without a request then means that the server closed the connection
-or sent something that belongs to no request: the connection is stale and is replaced before the next request.
+The connection stays polled while it is idle. Input while idle means that the server closed the connection or sent data
+that belongs to no request: the connection is stale and is replaced before the next request.
 
 Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
@@ -26,10 +26,10 @@ class HttpConnection(Connection):
     """A connected stream. While it is idle, ``polled`` turns False when it becomes stale.
 
     Attributes:
-        origin: Whose server it leads to.
+        origin: The server it leads to.
         idle_since_s: When its last response was complete, in seconds of ``time.perf_counter``.
-        source: What is received from: the stream, or what knows when its bytes arrived.
-        received_s: When the last bytes came, in seconds of ``time.perf_counter``: they are read now.
+        source: Where bytes are received from: the stream, or a wrapper that knows when they arrived.
+        received_s: When the last bytes were read, in seconds of ``time.perf_counter``.
     """
 
     __slots__ = ("idle_since_s", "origin", "received_s", "source")
@@ -46,11 +46,11 @@ class HttpConnection(Connection):
         self.idle_since_s = 0.0
 
     def time_arrivals(self) -> None:
-        """Take as received what has reached this machine, however late it is read."""
+        """Count bytes as received when they reach this machine, however late they are read."""
         self.source, self.received_s = self.stream.time_arrivals()
 
     def on_unsolicited_input(self) -> None:
-        """Stop polling: an idle connection is stale, one that is being read slowly will be polled again."""
+        """Stop polling: an idle connection is stale; one that is being read slowly will be polled again."""
         if self.stream.has_input():
             self.stop_polling()
 
@@ -79,6 +79,6 @@ class HttpConnection(Connection):
         """Tell whether the server has closed the connection or sent something while it was idle.
 
         Args:
-            look: Ask the kernel too; the event loop may not have noticed yet. Costs a system call.
+            look: Also ask the kernel, since the event loop may not have noticed yet; costs a system call.
         """
         return not self.polled or (look and self.stream.has_input())

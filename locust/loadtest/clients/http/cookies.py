@@ -1,7 +1,7 @@
-"""A cookie jar after RFC 6265, for one user.
+"""A cookie jar for one user, as in RFC 6265.
 
-It holds what matters under load: domain, path, Secure, expiry. It has no list of public suffixes, so it accepts
-a cookie for a whole top-level domain if a server of that domain sets one, which does not matter under load.
+It supports what matters under load: domain, path, Secure, expiry. It has no list of public suffixes, so it accepts a
+cookie for a whole top-level domain if a server of that domain sets one.
 """
 
 import re
@@ -30,10 +30,10 @@ class Cookie:
     Attributes:
         name: Its name.
         value: Its value, as received.
-        domain: The host that set it, or the domain it is for; "" for every host.
-        host_only: Whether only the host itself gets it, not the hosts below.
+        domain: The host that set it, or its Domain attribute; "" for every host.
+        host_only: Whether only that host gets it, and not its subdomains.
         path: The path prefix it is for.
-        secure: Whether it travels over TLS only.
+        secure: Whether it is sent over TLS only.
         expires_s: When it ends, in seconds since the epoch, or None for the end of the session.
     """
 
@@ -156,12 +156,12 @@ class CookieJar(MutableMapping[str, str]):
         return [cookie.standard() for cookie in self._cookies.values()]
 
     def remove(self, chosen: Callable[[Cookie], bool]) -> None:
-        """Forget the cookies chosen."""
+        """Forget the matching cookies."""
         self._cookies = {key: cookie for key, cookie in self._cookies.items() if not chosen(cookie)}
         self._lines.clear()
 
     def __getitem__(self, name: str) -> str:
-        """The value of the cookie of that name set last."""
+        """The value of the most recently set cookie of that name."""
         for cookie in reversed(self._cookies.values()):
             if cookie.name == name:
                 return cookie.value
@@ -195,14 +195,15 @@ class CookieJar(MutableMapping[str, str]):
 
 
 def line_with(line: bytes, own: Mapping[str, str]) -> bytes:
-    """The Cookie header line of one call that has cookies of its own, which replace those of the same names.
+    """The Cookie header line of a call with its own cookies, which replace the user's cookies of the same name.
 
     Args:
         line: The line of the user's cookies, b"" for none.
         own: The call's, by name.
 
     Raises:
-        InvalidRequestError: They are no mapping of text to text, or one would end the line or its pair.
+        InvalidRequestError: They are not a mapping of text to text, or one contains a character that would end the line
+            or its pair.
     """
     if not isinstance(own, Mapping):
         raise InvalidRequestError(f"cookies is of type {type(own).__name__}; allowed is a mapping of name and value")
@@ -216,7 +217,7 @@ def _encoded(name: object, value: object) -> tuple[bytes, bytes]:
     """A cookie that the scenario gives, as bytes.
 
     Raises:
-        InvalidRequestError: It is no text, or would end its pair or the header's line.
+        InvalidRequestError: It is not text, or contains a character that would end its pair or the header line.
     """
     if isinstance(name, str) and isinstance(value, str) and not any(char in "\r\n;\0" for char in name + value):
         with suppress(UnicodeEncodeError):
@@ -227,14 +228,14 @@ def _encoded(name: object, value: object) -> tuple[bytes, bytes]:
 
 
 class StandardJar(Collection[StandardCookie]):
-    """A user's cookies as http.cookiejar has them, which FastHttpUser's scenarios use.
+    """A user's cookies with the interface of http.cookiejar, which scenarios for FastHttpUser use.
 
     Args:
         jar: The cookies.
     """
 
     def __init__(self, jar: CookieJar) -> None:
-        """Look at a jar; what is changed here is changed there."""
+        """Wrap a jar; changes here apply to it."""
         self._jar = jar
 
     def __iter__(self) -> Iterator[StandardCookie]:
@@ -254,7 +255,7 @@ class StandardJar(Collection[StandardCookie]):
         self._jar.put(cookie)
 
     def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
-        """Forget all cookies, or those of a domain, of a path of it, or one."""
+        """Forget all cookies, those of a domain, those of a path in it, or a single one."""
         bare = None if domain is None else domain.removeprefix(".").lower()
         self._jar.remove(
             lambda cookie: bare in {None, cookie.domain} and path in {None, cookie.path} and name in {None, cookie.name}
@@ -269,7 +270,7 @@ def _parse(url: Url, line: str) -> Cookie | None:
     """One Set-Cookie field (RFC 6265, 5.2 and 5.3), or None if it is to be ignored."""
     if len(line) > _MAX_COOKIE_BYTES:
         return None
-    # A field comes as Latin-1. Mostly it is UTF-8; what is not goes back as the bytes that came all the same.
+    # A field is decoded as Latin-1. Most are UTF-8; any other is sent back as the same bytes.
     line = line.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     pair, *attributes = line.split(";")
     name, equals, value = pair.partition("=")
@@ -317,7 +318,7 @@ def _is_address(host: str) -> bool:
 
 
 def _seconds(text: str) -> float | None:
-    """The value of Max-Age; a longer one than browsers keep counts as that, however many digits it has."""
+    """The value of Max-Age, limited to the longest time that browsers keep, however many digits it has."""
     if not _INTEGER.fullmatch(text):
         return None
     digits = text.lstrip("-0") or "0"

@@ -1,4 +1,4 @@
-"""What can go wrong with an HTTP request, each with the error class under which it is counted.
+"""The errors of HTTP requests, each with the error class under which it is counted.
 
     HttpError                    other
     ├── InvalidRequestError      exception          the call itself is wrong; raised at the call, nothing is sent
@@ -56,19 +56,19 @@ class DnsError(HttpError):
 
 
 class ConnectError(HttpError):
-    """No connection could be made, or only to an address that is closed: see `loadtest.settings.hosts`."""
+    """No connection could be made, or only to a blocked address: see `loadtest.settings.hosts`."""
 
     error_class = "connect"
 
 
 class TlsError(HttpError):
-    """The TLS handshake failed or its records are broken; a certificate that fails verification, for example."""
+    """The TLS handshake failed, for example because of an invalid certificate, or a TLS record is corrupt."""
 
     error_class = "tls"
 
 
 class GeneratorError(HttpError):
-    """The load generator reached a limit of its own: files, ports or memory."""
+    """The load generator itself ran out of files, ports or memory."""
 
     error_class = GENERATOR
 
@@ -80,7 +80,7 @@ class ConnectTimeoutError(HttpError):
 
 
 class ReadTimeoutError(HttpError):
-    """The server let more than the allowed time pass without sending the next piece."""
+    """The server did not send the next piece in time."""
 
     error_class = "timeout_read"
 
@@ -104,7 +104,7 @@ class ClosedError(HttpError):
 
 
 class ProtocolError(HttpError):
-    """The response is not HTTP/1.1 as RFC 9112 has it, or its body does not decode."""
+    """The response violates RFC 9112 (HTTP/1.1), or its body cannot be decoded."""
 
     error_class = "protocol"
 
@@ -122,26 +122,26 @@ class RedirectError(HttpError):
 
 
 class StatusError(HttpError):
-    """The response's status is not one of success.
+    """The response's status is not a success.
 
     Attributes:
         status_code: The status.
     """
 
     def __init__(self, status_code: int, url: str) -> None:
-        """Remember the status; the text does not name the URL, so that equal errors count together."""
+        """Keep the status; the text omits the URL so that equal errors are counted together."""
         super().__init__(f"status {status_code}")
         self.status_code = status_code
         self.url = url
 
     @property
     def error_class(self) -> str:  # type: ignore[override]
-        """The class by the status's first digit."""
+        """The class, from the first digit of the status."""
         return {4: "status_4xx", 5: "status_5xx"}.get(self.status_code // 100, "status_other")
 
 
 class UnfinishedError(HttpError):
-    """The user was stopped before the response came; the time until then is a lower bound of the request's."""
+    """The user was stopped before the response came; the time until then is a lower bound of the response time."""
 
     error_class = UNFINISHED
 
@@ -165,7 +165,7 @@ class UserCodeError(HttpError):
 
 
 def interruption(cause: BaseException) -> HttpError:
-    """The HttpError for a request that something other than its connection ended before the response came.
+    """The HttpError for a request that was ended before its response by something other than its connection.
 
     Args:
         cause: GreenletExit when the user was stopped, gevent's Timeout when the scenario set a time limit of its own.
@@ -182,5 +182,5 @@ def connect_error(error: "TransportError") -> HttpError:
 
 
 def error_class_of(error: BaseException) -> str:
-    """The class under which an error is counted; a foreign exception counts as the scenario's own assertion."""
+    """The class under which an error is counted; any other exception counts as an assertion of the scenario."""
     return error.error_class if isinstance(error, HttpError) else "assertion"

@@ -28,7 +28,7 @@ from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired
 from loadtest.clients.transport.stream import RECEIVE_BYTES, TransportError
 
 SWITCHING = 101
-"""The status of a response behind which the connection speaks another protocol."""
+"""The status of a response after which the connection speaks another protocol."""
 _OK = 200
 _MAX_INTERIM = 32
 _MAX_EARLY_BYTES = 1 << 26
@@ -50,7 +50,7 @@ class Timeouts(NamedTuple):
 
     @classmethod
     def of(cls, timeout: object, default: "Timeouts") -> "Timeouts":
-        """From the argument ``timeout=``: a number for connect and read, or a tuple (connect, read[, total]).
+        """Parse the argument ``timeout=``: a number for connect and read, or a tuple (connect, read[, total]).
 
         Raises:
             InvalidRequestError: Not a positive number, nor such a tuple.
@@ -71,27 +71,27 @@ def _seconds(part: object, timeout: object) -> float:
 
 
 class Exchange:
-    """A request that is under way on one connection.
+    """A request in progress on one connection.
 
     Args:
-        connection: Where it goes.
-        unsent: The bytes that are still to be sent, without an upload's.
+        connection: The connection it is sent over.
+        unsent: The bytes still to be sent, without those of an upload.
         upload: The body if it is sent in pieces.
         timeouts: How long it may take.
-        ends_s: When the whole request must be over.
-        reused: Whether the connection has served before, so that the server may have closed it meanwhile.
+        ends_s: When the whole request must have ended.
+        reused: Whether the connection has served a request before, so that the server may have closed it since.
         upgrades: Whether the request asks for another protocol.
 
     Attributes:
-        received: Bytes that have come and are not read yet.
-        any_received: Whether a single byte has come; after that nothing is sent again.
-        keeps: Whether the connection may serve another request as far as this side is concerned.
-        failure: An error that has happened already; send() raises it.
-        last_head: The head of an earlier response, which this one's may be like.
-        sent_bytes: How much of the request is sent, so that what comes then answers it.
+        received: Bytes that have arrived but have not been read yet.
+        any_received: Whether at least one byte has arrived; after that nothing is retried.
+        keeps: Whether this side allows another request on the connection.
+        failure: An error that has already occurred; send() raises it.
+        last_head: The head of an earlier response, which this one may resemble.
+        sent_bytes: How much of the request has been sent; what arrives afterwards answers it.
         sent_s: When its last byte was sent.
         first_byte_s: When the first byte came.
-        in_parts: Whether the response's body took more than what came with its head.
+        in_parts: Whether the body did not arrive together with the head.
     """
 
     def __init__(  # noqa: PLR0917 -- made in two places only
@@ -122,18 +122,18 @@ class Exchange:
         self.sent_s = self.first_byte_s = 0.0
         self.in_parts = False
         self._early_bytes = 0
-        self._early_pieces: list[bytes] | None = None  # of a response that came early and wants the rest of the request
+        self._early_pieces: list[bytes] | None = None  # for an early response that wants the rest of the request
 
     def _renew_deadline(self) -> None:
         self.connection.deadline_s = min(perf_counter() + self._read_s, self.ends_s)
 
     def send(self) -> None:
-        """Send the request; the rest of it is left unsent if the server answers early and does not want it.
+        """Send the request; the rest stays unsent if the server answers early and does not want it.
 
         Raises:
-            DeadlineExpired: The server takes no more bytes.
+            DeadlineExpired: The server accepted no more bytes in time.
             OSError: The connection broke.
-            TooLargeError: The answer exceeds what may be held while the request is still being sent.
+            TooLargeError: The answer exceeds the buffer for answers that arrive during sending.
         """
         if self.failure is not None:
             raise self.failure
@@ -148,7 +148,7 @@ class Exchange:
             self.take(b"".join(self._early_pieces))
 
     def _send_request(self) -> bool:
-        """Send all; False if the server does not want the rest."""
+        """Send everything; False if the server does not want the rest."""
         if self._unsent and not self._send_all(self._unsent):
             return False
         return self._upload is None or all(map(self._send_all, self._upload.pieces()))
@@ -170,7 +170,7 @@ class Exchange:
                     return False
 
     def _rest_is_wanted(self) -> bool:
-        """Receive what came during the send; only an error or the announced end of the connection ends it early."""
+        """Receive what arrived during sending; only an error or an announced close ends the request early."""
         try:
             piece = self.connection.source.recv(RECEIVE_BYTES)
         except BlockingIOError:
@@ -191,7 +191,7 @@ class Exchange:
         return head.keep_alive and not is_failure(head.status)
 
     def _receive_last_words(self, error: OSError) -> None:
-        """Receive what the server sent before it closed: 413, for example, which counts more than the reset."""
+        """Receive what the server sent before it closed, such as a 413, which matters more than the reset."""
         self.keeps = False
         pieces = self._early_pieces = self._early_pieces or []
         with suppress(OSError):
@@ -201,7 +201,7 @@ class Exchange:
             raise error
 
     def take(self, received: bytes) -> None:
-        """Put bytes that have come before those still to come."""
+        """Put back bytes that were received."""
         if not self.any_received:
             self.first_byte_s = perf_counter()
         self.received += received
@@ -217,9 +217,9 @@ class Exchange:
         return received
 
     def read_head(self) -> ResponseHead:
-        """The response's head; interim responses before it are passed over.
+        """The response's head; interim responses before it are skipped.
 
-        The read timeout bounds the whole head here, so that a server which drips it cannot hold the user.
+        The read timeout applies to the whole head, so that a server that sends it slowly cannot hold the user.
 
         Raises:
             ClosedError: The connection closed before the head was complete.
@@ -235,7 +235,7 @@ class Exchange:
         return head
 
     def _final_head(self) -> ResponseHead | None:
-        """The head with which the bytes received begin, if it is complete; interim ones before it are dropped."""
+        """The head at the start of the received bytes, if it is complete; interim heads before it are dropped."""
         while self.received and (head := HEADS.find(self.received, self.last_head)) is not None:
             if head.status >= _OK or (head.status == SWITCHING and self._upgrades):
                 return head
@@ -251,9 +251,9 @@ class Exchange:
         return "'s head was complete" if self.any_received else " began"
 
     def is_unread(self, error: Exception) -> bool:
-        """Tell whether the server certainly got nothing of the request before it closed the connection.
+        """Tell whether the server certainly received none of the request before it closed the connection.
 
-        The end of its stream acknowledges what had come until then. A reset acknowledges nothing, whatever was read.
+        The end of its stream acknowledges what it had received. A reset acknowledges nothing, whatever was read.
         """
         if not self.sent_bytes:
             return True
@@ -265,7 +265,7 @@ class Exchange:
         return body_of(head, method, rest, self.receive)
 
     def classify(self, error: Exception) -> HttpError:
-        """The HttpError for what sending or receiving raised."""
+        """The HttpError for an exception raised by sending or receiving."""
         if isinstance(error, HttpError):
             return error
         if isinstance(error, DeadlineExpired):
@@ -278,7 +278,7 @@ class Exchange:
 
 
 def timeout_error(ends_s: float, kind: type[HttpError]) -> HttpError:
-    """A timeout of the given kind, unless the whole request's time is over."""
+    """A timeout of the given kind, or a total timeout if the whole request is out of time."""
     if perf_counter() >= ends_s:
         return TotalTimeoutError("the request took longer than its total timeout")
     if kind is ReadTimeoutError:

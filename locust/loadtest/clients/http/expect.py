@@ -1,8 +1,8 @@
-"""Expect: what a good answer looks like, in one line of a scenario.
+"""Expect: describes a good answer in one line of a scenario.
 
     self.client.get("/cart", expect=Expect(json={"status": "ok", "items.0.id": ...}, size=(20, 5_000)))
 
-An answer that is not so counts as failed, with the class ``check``: a service may answer 200 and mean an error.
+Any other answer counts as failed, with the class ``check``: a service may answer 200 and mean an error.
 
 Tested in tests/unit/clients/http/test_expect.py.
 """
@@ -19,25 +19,25 @@ from loadtest.exceptions import UsageError
 if TYPE_CHECKING:
     from loadtest.clients.http.response import Response
 
-_SHOWN: Final = 60  # characters of a value in a message: those that differ in each answer would not count together
+_SHOWN: Final = 60  # characters of a value in a message; a longer one is cut so that equal failures count together
 
 
 @dataclass(frozen=True)
 class Expect:
-    """What must hold of an answer; what is not given may be anything.
+    """What an answer must look like; anything not specified is allowed.
 
     Attributes:
-        status: The status, or several; an error status that is expected counts as a success.
+        status: One or several statuses; an expected error status counts as a success.
         header: Header fields by name, each with a text that its value contains.
         text: A text that the body contains.
         json: Values by their paths in the body: names and indices, separated by dots. ``...`` stands for any value.
         schema: What the body as JSON must be: a type that pydantic validates, such as a BaseModel or a dataclass.
         size: The least and the most bytes of the decoded body.
-        varies: The body differs from one answer to the next. No answer fails by it, but a run in which hardly any did
-            is not trustworthy: it measured a cache, or one key.
+        varies: The body differs from one answer to the next. No answer fails because of this, but a run in which hardly
+        any body differed is not trustworthy: it measured a cache, or one key.
 
     Raises:
-        UsageError: Nothing is expected, or what is has a wrong type.
+        UsageError: Nothing is expected, or an expectation has a wrong type.
     """
 
     status: int | Collection[int] | None = None
@@ -50,7 +50,7 @@ class Expect:
     _validator: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check what is expected, before there is load."""
+        """Check the expectations before the load begins."""
         statuses = self._statuses
         problems = {
             f"status={self.status!r}": not all(type(one) is int and 100 <= one <= 599 for one in statuses),  # noqa: PLR2004
@@ -82,7 +82,7 @@ class Expect:
 
     @staticmethod
     def check_call(*, stream: bool) -> None:
-        """Refuse a call whose answer cannot be looked at.
+        """Refuse a call whose answer cannot be checked.
 
         Raises:
             InvalidRequestError: The answer is read as a stream.
@@ -97,7 +97,7 @@ class Expect:
         return self.status if isinstance(self.status, Collection) else (self.status,)
 
     def error_of(self, response: "Response") -> Exception | None:
-        """Return why an answer failed; None when it is as expected. Without an answer it is why there is none."""
+        """Return why an answer failed, or why there is none; None when it is as expected."""
         error = response.error
         if error is not None and not isinstance(error, StatusError):
             return error

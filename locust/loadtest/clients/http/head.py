@@ -1,12 +1,12 @@
-"""The head of a response: status, header fields, and what they tell about the body.
+"""The head of a response: status, header fields, and the framing of the body.
 
-llhttp does the parsing, through httptools. A server under load answers with the same head bytes over and over,
-within one second of its Date field at least; a head is therefore parsed once and found again by its bytes.
+llhttp does the parsing, through httptools. A server under load sends the same head bytes over and over, at least within
+each second of its Date field; a head is therefore parsed once and then looked up by its bytes.
 
-Where a field varies with each answer, a request id for example, the head is one like the last: the same fields in the
-same order, and the same values of those on which framing depends. A pattern tells, in a tenth of the parser's time.
+Where a field such as a request id varies with each answer, the head resembles the last one: the same fields in the same
+order, with the same values where framing depends on them. A pattern checks that in a tenth of the parser's time.
 
-Tested in tests/unit/clients/http/test_hostile.py and test_wire.py, and beside llhttp in tests/fuzz/test_http.py.
+Tested in tests/unit/clients/http/test_hostile.py and test_wire.py, and against llhttp in tests/fuzz/test_http.py.
 """
 
 import re
@@ -25,9 +25,9 @@ _STATUS_LINE_START = b"HTTP/1."
 _CACHED_HEADS = 512
 _MAX_PATTERNS = 256
 _EXAMPLES = 4
-_MAX_PATTERNED_BYTES = 4096  # of a head: a longer one is rare, and its pattern would take long to compile
+_MAX_PATTERNED_BYTES = 4096  # of a head; longer heads are rare, and their pattern would take long to compile
 _LENGTH = b"content-length"
-# Fields whose values llhttp or ResponseHead look at; all others may hold what llhttp takes for a value.
+# Fields whose values llhttp or ResponseHead interpret; all others may hold any value that llhttp accepts.
 _FIXED = _INTERESTING | {b"proxy-connection", b"upgrade"}
 _ANY_VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 _ANY_LENGTH = rb"[ \t]*+([0-9]{1,15}+)[ \t]*+"
@@ -36,7 +36,7 @@ _OK, _REDIRECT, _FAILURE = 200, 300, 400
 
 
 class ResponseHead:
-    """A parsed head, shared by all responses that have these bytes.
+    """A parsed head, shared by all responses with the same bytes.
 
     Attributes:
         raw: The bytes, blank line included.
@@ -44,16 +44,16 @@ class ResponseHead:
         status: Status code.
         reason: Reason phrase, possibly empty.
         version: "1.0" or "1.1".
-        pattern: Matches the heads that differ in nothing but lengths and values without meaning here, with the length
-            as its group; None if there is none.
+        pattern: Matches heads that differ only in lengths and in values without meaning here, with the length as its
+            group; or None.
         content_length: Declared length of the body, or None.
         chunked: Whether the body comes in chunks.
         bodiless: Whether the status forbids a body.
         keep_alive: Whether the connection may serve another request.
         encoding: The content coding in lower case, "" for none.
         body_length: The declared length where a body is allowed; 0 otherwise.
-        plain_length: Bytes of head and body together, if nothing is left to do for such a response but to count it:
-            status 2xx, known length, no coding, no cookie, connection kept. -1 otherwise.
+        plain_length: Bytes of head and body together, for a response that only needs to be counted: status 2xx, known
+            length, no coding, no cookie, connection kept. -1 otherwise.
     """
 
     __slots__ = (
@@ -117,7 +117,7 @@ class ResponseHead:
         return self._headers
 
     def like(self, received: bytes) -> "ResponseHead | None":
-        """The head with which these bytes begin, if this one's pattern matches it."""
+        """The head at the start of these bytes, if this head's pattern matches it."""
         match = self.pattern.match(received) if self.pattern is not None else None
         return None if match is None else self.again(match[0], int(match[1]))
 
@@ -126,7 +126,7 @@ class ResponseHead:
 
         Args:
             raw: All of them.
-            length: What they say of the body's length.
+            length: The body's length that they declare.
         """
         head = _new(ResponseHead)
         head.raw = raw
@@ -144,7 +144,7 @@ class ResponseHead:
         return head
 
     def is_framed(self, method: str) -> bool:
-        """Tell whether the head says where the body ends; otherwise it ends with the connection."""
+        """Tell whether the head determines where the body ends; otherwise it ends with the connection."""
         return self.bodiless or method == "HEAD" or self.chunked or self.content_length is not None
 
 
@@ -182,15 +182,15 @@ def _is_chunked(found: dict[bytes, list[bytes]]) -> bool:
 _new = object.__new__
 
 UNKNOWN_HEAD = ResponseHead(b"HTTP/1.1 200 \r\n\r\n", _OK, "", "1.1", [])
-"""Stands for a head that has not come yet; no response is as short as its plain_length."""
+"""Stands for a head that has not arrived yet; no response is as short as its plain_length."""
 
 
 class _Fields:
-    """Collects what llhttp finds in one head."""
+    """Collects llhttp's events for one head."""
 
     __slots__ = ("complete", "fields", "reason")
 
-    # The parser asks for these as well; finding None is quicker than finding nothing.
+    # The parser looks these up too; finding None is quicker than finding nothing.
     on_message_begin = on_url = on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
 
     def __init__(self) -> None:
@@ -219,7 +219,7 @@ def parse_head(raw: bytes) -> ResponseHead:
     try:
         parser.feed_data(_unfolded(raw) if b"\r\n " in raw or b"\r\n\t" in raw else raw)
     except httptools.HttpParserUpgrade:
-        pass  # whether the request asked for it, its exchange knows
+        pass  # the exchange knows whether the request asked for it
     except httptools.HttpParserError as error:
         raise ProtocolError(f"the response's head is malformed: {error}") from error
     version = parser.get_http_version()
@@ -229,13 +229,13 @@ def parse_head(raw: bytes) -> ResponseHead:
 
 
 def _unfolded(raw: bytes) -> bytes:
-    """A head whose folded values are one line each; what is folded onto the status line stays, and is refused."""
+    """A head with its folded values unfolded; a line folded onto the status line stays, and is refused."""
     start = raw.find(b"\r\n") + 1
     return raw[:start] + _FOLD.sub(b" ", raw[start:])
 
 
 class HeadCache:
-    """Heads seen lately, by their bytes."""
+    """Recently seen heads by their bytes."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -244,11 +244,11 @@ class HeadCache:
         self._examples: deque[ResponseHead] = deque(maxlen=_EXAMPLES)  # one for each of the latest patterns
 
     def find(self, received: bytes, last: ResponseHead = UNKNOWN_HEAD) -> ResponseHead | None:
-        """The head with which the bytes begin, or None while it is incomplete.
+        """The head at the start of the bytes, or None while it is incomplete.
 
         Args:
             received: What has come.
-            last: The head of the response before, which the next one is often like.
+            last: The head of the previous response, which the next one often resembles.
 
         Raises:
             ProtocolError: The bytes do not begin like an HTTP response, or the head is malformed.
@@ -264,7 +264,7 @@ class HeadCache:
         return self._heads.get(raw) or self._alike(raw) or self._parsed(raw)
 
     def _alike(self, raw: bytes) -> ResponseHead | None:
-        """The head if it is like one of another kind seen lately: from the other of two servers, for example."""
+        """The head if it resembles a recent one of another kind, for example from the other of two servers."""
         for example in self._examples:
             alike = example.like(raw)
             if alike is not None:
@@ -272,7 +272,7 @@ class HeadCache:
         return None
 
     def _parsed(self, raw: bytes) -> ResponseHead:
-        """The head as llhttp reads it, remembered."""
+        """The head as parsed by llhttp, cached."""
         head = parse_head(raw)
         head.pattern = self._pattern_of(head)
         if len(self._heads) >= _CACHED_HEADS:
@@ -281,7 +281,7 @@ class HeadCache:
         return head
 
     def _pattern_of(self, head: ResponseHead) -> re.Pattern[bytes] | None:
-        """The pattern of a plain head, from the second head that it would match."""
+        """The pattern of a plain head, made from the second head that it would match."""
         is_folded = b"\r\n " in head.raw or b"\r\n\t" in head.raw
         if head.plain_length < 0 or is_folded or head.raw_length > _MAX_PATTERNED_BYTES:
             return None
@@ -297,7 +297,7 @@ class HeadCache:
 
 
 def _source_of(raw: bytes) -> bytes:
-    """A pattern of heads like this one, which is well-formed."""
+    """A pattern that matches heads like this well-formed one."""
     start, *lines = raw[:-4].split(b"\r\n")
     parts = [re.escape(start)]
     for line in lines:
@@ -311,9 +311,9 @@ def _source_of(raw: bytes) -> bytes:
 
 
 def _odd_head(received: bytes) -> bytes | None:
-    """What there is while no proper end of a head has come: None if it may still come.
+    """The result while a head has no proper end: None if the end may still arrive.
 
-    A head that ends by bare line feeds is handed to the parser, which refuses it; waiting for more would hold the user
+    A head that ends with bare line feeds goes to the parser, which refuses it; waiting for more would hold the user
     until its timeout.
     """
     if not received.startswith(_STATUS_LINE_START[: len(received)]):
@@ -329,5 +329,5 @@ HEADS = HeadCache()
 
 
 def is_failure(status: int) -> bool:
-    """Tell whether a status counts as a failure: 4xx, 5xx and what HTTP does not define."""
+    """Tell whether a status counts as a failure: 4xx, 5xx, and anything that HTTP does not define."""
     return status >= _FAILURE

@@ -23,7 +23,7 @@ Lines = dict[str, bytes]
 
 
 class Headers(Mapping[str, str]):
-    """A response's header fields; names compare without case, repeated fields are joined by a comma.
+    """A response's header fields; names are case-insensitive, repeated fields are joined by a comma.
 
     Args:
         fields: Pairs of name and value as received, in order.
@@ -32,7 +32,7 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_by_name", "fields")
 
     def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
-        """Keep the fields; nothing is decoded before someone looks."""
+        """Keep the fields; they are decoded on first use."""
         self.fields = fields
         self._by_name: dict[str, list[str]] | None = None
 
@@ -66,12 +66,12 @@ class Headers(Mapping[str, str]):
 
 
 def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
-    """Header lines, with further ones in the place of those of the same name.
+    """Header lines, with further headers replacing those of the same name.
 
     Args:
         lines: Encoded lines by name in lower case.
-        headers: What to add; None as a value leaves a line out, a list makes a line for each of its values. The fields
-            that say how long the body is are ignored: the client sets them itself.
+        headers: What to add; None as a value leaves a line out, a list makes a line for each of its values. Fields that
+            state the body's length are ignored: the client sets them itself.
 
     Raises:
         InvalidRequestError: A name is not a token, or a value holds a line break or another control character.
@@ -89,10 +89,10 @@ def merged(lines: Lines, headers: Mapping[str, HeaderValue]) -> Lines:
 
 
 def replaced_by(headers: Mapping[str, HeaderValue]) -> frozenset[str] | None:
-    """Which lines of a head the headers take the place of, by name in lower case.
+    """The lines of a head that the headers replace, by name in lower case.
 
     Returns:
-        None if that is not all: some are ignored, have a place of their own, or take the place of one another.
+        None if this alone is not enough: some are ignored, have a fixed place, or replace one another.
 
     Raises:
         InvalidRequestError: A name is not a token.
@@ -102,7 +102,7 @@ def replaced_by(headers: Mapping[str, HeaderValue]) -> frozenset[str] | None:
 
 
 def encoded(headers: Mapping[str, HeaderValue]) -> bytes:
-    """The lines of headers of which `replaced_by` is not None.
+    """The lines of headers for which `replaced_by` does not return None.
 
     Raises:
         InvalidRequestError: A value holds a line break or another control character.
@@ -125,7 +125,7 @@ def _encode(name: str, prefix: bytes, value: OneValue | list[OneValue] | tuple[O
 
 
 def _learn(name: str) -> tuple[str, bytes]:
-    """A name in lower case, and the beginning of its line; remembered."""
+    """A name in lower case, and the beginning of its line; cached."""
     raw = name.encode("utf-8", "replace") if isinstance(name, str) else b""
     if not _TOKEN.fullmatch(raw):
         raise InvalidRequestError(f"the header name {name!r} is not allowed; use letters, digits and -")
@@ -156,7 +156,7 @@ def _encode_value(name: str, value: OneValue) -> bytes:
 
 
 def check_method(method: str) -> None:
-    """Make sure that a method can stand on a request line.
+    """Check that a method is valid on a request line.
 
     Raises:
         InvalidRequestError: It is not a token.

@@ -1,4 +1,4 @@
-"""One user's connections: open, keep, replace, and send one request over them.
+"""One user's connections: opens, keeps and replaces them, and sends requests over them.
 
 Tested in tests/unit/clients/http/test_client.py.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 IDLE_PER_ORIGIN = 10
 _NO_SESSIONS: "Mapping[Origin, ssl.SSLSession]" = {}
 MAX_CONNECTIONS = 100
-"""Connections of one user above which the one idle for longest is closed: a user that goes through many hosts, or is
-sent through them by redirects, must not use up the process's file descriptors and memory."""
+"""Connections of one user beyond which the longest idle one is closed: a user that visits many hosts, on its own or by
+redirects, must not exhaust the process's file descriptors and memory."""
 
 
 class TlsUser(Protocol):
-    """Whose connections they are: what `loadtest.clients.http.HttpUser` says of it."""
+    """The owner of the connections; see `loadtest.clients.http.HttpUser`."""
 
     times_arrivals: bool
 
@@ -42,10 +42,10 @@ class ConnectionPool:
     """The connections of one user.
 
     Args:
-        user: Has the TLS context, which it is asked for once, when the first TLS connection needs it.
+        user: Provides the TLS context, once, for the first TLS connection.
 
     Attributes:
-        idle: Connections that wait for a request, of all origins, the one used last at the end.
+        idle: Idle connections of all origins, the most recently used last.
     """
 
     __slots__ = ("_context", "_opened", "_sessions", "_user", "idle")
@@ -56,7 +56,7 @@ class ConnectionPool:
         self._user = user
         self._context: ssl.SSLContext | None = None
         self._sessions: Mapping[Origin, ssl.SSLSession] = _NO_SESSIONS
-        self._opened: tuple[HttpConnection, ...] = ()  # among them closed ones, until there are many
+        self._opened: tuple[HttpConnection, ...] = ()  # closed ones too, until there are many
 
     @property
     def last_answer_s(self) -> float:
@@ -64,7 +64,7 @@ class ConnectionPool:
         return max((connection.idle_since_s for connection in self._opened), default=0.0)
 
     def renew(self) -> None:
-        """Open the TLS connections from now on with the context that the user has now."""
+        """Open new TLS connections with the user's current context from now on."""
         self._context = None
         self._sessions = _NO_SESSIONS
 
@@ -86,18 +86,18 @@ class ConnectionPool:
     ) -> tuple[Exchange, ResponseHead]:
         """Send a request and read the head of its response.
 
-        A connection that has served before may be closed by the server at any time. If that happens before a single
-        byte of the response has come, and sending twice does no harm or the server got nothing of the request, it goes
-        over the next connection (RFC 9110, section 9.2.2).
+        The server may close a kept-alive connection at any time. If that happens before any byte of the response, and
+        the request is safe to repeat or the server received none of it, it is sent over the next connection (RFC 9110,
+        section 9.2.2).
 
         Args:
             request: What is sent.
-            wire: Its bytes, without an upload's.
+            wire: Its bytes, without those of an upload.
             timeouts: How long it may take.
             ends_s: When it must be over.
-            tally: Is told of connections that are opened for it, and when it is sent again.
-            add_sent: Is told how many bytes were sent, of each attempt.
-            begun: An attempt that is under way already.
+            tally: Called for each connection that is opened for it, and for each retry.
+            add_sent: Called with the bytes sent by each attempt.
+            begun: An attempt that is already in progress.
 
         Raises:
             HttpError: It failed; the connection is closed.
@@ -140,11 +140,11 @@ class ConnectionPool:
         return None
 
     def last_idle(self, origin: Origin) -> HttpConnection | None:
-        """The idle connection to an origin that was used last."""
+        """The most recently used idle connection to an origin."""
         return next((connection for connection in reversed(self.idle) if connection.origin is origin), None)
 
     def _open(self, request: Request, timeouts: Timeouts, ends_s: float, tally: "Tally") -> HttpConnection:
-        """A new connection, with TLS where the scheme says so."""
+        """A new connection, with TLS if the scheme requires it."""
         origin = request.url.origin
         if len(self._opened) >= MAX_CONNECTIONS:
             self._make_room()
@@ -163,7 +163,7 @@ class ConnectionPool:
         return connection
 
     def _make_room(self) -> None:
-        """Forget the connections that are closed; if that is not enough, close the one that was idle for longest."""
+        """Forget closed connections; if that is not enough, close the longest idle one."""
         self._forget_closed()
         if len(self._opened) >= MAX_CONNECTIONS and self.idle:
             self._discard(self.idle.pop(0))
@@ -185,7 +185,7 @@ class ConnectionPool:
         self.idle.append(connection)
 
     def _discard(self, connection: HttpConnection) -> None:
-        """Close a connection that did its work; its TLS session can be resumed."""
+        """Close a connection in good order; its TLS session can be resumed."""
         if isinstance(connection.stream, TlsStream):
             with suppress(ValueError, ssl.SSLError):
                 session = connection.stream.session
@@ -200,5 +200,5 @@ class ConnectionPool:
 
 
 def _may_repeat(request: Request, is_unread: bool) -> bool:
-    """Tell whether sending a request twice does no harm and is possible."""
+    """Tell whether a request can safely be sent twice."""
     return (is_unread or request.method in IDEMPOTENT) and (request.upload is None or request.upload.rewind())

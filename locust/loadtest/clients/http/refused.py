@@ -1,6 +1,6 @@
-"""What other HTTP clients of Locust take and this one does not, each with what to do instead.
+"""Arguments and attributes that Locust's other HTTP clients accept and this one does not, each with its replacement.
 
-Taken silently, such an argument or attribute would make a run measure something else than its author meant.
+Accepted silently, they would make a run measure something other than its author intended.
 
 Tested in tests/unit/clients/http/test_refused.py.
 """
@@ -34,7 +34,7 @@ ATTRIBUTES: Final[dict[str, tuple[Any, str]]] = {
     "proxy_host": (None, _DIRECT),
     "proxy_port": (None, _DIRECT),
 }
-"""Attributes of FastHttpUser and HttpUser: the stock default, which changes nothing, and what to do instead."""
+"""Attributes of FastHttpUser and HttpUser: the stock default, which has no effect, and the replacement."""
 
 
 def refuse_arguments(names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Counts the requests of one user, and tells Locust's listeners of them.
+"""Counts the requests of one user, and notifies Locust's listeners.
 
 Tested in tests/unit/clients/http/test_reporter.py and test_scenario_api.py.
 """
@@ -29,7 +29,7 @@ class RequestReporter:
     """Counts the requests of one user.
 
     Args:
-        user: Whose requests they are.
+        user: The user who sends them.
     """
 
     __slots__ = ("_is_tracing", "_listeners", "_user")
@@ -65,7 +65,7 @@ class RequestReporter:
         sent_s: float,
         cause: BaseException,
     ) -> None:
-        """Count a request that something other than its connection ended before the response came."""
+        """Count a request that was ended before its response by something other than its connection."""
         response = new_response(Response, None, None, 0, request, intended_s, sent_s, perf_counter())
         response.error = interruption(cause)
         self.report(route, response, context)
@@ -90,7 +90,7 @@ class RequestReporter:
             )
 
     def report_changed(self, event: dict[str, Any]) -> None:
-        """Count a request as a scenario changed what is told of it, by ``response.request_meta``."""
+        """Count a request with the changes that a scenario made in ``response.request_meta``."""
         response: Response = event["response"]
         series = self._series(str(event["request_type"]), str(event["name"]))
         end_s = response.sent_s + event["response_time"] / 1000
@@ -112,7 +112,7 @@ class RequestReporter:
         self._user.recorder.notify(**self.event_of(route, response, context))
 
     def event_of(self, route: "HttpRoute", response: Response, context: Context) -> dict[str, Any]:
-        """What Locust's listeners are told of a request, with Locust's arguments."""
+        """The arguments with which Locust's listeners are notified of a request."""
         return {
             "request_type": route.method,
             "name": route.name,
@@ -128,7 +128,7 @@ class RequestReporter:
     def part(  # noqa: PLR0917 -- a part has that many figures
         self, method: str, name: str, phase: str, begun_s: float, end_s: float, received_bytes: int
     ) -> None:
-        """Count a part of a streamed response; of set-up the request alone counts.
+        """Count a part of a streamed response; in the set-up only the request counts.
 
         Args:
             method: The request's.
@@ -149,7 +149,7 @@ class RequestReporter:
         self._user.recorder.note_trace(series, response.request.headers, *times, error_class)
 
     def _evidence(self, response: Response) -> Evidence:
-        """What was sent and what came back, as far as it has come."""
+        """What was sent, and what has come back so far."""
         status = (response.status_code, response.reason) if response.status_code else None
         cookies = getattr(getattr(self._user, "client", None), "cookie_values", ())
         return of_exchange(response.request, status, response.headers, response.received, cookies)

@@ -1,4 +1,4 @@
-"""What is sent: a request's parts, their bytes, and the request to which a redirect leads.
+"""Requests: their parts and bytes, and the request that follows a redirect.
 
 Tested in tests/unit/clients/http/test_client.py and test_redirects.py.
 """
@@ -25,7 +25,7 @@ _REWRITTEN = frozenset({301, 302})
 _SEE_OTHER = 303
 _KEPT = frozenset({"GET", "HEAD"})
 _FOR_ONE_HOST = re.compile(r"^host$|auth|cookie|token|secret|session|api-?key|password|credential|csrf|xsrf")
-"""Names of the header fields that stay with the host for which the scenario gave them: what secrets travel in."""
+"""Header fields that may carry secrets and are only sent to the host for which the scenario set them."""
 
 
 def start_line(method: str, url: Url) -> bytes:
@@ -42,12 +42,12 @@ _NO_LINES: Final[Lines] = {}
 
 
 class Request:
-    """One request with all that is its own.
+    """One request with everything specific to it.
 
     Attributes:
         method: The method.
         url: The absolute URL.
-        headers: The headers that the scenario gave; None as a value leaves a default out.
+        headers: The headers that the scenario set; None as a value omits a default header.
         body_fields: Header fields that describe the body.
         body: The body.
         lines: The header lines sent by default.
@@ -80,7 +80,7 @@ class Request:
 
     @property
     def upgrades(self) -> bool:
-        """Whether it asks for another protocol on its connection."""
+        """Whether it asks to switch its connection to another protocol."""
         return any(name.lower() == "upgrade" for name in self.headers or ())
 
     def encode(self, lines: Lines, cookies: bytes) -> bytes:
@@ -106,7 +106,7 @@ class Request:
 
 
 class Sendable(Protocol):
-    """A request, or the route of one that has nothing of its own."""
+    """A request, or the route of a request that adds nothing to it."""
 
     @property
     def method(self) -> str: ...  # noqa: D102 -- as in Request
@@ -123,19 +123,19 @@ class Sendable(Protocol):
 
 
 class SentRequest:
-    """A request as a scenario looks at it, in the form of FastHttpUser's.
+    """A request as scenarios see it, in the form of FastHttpUser's.
 
     Attributes:
         method: The method.
         url: The absolute URL.
-        headers: The fields that the scenario or the client gave; cookies and the body's length are not among them.
+        headers: The fields that the scenario or the client set, without cookies and the body's length.
         body, payload: The body as sent, a file or iterable as given; None if there is none.
     """
 
     __slots__ = ("body", "headers", "method", "url")
 
     def __init__(self, request: "Sendable") -> None:
-        """Look at a request."""
+        """Wrap a request."""
         self.method = request.method
         self.url = request.url.text
         self.body = request.body.source if isinstance(request.body, Upload) else request.body
@@ -150,7 +150,7 @@ class SentRequest:
 
 
 def framing_line(method: str, body: BodyBytes) -> bytes:
-    """The field that says how long the body is (RFC 9112, section 6.3)."""
+    """The field that states the body's length (RFC 9112, section 6.3)."""
     if isinstance(body, Upload):
         if body.length is None:
             return b"Transfer-Encoding: chunked\r\n"
@@ -174,35 +174,35 @@ def basic_auth(auth: tuple[str | bytes, str | bytes]) -> str:
 
 
 def location_of(head: "ResponseHead") -> str | None:
-    """Where a response leads on to; None if it does not."""
+    """Where a response redirects to, or None."""
     location = head.headers.get("location") if head.status in _REDIRECTS else None
     if location is None or location.isascii():
         return location
-    return location.encode("latin-1").decode("utf-8", "surrogateescape")  # mostly UTF-8; other bytes stay as they are
+    return location.encode("latin-1").decode("utf-8", "surrogateescape")  # mostly UTF-8; other bytes are kept
 
 
 def for_any_host(lines: Lines) -> Lines:
-    """The header lines that a redirect may take to a host which the scenario did not name."""
+    """The header lines that a redirect may carry to a host that the scenario did not name."""
     return {name: line for name, line in lines.items() if not _FOR_ONE_HOST.search(name)}
 
 
 def redirected(first: Request, request: Request, status: int, location: str, own: str) -> Request:
-    """The request to which a redirect leads (RFC 9110, section 15.4, with the method rules of the Fetch standard).
+    """The request that follows a redirect (RFC 9110, section 15.4, with the method rules of the Fetch standard).
 
     301 and 302 turn POST into GET, 303 turns everything but HEAD into GET, 307 and 308 repeat the request. Credentials
-    stay with the host for which the scenario gave them. A Unix socket is reached only if the scenario named it itself,
-    and the loopback interface only from there: no target may direct a worker to the services of its own machine. Nor
-    may it have another host loaded, unless LOADTEST_ALLOWED_HOSTS names that.
+    are only sent to the host for which the scenario set them. A Unix socket is followed only if the scenario named it,
+    and the loopback interface only from the loopback interface: no target may direct a worker to services of its own
+    machine, or to another host, unless LOADTEST_ALLOWED_HOSTS names that.
 
     Args:
         first: The request that the scenario made.
-        request: The one that is redirected.
+        request: The redirected request.
         status: The redirect's status.
         location: Where it leads.
         own: The host of the user.
 
     Raises:
-        RedirectError: It leads nowhere, or to a host that nobody named, or the body cannot be sent a second time.
+        RedirectError: The target is invalid or not allowed, or the body cannot be sent a second time.
     """
     try:
         url = join(request.url, over_http(location) if request.upgrades else location)
@@ -222,7 +222,7 @@ def redirected(first: Request, request: Request, status: int, location: str, own
         method, body, fields = "GET", None, NO_FIELDS
     elif isinstance(body, Upload) and not body.rewind():
         raise RedirectError("the redirect needs the body a second time, but it cannot be read again")
-    if method != first.method:  # here or earlier in the chain, the body was left behind
+    if method != first.method:  # the body was dropped here or earlier in the chain
         headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
     found = Request(method, url, headers, fields, body)
     host = first.url.origin.host

@@ -16,7 +16,7 @@ from loadtest.clients.json_codec import encode_json
 from loadtest.clients.transport.deadlines import FOREVER_S
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
-# The types that FastHttpUser sends for a body that names none; a scenario's own header replaces them.
+# The media types that FastHttpUser sends by default; a header of the scenario replaces them.
 _FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _BYTES = {"Content-Type": "application/octet-stream"}
@@ -28,13 +28,13 @@ class Upload:
 
     Args:
         source: A binary file or an iterable of bytes.
-        length: Its size in bytes where it is known; otherwise it is sent in chunks.
+        length: Its size in bytes if known; otherwise it is sent in chunks.
     """
 
     _PIECE_BYTES = 65536
 
     def __init__(self, source: Any, length: int | None) -> None:
-        """Remember the source; nothing is read yet."""
+        """Keep the source; nothing is read yet."""
         self.source = source
         self.length = length
         self._used = False
@@ -43,7 +43,7 @@ class Upload:
         """The body's pieces, framed as chunks if the length is not known.
 
         Raises:
-            InvalidRequestError: A piece is not bytes, or the source does not hold what it promised.
+            InvalidRequestError: A piece is not bytes, or the source does not have the announced length.
         """
         self._used = True
         sent = 0
@@ -72,7 +72,7 @@ class Upload:
             yield piece
 
     def rewind(self) -> bool:
-        """Make the body ready to be sent once more; False if it cannot be."""
+        """Prepare the body to be sent again; False if that is impossible."""
         if not self._used:
             return True
         seek = getattr(self.source, "seek", None)
@@ -114,7 +114,7 @@ def encode_body(data: Any, json: Any, files: Any) -> tuple[BodyBytes, Mapping[st
 def _holds_something(data: Any) -> bool:
     try:
         return bool(data)
-    except ValueError:  # an array that cannot tell
+    except ValueError:  # an array without a truth value
         return True
 
 
@@ -140,7 +140,7 @@ def _is_pairs(data: Any) -> bool:
 
 
 def _length_of(source: Any) -> int | None:
-    """What is left to read of a file, or None if that is unknown."""
+    """The bytes left to read of a file, or None if unknown."""
     try:
         position = source.tell()
         end = os.fstat(source.fileno()).st_size if hasattr(source, "fileno") else source.seek(0, os.SEEK_END)
@@ -174,7 +174,7 @@ def _pairs(fields: Any) -> list[tuple[Any, Any]]:
 
 
 def _form_fields(data: Any) -> Iterator[tuple[str, str | bytes]]:
-    """The fields beside the files: a list is a field for each of its values, None is left out."""
+    """The fields that accompany files: a list becomes a field per value, None is omitted."""
     for name, value in _pairs(data):
         for each in value if isinstance(value, list | tuple) else [value]:
             if each is not None:
@@ -182,7 +182,7 @@ def _form_fields(data: Any) -> Iterator[tuple[str, str | bytes]]:
 
 
 def _file_field(name: str, part: Any) -> RequestField:
-    """A file of a form: without a name of its own it is called like its field."""
+    """A file of a form; without a name of its own it gets its field's."""
     file_name, content, content_type, headers = name, part, None, None
     if isinstance(part, tuple | list):
         file_name, content, content_type, headers = (*part, None, None)[:4]

@@ -1,4 +1,4 @@
-"""What a call returns: the response, with everything computed when someone looks.
+"""The response that a call returns; its properties are computed on first use.
 
 Tested in tests/unit/clients/http/test_client.py and test_porting.py.
 """
@@ -42,7 +42,7 @@ _CONTROL_FLOW = (
     StopUser,
 )
 MAX_LINE_BYTES = 1 << 26
-"""A line of a body that is read line by line may not be longer than this, as no whole body may: 64 MiB."""
+"""The longest line of a body that is read line by line: 64 MiB, like the largest whole body."""
 _new = object.__new__
 _NOT_CAUGHT = "to decide whether a request succeeded, pass catch_response=True and use the response in a with-block"
 
@@ -54,14 +54,14 @@ class Response:
         error: Why the request failed, or None: an HttpError.
         encoding: The text's character encoding; set it before reading ``text`` to choose another one.
         history: The responses that redirected to this one, oldest first.
-        js: What ``rest()`` parsed.
+        js: The JSON that ``rest()`` parsed.
         intended_s, sent_s, end_s: When the request was meant to be sent, was sent and was answered, in seconds of
             ``time.perf_counter``.
     """
 
     __slots__ = ("__dict__", "_content", "_head", "_offset", "_request", "end_s", "intended_s", "sent_s")
 
-    # Most responses never set these, so they cost nothing: the instance's dictionary is made when one is set.
+    # Most responses never set these and pay nothing: the instance's dictionary is created when one is set.
     error: Exception | None = None
     history: "Sequence[Response]" = ()
     js: Any = None
@@ -110,14 +110,14 @@ class Response:
         return self._head.headers if self._head is not None else Headers([])
 
     def _take_own_head(self) -> None:
-        """Tell the head from one that differs in nothing but values that nobody looked at yet."""
+        """Parse the response's own head, if so far it shares one that differs only in values."""
         head, received = self._head, self._content
         if self._offset and head is not None and received is not None and not received.startswith(head.raw):
             self._head = head.again(received[: self._offset], head.body_length)
 
     @property
     def url(self) -> str:
-        """The URL that was asked for; after a redirect, the last one."""
+        """The requested URL; after a redirect, the last one."""
         return self._request.url.text
 
     @property
@@ -134,7 +134,7 @@ class Response:
 
     @property
     def stream(self) -> io.BufferedReader:
-        """The body as a binary file, which with stream=True is read as it arrives."""
+        """The body as a binary file; with stream=True it is read as it arrives."""
         reader: io.BufferedReader | None = vars(self).get("_reader")
         if reader is None:
             reader = vars(self)["_reader"] = io.BufferedReader(_BodyFile(self._pieces()))
@@ -159,7 +159,7 @@ class Response:
 
     @property
     def received(self) -> bytes | None:
-        """The decoded body without waiting for it: None if none came yet."""
+        """The decoded body without waiting: None if it has not arrived yet."""
         return self.content if self._stream is None else self._content
 
     @property
@@ -175,7 +175,7 @@ class Response:
 
     @property
     def text(self) -> str | None:
-        """The body as text; what does not decode is replaced. None if no response came."""
+        """The body as text; undecodable bytes are replaced. None if no response came."""
         content = self.content
         if content is None:
             return None
@@ -191,7 +191,7 @@ class Response:
         try:
             return decode_json(content)
         except ValueError:
-            pass  # another encoding than UTF-8, or NaN, or no JSON
+            pass  # an encoding other than UTF-8, or NaN, or not JSON
         return decode_any(self.text or "")
 
     def raise_for_status(self) -> None:
@@ -244,12 +244,12 @@ class Response:
             yield self.content
 
     def close(self) -> None:
-        """Give up a stream that is not read to its end; its connection is closed."""
+        """Abandon a stream before its end; its connection is closed."""
         if self._stream is not None:
             self._stream.close()
 
     def attach(self, stream: "BodyStream") -> None:
-        """Make this a response whose body is still to come."""
+        """Turn this into a response whose body is still to come."""
         self._stream = stream
 
     def success(self) -> None:
@@ -261,7 +261,7 @@ class Response:
         raise LocustError(_NOT_CAUGHT)
 
     def __enter__(self) -> Self:
-        """The response; a stream is closed at the end. The request is counted already."""
+        """The response; a stream is closed at the end. The request has already been counted."""
         return self
 
     def __exit__(
@@ -280,13 +280,13 @@ AnyResponse = TypeVar("AnyResponse", bound=Response)
 
 
 class Reporter(Protocol):
-    """What counts a request: the client."""
+    """The client, which counts requests."""
 
     def report(self, route: "HttpRoute", response: Response, context: Mapping[str, Any] | None) -> None:
         """Count a request and notify the listeners."""
 
     def event_of(self, route: "HttpRoute", response: Response, context: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What listeners are told of a request."""
+        """The arguments with which listeners are notified of a request."""
 
     def part(  # noqa: PLR0917 -- a part has that many figures
         self, method: str, name: str, phase: str, begun_s: float, end_s: float, received_bytes: int
@@ -294,16 +294,16 @@ class Reporter(Protocol):
         """Count a part of a streamed response."""
 
     def report_changed(self, event: dict[str, Any]) -> None:
-        """Count a request as a scenario changed it."""
+        """Count a request with a scenario's changes."""
 
 
 class CaughtResponse(Response):
     """A response whose request is counted when its with-block ends, as the block decided.
 
-    Without a decision the status decides, and so it does where the response is never used in a with-block: the request
-    was made, and counts once nobody holds the response any more. An exception of the block's own code counts as a
-    failure of the class ``exception`` and goes on; those by which Locust steers users (StopUser, interrupt() and the
-    like) go on without changing the outcome.
+    Without a decision the status decides. It also does if the response is never used in a with-block: the request was
+    sent, and is counted once the response is garbage collected. An exception of the block's own code counts as a
+    failure of the class ``exception`` and goes on; those with which Locust controls users (StopUser, interrupt() and
+    the like) propagate without changing the outcome.
     """
 
     __slots__ = ("_context", "_reporter", "_route")
@@ -325,7 +325,7 @@ class CaughtResponse(Response):
 
     @property
     def request_meta(self) -> dict[str, Any]:
-        """What the request will be counted as; a scenario may change it within the with-block, ``name`` for example."""
+        """What will be recorded; a scenario may change it within the with-block, such as ``name``."""
         if self._event is None:
             self._event = self._reporter.event_of(self._route, self, self._context)
         return self._event
@@ -359,7 +359,7 @@ class CaughtResponse(Response):
         """Count the request."""
         swallowed = error is None
         if error is not None and not self._decided:
-            if isinstance(error, ResponseError):  # Locust's way to fail a request from within the block
+            if isinstance(error, ResponseError):  # Locust's way of failing a request from within the block
                 self.error = AssertionFailedError(str(error))
                 swallowed = True
             elif isinstance(error, HttpError):  # raise_for_status()
@@ -387,12 +387,12 @@ def new_response(  # noqa: PLR0917 -- the hot path passes them by position
     sent_s: float,
     end_s: float,
 ) -> AnyResponse:
-    """A response. Python calls this function at a third of the cost of a class with an ``__init__``.
+    """Make a response. Calling this function costs a third of a class with an ``__init__``.
 
     Args:
         kind: Response or CaughtResponse.
         head: The head, or None if none came; with an offset, one of the same lengths that differs in values is enough.
-        content: The body behind ``offset`` other bytes; None if none came.
+        content: The body, after ``offset`` other bytes; None if none came.
         offset: Where the body begins in ``content``.
         request: What was sent.
         intended_s: When it was meant to be sent.
