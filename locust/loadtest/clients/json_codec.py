@@ -1,15 +1,14 @@
-"""JSON on its way out and, from RedisJSON, in.
+"""JSON encoding, and decoding of documents from RedisJSON.
 
-Values are encoded with orjson. What it refuses and the standard library accepts (integers beyond 64 bits, lone
-surrogates) is left to the standard library, so whatever a stock client can send can be sent here. Dates, UUIDs and
-dataclasses, which only orjson accepts, can be sent too. NaN and the infinities, which JSON does not have, are sent as
-the standard library sends them, and the server says what it thinks of it; orjson alone would make them null.
+Values are encoded with orjson. Values that only the standard library accepts (integers beyond 64 bits, lone surrogates)
+are left to it, so everything that a stock client can send can be sent here. Dates, UUIDs and dataclasses, which only
+orjson accepts, can be sent too. NaN and the infinities, which JSON lacks, are sent as the standard library sends them,
+and the server decides; orjson alone would turn them into null.
 
-A decoder is what redis-py's ``json(decoder=…)`` takes, an object with ``decode()``. Both of these work with redis-py
-too:
+A decoder is an object with ``decode()``, as for redis-py's ``json(decoder=…)``. Both of these work with redis-py too:
 
-- ``RAW`` leaves a document as the bytes that came.
-- ``LAZY`` gives a ``LazyJson``: the bytes now, the parsed value when it is first asked for.
+- ``RAW`` leaves a document as the received bytes.
+- ``LAZY`` gives a ``LazyJson``: the bytes now, and the parsed value on first use.
 """
 
 import json
@@ -32,7 +31,7 @@ def encode_json(value: Any) -> bytes:
             encoded = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
         except TypeError:
             return json.dumps(value).encode()
-    # Without a match, replace() gives the very same object, in a fifth of the time that the operator ``in`` takes.
+    # Without a match, replace() returns the same object, in a fifth of the time of the operator ``in``.
     if encoded.replace(b"null", b"") is not encoded and _holds_nan(value):
         return json.dumps(value).encode()
     return encoded
@@ -51,10 +50,10 @@ _BEYOND_64_BITS = b"0" * 19
 
 
 def decode_any(document: bytes | str) -> Any:
-    """Parse what the standard library takes: NaN too, integers of any size, and UTF-16.
+    """Parse with the standard library, which also accepts NaN, integers of any size, and UTF-16.
 
     Raises:
-        json.JSONDecodeError: It is not JSON, or holds a number or a nesting beyond what the interpreter takes.
+        json.JSONDecodeError: It is not JSON, or a number or the nesting exceeds the interpreter's limits.
     """
     try:
         return json.loads(document)
@@ -68,9 +67,9 @@ def decode_json(document: bytes) -> Any:
     """Parse a document; integers stay exact.
 
     Raises:
-        json.JSONDecodeError: It is not JSON in UTF-8, or holds a number or a nesting beyond what the interpreter takes.
+        json.JSONDecodeError: It is not JSON in UTF-8, or a number or the nesting exceeds the interpreter's limits.
     """
-    # orjson makes floats of integers beyond 64 bits; a look for as many digits costs a fraction of the parsing.
+    # orjson turns integers beyond 64 bits into floats; a search for that many digits costs a fraction of parsing.
     if _BEYOND_64_BITS in document.translate(_DIGITS):
         return decode_any(document)
     return orjson.loads(document)
@@ -89,18 +88,18 @@ class OrjsonDecoder:
 
 
 class RawDecoder:
-    """Leaves documents as they came."""
+    """Leaves documents as they were received."""
 
     def decode(self, text: Any) -> Any:
-        """Return the document's bytes, or whatever else the reply is."""
+        """Return the document's bytes, or any other reply unchanged."""
         return text
 
 
 class LazyJson:
-    """A document that is parsed when its value is first asked for.
+    """A document that is parsed when its value is first used.
 
     Attributes:
-        raw: The document as it came: bytes (str from a redis-py that decodes).
+        raw: The document as received: bytes (str from a redis-py that decodes).
     """
 
     __slots__ = ("_value", "raw")
@@ -131,7 +130,7 @@ class LazyDecoder:
     """Wraps documents in LazyJson."""
 
     def decode(self, text: Any) -> Any:
-        """Return the document unparsed, or whatever else the reply is."""
+        """Return the document unparsed, or any other reply unchanged."""
         return LazyJson(text) if isinstance(text, (bytes, str)) else text
 
 

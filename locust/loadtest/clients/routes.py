@@ -1,7 +1,7 @@
-"""Routes: what the requests of one kind have in common, worked out once and found again by a key.
+"""Routes: the common part of requests of one kind, computed once and looked up by a key.
 
-A route holds at least where its requests are recorded. A table of routes belongs to one scenario and is shared by all
-users of a Locust Environment that have the same settings.
+A route holds at least the place where its requests are recorded. A table of routes belongs to one scenario and is
+shared by all users of a Locust Environment with the same settings.
 
 Tested by what is built on it: tests/unit/clients/http/test_client.py and tests/unit/clients/redis/test_recording.py.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
 MAX_TABLES: Final = 2_000
-"""Tables that an environment keeps; scenarios that make up labels without end must not fill the memory."""
+"""The most tables of an environment; scenarios that invent labels without end must not fill the memory."""
 
 
 class Route:
@@ -60,15 +60,15 @@ class RouteTable(dict[Key, AnyRoute]):
 
     @classmethod
     def shared(cls, environment: "Environment", scenario: str, *settings: Any, phase: str = LOAD) -> Self:
-        """The table that all users of an environment with this scenario and these settings share in a phase.
+        """The table shared by all users of an environment with this scenario and these settings in a phase.
 
-        Beyond ``MAX_TABLES`` a new table is the caller's alone.
+        Beyond ``MAX_TABLES``, a new table is not shared.
 
         Args:
-            environment: Whose recorder counts the requests.
+            environment: The environment whose recorder counts the requests.
             scenario: The scenario's name.
             settings: Further arguments of the class, hashable.
-            phase: What the requests are recorded as.
+            phase: The phase that the requests are recorded under.
         """
         tables = cls._shared.setdefault(environment, {})
         key = (cls, scenario, phase, *settings)

@@ -1,1 +1,1 @@
-"""The open model: iterations begin at their intended times, whatever the answers do."""
+"""The open model: iterations begin at their intended times, whatever the response times."""

@@ -1,4 +1,4 @@
-"""Alarm: one wake-up at an absolute time, to some tens of microseconds.
+"""Alarm: a wake-up at an absolute time, with a precision of some tens of microseconds.
 
 The event loop's own timers go through epoll_wait, which counts in whole milliseconds and rounds up: a timer wakes up
 to 1 ms late. On Linux an Alarm is therefore a timerfd with an absolute time of CLOCK_MONOTONIC, the clock behind
@@ -28,8 +28,8 @@ _READ: Final = 1  # libev's EV_READ
 def Alarm(on_alarm: Callable[[], None]) -> TimerfdAlarm | LoopAlarm:  # noqa: N802 - it stands for a class
     """Return an alarm that calls `on_alarm` in the event loop's own greenlet; it must not block.
 
-    Methods: ``set(at_s)`` moves the one pending wake-up to that `time.perf_counter` time, at once if it is past;
-    ``cancel()`` takes it back; ``close()`` releases the alarm.
+    Methods: ``set(at_s)`` sets the only pending wake-up to that `time.perf_counter` time, or to now if it is past;
+    ``cancel()`` cancels it; ``close()`` releases the alarm.
     """
     return TimerfdAlarm(on_alarm) if sys.platform == "linux" else LoopAlarm(on_alarm)
 
@@ -46,7 +46,7 @@ class _Interval(ctypes.Structure):
 
 
 class TimerfdAlarm:
-    """An alarm by the kernel's timerfd. Python has had these calls only since 3.13, hence ctypes."""
+    """An alarm with the kernel's timerfd. Python has these calls only since 3.13, hence ctypes."""
 
     def __init__(self, on_alarm: Callable[[], None]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -67,12 +67,12 @@ class TimerfdAlarm:
         self._settime(self._descriptor, _ABSOLUTE, self._spec_pointer, None)
 
     def cancel(self) -> None:
-        """Do not wake."""
+        """Cancel the wake-up."""
         self._spec.first_s = self._spec.first_ns = 0
         self._settime(self._descriptor, _ABSOLUTE, self._spec_pointer, None)
 
     def close(self) -> None:
-        """Give the timer back to the kernel."""
+        """Release the kernel's timer."""
         self._watcher.stop()
         self._watcher.close()
         os.close(self._descriptor)
@@ -80,13 +80,13 @@ class TimerfdAlarm:
     def _wake(self) -> None:
         try:
             os.read(self._descriptor, 8)
-        except BlockingIOError:  # it was set again after the kernel had reported it
+        except BlockingIOError:  # it was set again after the kernel reported it
             return
         self._on_alarm()
 
 
 class LoopAlarm:
-    """An alarm by the event loop's timer: never early, up to 1 ms late."""
+    """An alarm with the event loop's timer: never early, up to 1 ms late."""
 
     def __init__(self, on_alarm: Callable[[], None]) -> None:
         self._on_alarm = on_alarm
@@ -98,11 +98,11 @@ class LoopAlarm:
         self.cancel()
         self._at_s = at_s
         self._timer = get_hub().loop.timer(max(0.0, at_s - time.perf_counter()))
-        # The loop counts from its own idea of now, which is as old as the callback it is in.
+        # The loop counts from its cached time, which is as old as the current callback.
         self._timer.start(self._wake, update=True)
 
     def cancel(self) -> None:
-        """Do not wake."""
+        """Cancel the wake-up."""
         if self._timer is not None:
             self._timer.stop()
             self._timer.close()
@@ -113,7 +113,7 @@ class LoopAlarm:
         self.cancel()
 
     def _wake(self) -> None:
-        if time.perf_counter() < self._at_s:  # the loop's clock is read once a turn, and may be ahead of the timer's
+        if time.perf_counter() < self._at_s:  # the loop reads its clock once per turn, and may be ahead of the timer
             self.set(self._at_s)
         else:
             self._on_alarm()

@@ -1,19 +1,20 @@
-"""Arrivals: when each iteration of an open-model run is meant to begin.
+"""Arrivals: the intended starts of the iterations of an open-model run.
 
 A load curve gives the rate r(t) in arrivals per second; its integral N(t) is the number of arrivals expected until t.
-Arrivals are laid out on the axis of N, where their rate is 1, and carried back to time by the inverse of N, so that a
-ramp needs no case of its own:
+Arrivals are laid out on the axis of N, where their rate is 1, and carried back to time by the inverse of N, so ramps
+need no special case:
 
-- ``even``: arrival k lies at k + 1/2, so the number of arrivals until t is N(t) rounded, never off by more than a half.
-- ``poisson``: a Poisson process of rate 1. Carried through the inverse of N it becomes a Poisson process with the
-  rate r(t) (Çinlar, *Introduction to Stochastic Processes*, 1975, section 4.7: the time-change, or inversion, method;
-  unlike thinning it rejects nothing). The axis is cut into cells of `CELL` expected arrivals. A cell holds a
-  Poisson(CELL)-distributed number of points, uniform and independent of each other and of other cells, which is what a
-  Poisson process is; and a cell's random numbers depend on the seed and the cell's number only. So any worker computes
-  any cell at any time, without what came before.
+- ``even``: arrival k lies at k + 1/2, so the number of arrivals until t is N(t) rounded, with an error of at most a
+  half.
+- ``poisson``: a Poisson process of rate 1. The inverse of N turns it into a Poisson process with the rate r(t) (Çinlar,
+  *Introduction to Stochastic Processes*, 1975, section 4.7: the time-change, or inversion, method; unlike thinning it
+  rejects nothing). The axis is cut into cells of `CELL` expected arrivals. A cell holds a Poisson(CELL)-distributed
+  number of points, uniform and independent of each other and of other cells, which is what a Poisson process is; and a
+  cell's random numbers depend only on the seed and the cell's number. So any worker can compute any cell at any time,
+  without the previous ones.
 
-The whole swarm's arrivals are thereby fixed by curve, spacing and seed. Worker i of n takes the arrivals whose number
-is i modulo n. Two workers never take the same arrival, and together they take all of them.
+Curve, spacing and seed thereby determine the arrivals of the whole swarm. Worker i of n takes the arrivals whose number
+is i modulo n, so each arrival is taken by exactly one worker.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 Spacing = Literal["even", "poisson"]
 
 CELL: Final = 4096
-"""Expected arrivals of a cell: enough for numpy, few enough not to hold up the event loop (about 0.1 ms)."""
-_TINY: Final = 1e-300  # keeps a division by a level of 0 finite
-_ROUNDING: Final = 1e-3  # arrivals; more than the rounding of an instant can make at any rate
+"""Expected arrivals of a cell: enough for numpy to be efficient, few enough not to block the event loop (0.1 ms)."""
+_TINY: Final = 1e-300  # keeps divisions by a level of 0 finite
+_ROUNDING: Final = 1e-3  # arrivals; more than the rounding of an instant can cause at any rate
 
 
 class Share(NamedTuple):
@@ -50,7 +51,7 @@ class Share(NamedTuple):
     of: int
 
     def split(self, part: int, parts: int) -> Share:
-        """Return one of `parts` parts of this share: they are disjoint, and together the whole."""
+        """Return one of `parts` disjoint parts that together make up this share."""
         return Share(self.rest + self.of * part, self.of * parts)
 
 
@@ -65,15 +66,15 @@ class Arrivals:
     spacing: Spacing = "even"
     seed: int = 0
     starts: bytes = b""
-    """Each single start, ascending, as little-endian doubles, where they are known; curve and spacing play no part."""
+    """Every single start, ascending, as little-endian doubles, if known; curve and spacing are then unused."""
 
     def between(
         self, from_s: float, until_s: float, share: Share = EVERYTHING, origin_s: float = 0.0
     ) -> Iterator[Floats]:
         """Yield a share's intended starts with from_s <= start < until_s, ascending, cell by cell.
 
-        `origin_s`, the instant at which the curve begins, is added to each start before it is compared: an instant
-        then divides the arrivals in the same way on every worker, whatever the rounding.
+        `origin_s`, the instant at which the curve begins, is added to each start before the comparison, so that an
+        instant divides the arrivals in the same way on every worker, whatever the rounding.
         """
         if self.starts:
             yield from self._known(from_s, until_s, share, origin_s)
@@ -125,7 +126,7 @@ class Arrivals:
         return _Inverse(self.curve)
 
     def to_wire(self) -> ArrivalsMessage:
-        """Return what a message can carry."""
+        """Return a form that a message can carry."""
         segments = [(s.start_s, s.duration_s, s.first, s.last, s.smooth) for s in self.curve.segments]
         return {"segments": segments, "spacing": self.spacing, "seed": self.seed, "starts": self.starts}
 
@@ -165,8 +166,9 @@ class _Inverse:
 def _smooth_shares(first: float, slope: float, wanted: Floats) -> Floats:
     """Solve f(x) = first·x + slope·(x³ - x⁴/2) = wanted for x from 0 to 1.
 
-    f only grows. A table brackets each root, four steps of Newton's method inside the bracket find it: from 1/1024
-    away the error falls below 1e-12 unless x is below 1/100, which on a ramp from 0 holds a millionth of the arrivals.
+    f is increasing. A table brackets each root, and four steps of Newton's method within the bracket find it: from
+    1/1024 away the error falls below 1e-12 unless x is below 1/100, which on a ramp from 0 contains a millionth of the
+    arrivals.
     """
     grid = np.linspace(0.0, 1.0, 1025)
     table = first * grid + slope * grid**3 * (1 - grid / 2)

@@ -1,9 +1,9 @@
-"""Assignments: which worker starts which arrivals, from which instant on.
+"""Assignments: which worker starts which arrivals, and from when.
 
 The master assigns the arrivals when a run begins, when a worker joins or leaves, and when the rate is changed live. An
-assignment holds from a stated instant, a little in the future, so that all workers change over at the same point of
-the schedule: no arrival is started twice, and none is left out. What a lost worker would have started between its end
-and that instant is inherited: the other workers start it at once, in equal parts.
+assignment takes effect at an instant slightly in the future, so that all workers switch at the same point of the
+schedule: no arrival is started twice, and none is skipped. The arrivals of a lost worker between its end and that
+instant are inherited: the other workers start them at once, in equal parts.
 
 All times are in seconds of the master's clock.
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from loadtest.swarm.messages import AssignedArrivals, AssignedStretch
 
 LEAD_S: Final = 0.25
-"""How far ahead an assignment's instant lies: the time that the message may take."""
-_REMEMBERED_S: Final = 60.0  # no worker has older arrivals to start: one that hangs is given up long before
+"""How far in the future an assignment takes effect: the time that the message may take."""
+_REMEMBERED_S: Final = 60.0  # no worker has older arrivals to start: a hanging one is given up much earlier
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Schedule:
 
 
 class Stretch(NamedTuple):
-    """A share of a schedule's arrivals, from an instant until before another."""
+    """A share of a schedule's arrivals, from one instant until before another."""
 
     schedule: Schedule
     share: Share
@@ -58,7 +58,7 @@ class Stretch(NamedTuple):
         return self.schedule.arrivals.between(self.from_s, self.until_s, self.share, self.schedule.origin_s)
 
     def to_wire(self, known: Arrivals | None = None) -> AssignedStretch:
-        """Return what a message can carry; without the arrivals where they are those that are known."""
+        """Return a form that a message can carry, without the arrivals if the receiver knows them."""
         arrivals = None if self.schedule.arrivals is known else self.schedule.arrivals.to_wire()
         return arrivals, self.schedule.origin_s, *self.share, self.from_s, self.until_s
 
@@ -67,7 +67,7 @@ class Stretch(NamedTuple):
         """Return the stretch that a message carries.
 
         Raises:
-            ValueError: when it has no arrivals, and none are known.
+            ValueError: it has no arrivals, and none are known.
         """
         sent, origin_s, rest, of, from_s, until_s = wire
         arrivals = Arrivals.from_wire(sent) if sent else known
@@ -78,18 +78,18 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one worker starts."""
+    """The arrivals that one worker starts."""
 
     number: int
     from_s: float
-    """From this instant on, the worker starts what this assignment says and nothing else."""
+    """The instant from which this assignment replaces the previous one."""
     own: Stretch | None
-    """The worker's arrivals from then on; None: it starts no more."""
+    """The worker's arrivals from then on; None if it starts no more."""
     inherited: tuple[Stretch, ...] = ()
-    """What lost workers left for it to start, at once."""
+    """Arrivals inherited from lost workers, to be started at once."""
 
     def to_wire(self) -> AssignedArrivals:
-        """Return what a message can carry."""
+        """Return a form that a message can carry."""
         arrivals = self.own.schedule.arrivals if self.own else None
         inherited = [stretch.to_wire(known=arrivals) for stretch in self.inherited]
         own = self.own and self.own.to_wire()
@@ -106,11 +106,11 @@ class Assignment:
 
 @dataclass
 class ArrivalAllocator:
-    """Assigns a schedule to the workers that are present. It sends nothing and reads no clock."""
+    """Assigns a schedule to the connected workers. It sends nothing and reads no clock."""
 
     schedule: Schedule
     assigned: dict[str, list[Stretch]] = field(default_factory=dict)
-    """What each worker starts, in the order in which the workers joined."""
+    """The assignment of each worker, in the order in which the workers joined."""
     number: int = 0
 
     def assign(
@@ -121,7 +121,7 @@ class ArrivalAllocator:
         Args:
             members: the workers that take part from the instant on.
             from_s: the instant.
-            ended_s: for each lost worker the instant of its end; it started everything before.
+            ended_s: when each lost worker ended; it started everything before.
 
         Returns:
             An assignment for each member, and an empty one for each worker that is left out but not lost.
@@ -142,7 +142,7 @@ class ArrivalAllocator:
         return assignments
 
     def _inherited(self, heirs: list[str], from_s: float, ended_s: Mapping[str, float]) -> dict[str, list[Stretch]]:
-        """Split what the lost workers leave until the instant among those that stay."""
+        """Split the lost workers' arrivals until the instant among the remaining ones."""
         estate = [
             part
             for member, end_s in ended_s.items()

@@ -1,11 +1,11 @@
-"""MasterClock: the master's `time.perf_counter`, as a worker knows it.
+"""MasterClock: a worker's estimate of the master's `time.perf_counter`.
 
 Arrivals are fixed on the master's clock. Processes of one machine share that clock (CLOCK_MONOTONIC), also across
 containers, so their offset is exactly 0; they recognise each other by the kernel's boot id. A worker on another machine
-measures the offset over the Locust link: it notes when a request left and when the answer came, and takes the master's
-time as that of the middle. The error is at most half the round trip; of the last `KEPT` exchanges the one with the
-shortest round trip counts (the clock filter of NTP, RFC 5905, section 10). Repeated exchanges follow the drift between
-the two machines' clocks, some ten microseconds per second.
+measures the offset over the Locust link: it records when it sends a request and receives the answer, and assigns the
+master's time to the middle. The error is at most half the round trip; of the last `KEPT` exchanges the one with the
+shortest round trip is used (the clock filter of NTP, RFC 5905, section 10). Repeated exchanges track the drift between
+the two machines' clocks, about ten microseconds per second.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class MasterClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether there were enough exchanges to rely on the offset."""
+        """Whether there have been enough exchanges for a reliable offset."""
         return self._shared or len(self._exchanges) == KEPT
 
     @property
     def offset_s(self) -> float:
-        """Seconds to add to this process's time to get the master's."""
+        """The seconds to add to this process's time to get the master's."""
         return 0.0 if self._shared or not self._exchanges else min(self._exchanges).offset_s
 
     @property
@@ -62,7 +62,7 @@ class MasterClock:
 
 @cache
 def clock_identity() -> str:
-    """Return what processes with the same monotonic clock have in common, or "" when that is unknown."""
+    """Return an id shared by all processes with the same monotonic clock, or "" if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/time')}"  # noqa: PTH115 - a name, not a path

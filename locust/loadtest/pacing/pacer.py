@@ -1,13 +1,13 @@
-"""Pacer: starts a worker's iterations at their intended times, whatever the answers do.
+"""Pacer: starts a worker's iterations at their intended times, whatever the response times.
 
-The intended starts lie ready in an ascending list; one alarm (see loadtest.pacing.alarm) is set to the next of them.
-When it goes off, everything due is started, from the event loop's own greenlet straight into an idle user, with no
-timer, queue or greenlet of its own per iteration. Two alarms are at least `QUANTUM_S` apart, and at most
-`STARTS_PER_TURN` starts are made between two looks at the network, so that answers are timed when they arrive.
+The intended starts are kept in an ascending list, and one alarm (see loadtest.pacing.alarm) is set to the next one.
+When it fires, everything due is started, from the event loop's own greenlet straight into an idle user, without a
+timer, queue or greenlet per iteration. Two alarms are at least `QUANTUM_S` apart, and at most `STARTS_PER_TURN`
+iterations are started between two polls of the network, so that answers are timed when they arrive.
 
-A worker that is behind starts late what is due, and every start counts from its intended time. Nothing is left out:
-what was due and not started when the pacer stops is dropped and counted, except for the last `STOP_S`: Locust's stop
-itself holds up the process for some tenths of a second.
+A worker that falls behind starts iterations late, and every response time counts from the intended start. Nothing is
+lost: starts that are overdue when the pacer stops are counted as dropped, except for those of the last `STOP_S`, since
+Locust's stop itself blocks the process for some tenths of a second.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from loadtest.pacing.assignment import Assignment
 
 QUANTUM_S: Final = 0.0002
-"""The shortest time between two alarms: starts that lie closer together are made together, up to 0.2 ms late."""
+"""The shortest time between two alarms: closer starts are made together, up to 0.2 ms late."""
 STARTS_PER_TURN: Final = 32
-"""Starts between two turns of the event loop: some 0.3 ms with a small HTTP request each."""
+"""Starts between two turns of the event loop: about 0.3 ms with a small HTTP request each."""
 STOP_S: Final = 0.5
 _NOTHING: Final = np.zeros(0)
 
 
 class Agenda:
-    """A worker's intended starts, in the order of time, made as they are needed.
+    """A worker's intended starts in chronological order, generated as needed.
 
     Args:
-        offset_s: says how many seconds the master's clock is ahead of this process's.
+        offset_s: returns how many seconds the master's clock is ahead of this process's.
 
     Attributes:
         ready: the next intended starts, in this process's time.
-        master_s: the same in the master's time, by which assignments divide them.
-        position: index into both of the next start.
+        master_s: the same in the master's time, which assignments refer to.
+        position: the index of the next start in both.
     """
 
     def __init__(self, offset_s: Callable[[], float]) -> None:
@@ -51,7 +51,7 @@ class Agenda:
         self._lay_out(_NOTHING)
 
     def take(self, assignment: Assignment) -> None:
-        """Change over to an assignment at its instant."""
+        """Switch to an assignment at its instant."""
         starts = [self._until(assignment.from_s)]
         for stretch in assignment.inherited:
             starts += stretch.times()
@@ -59,7 +59,7 @@ class Agenda:
         self._more = assignment.own.times() if assignment.own else iter(())
 
     def refill(self) -> bool:
-        """Replace what is ready, all of which was started, by what follows; return False when nothing does."""
+        """Replace the ready starts, all of which have been made, by the next ones; return False if there are none."""
         for times in self._more:
             if len(times):
                 self._lay_out(times)
@@ -67,14 +67,14 @@ class Agenda:
         return False
 
     def clear_due(self, now_s: float) -> int:
-        """Give everything up, and return how much of it was due."""
+        """Drop everything, and return how many starts were due."""
         due = len(self._until(now_s + self._offset_s()))
         self._more = iter(())
         self._lay_out(_NOTHING)
         return due
 
     def _until(self, master_s: float) -> Floats:
-        """Return what lies before an instant, out of what is ready and what follows."""
+        """Return the starts before an instant, out of the ready and the following ones."""
         starts = [self.master_s[self.position :]]
         while (not len(starts[-1]) or starts[-1][-1] < master_s) and self.refill():
             starts.append(self.master_s)
@@ -88,14 +88,14 @@ class Agenda:
 
 
 class Pacer:
-    """Starts what the agenda holds."""
+    """Makes the starts of an agenda."""
 
     def __init__(self, start: Callable[[float], None], offset_s: Callable[[], float]) -> None:
-        """Make a pacer with nothing to do.
+        """Create a pacer with an empty agenda.
 
         Args:
-            start: begins an iteration with this intended start; called in the event loop's own greenlet.
-            offset_s: says how many seconds the master's clock is ahead of this process's.
+            start: begins an iteration with an intended start; called in the event loop's own greenlet.
+            offset_s: returns how many seconds the master's clock is ahead of this process's.
         """
         self._start = start
         self._agenda = Agenda(offset_s)
@@ -104,13 +104,13 @@ class Pacer:
         """Whether nothing is left to start."""
 
     def take(self, assignment: Assignment) -> None:
-        """Change over to an assignment at its instant."""
+        """Switch to an assignment at its instant."""
         self._agenda.take(assignment)
         self.is_idle = False
         self._alarm.set(0.0)
 
     def stop(self) -> int:
-        """Start nothing more, and return how many starts are overdue by `STOP_S` or more."""
+        """Stop, and return how many starts are overdue by `STOP_S` or more."""
         self._alarm.cancel()
         self.is_idle = True
         return self._agenda.clear_due(time.perf_counter() - STOP_S)

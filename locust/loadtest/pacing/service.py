@@ -1,13 +1,12 @@
-"""Pacing as a service of the swarm: the master's ArrivalCoordinator assigns arrivals, the workers' ArrivalWorkers start
-them.
+"""Pacing as a swarm service: the master's ArrivalCoordinator assigns arrivals, the workers' ArrivalWorkers start them.
 
-Locust's own users and states go on as usual. The master starts `max_users` users; Locust's dispatcher splits them over
-the workers; there they are the limits of a UserPool, which makes users as arrivals need them. So Locust's count of
-running users is the pool's present size, and changing the number of users in the web UI changes the maximum.
+Locust's own users and states work as usual. The master starts `max_users` users; Locust's dispatcher splits them over
+the workers, where they become the limits of a UserPool that creates users on demand. So Locust's count of running users
+is the pool's current size, and changing the number of users in the web UI changes the maximum.
 
-A worker whose connection closes is noticed within milliseconds; what it would have started goes to the others at
-once. One that hangs without closing is given up when Locust does, after three to four seconds; until then its share is
-late, and it starts it late if it comes back.
+The loss of a worker whose connection closes is noticed within milliseconds, and its arrivals go to the others at once.
+A worker that hangs without closing is given up when Locust gives it up, after three to four seconds; until then its
+share is late, and it starts it late if it comes back.
 """
 
 from __future__ import annotations
@@ -52,20 +51,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_LEAD_S: Final = 0.5
-"""From the first assignment to the first arrival, which every worker must know by then."""
+"""The time from the first assignment to the first arrival; every worker must know its share by then."""
 PREPARE_S: Final = 30.0
-"""How long a worker waits for the on_start of its first users before it says that it is ready."""
+"""How long a worker waits for the on_start of its first users before it reports that it is ready."""
 ASSEMBLY_S: Final = PREPARE_S + 5.0
 """How long a run waits for workers that are connected but not ready."""
 DRAIN_S: Final = 30.0
-"""How long iterations may run on after the last arrival."""
+"""How long iterations may continue after the last arrival."""
 _CLOCK_EVERY_S: Final = 10.0
 _WATCH_EVERY_S: Final = 0.5
 _POLL_S: Final = 0.02
 
 
 def service(swarm: Swarm) -> Service | None:
-    """Return this process's side of pacing; None in a process that runs alone, which starts no arrivals."""
+    """Return this process's side of pacing; None in a process that runs alone, which cannot start arrivals."""
     if isinstance(swarm, WorkerSwarm):
         worker = ArrivalWorker(swarm)
         Session.of(swarm.environment).put(ArrivalWorker, worker)
@@ -78,16 +77,16 @@ def service(swarm: Swarm) -> Service | None:
 
 
 def prepare(environment: Environment, profile: LoadProfile, on_end: Callable[[], None]) -> ArrivalCoordinator:
-    """Have the next run start arrivals; call it on the master, before the run begins.
+    """Let the next run start arrivals; call it on the master, before the run begins.
 
     Args:
-        environment: a master's.
-        profile: of the open model. Locust must be started with its ``max_users``.
+        environment: that of the master.
+        profile: one of the open model. Locust must be started with its ``max_users``.
         on_end: called when every arrival has been started and every iteration has ended, or `DRAIN_S` after the
             last arrival.
 
     Raises:
-        UsageError: when this is no master, or a User class cannot be started arrival by arrival.
+        UsageError: this is not a master, or a User class cannot be started arrival by arrival.
     """
     coordinator = Session.of(environment).find(ArrivalCoordinator)
     if coordinator is None:
@@ -107,7 +106,7 @@ def prepare(environment: Environment, profile: LoadProfile, on_end: Callable[[],
 
 
 def intended_rate_per_s(environment: Environment) -> float:
-    """Return the arrivals per second that an open-model run intends now; 0 without such a run."""
+    """Return the current intended arrival rate per second of an open-model run; 0 without one."""
     coordinator = Session.of(environment).find(ArrivalCoordinator)
     return coordinator.rate_per_s if coordinator is not None else 0.0
 
@@ -120,7 +119,7 @@ def number_of(environment: Environment, intended_s: float) -> int:
         intended_s: the user's `intended_start_s`.
 
     Raises:
-        RuntimeError: when no run of such a profile is under way.
+        RuntimeError: no run of such a profile is in progress.
     """
     worker = Session.of(environment).find(ArrivalWorker)
     if worker is None:
@@ -146,32 +145,32 @@ class ArrivalCoordinator:
         link.on(DONE, self._on_done)
 
     def prepare(self, arrivals: Arrivals, pre_allocated_users: int, on_end: Callable[[], None]) -> None:
-        """Have the run that begins next start these arrivals."""
+        """Let the next run start these arrivals."""
         self.drain()
         self._arrivals, self._pre_allocated_users, self._on_end = arrivals, pre_allocated_users, on_end
 
     def begin(self) -> None:
-        """Begin as soon as the workers are ready, when a run was prepared."""
+        """If a run was prepared, begin as soon as the workers are ready."""
         self._ready, self._done, self._allocator = [], {}, None
         if self._arrivals is not None:
             self._keeper = gevent.spawn(self._keep)
 
     def joined(self, peer: str) -> None:
-        """Ask a worker that was given up, and lives, to take part again; one that is new says ready by itself."""
+        """Ask a worker that had been given up to take part again; a new one reports that it is ready by itself."""
         if self._arrivals is not None and peer not in self._ready:
             self._link.send(JOIN, None, peer)
 
     def lost(self, peer: str) -> None:
         """Assign again without a worker.
 
-        What one whose connection closed leaves goes to the others at once. What one that hangs was assigned stays its
-        own: it may come back, and starts it then.
+        The arrivals of a worker whose connection closed go to the others at once. A hanging worker keeps its arrivals:
+        it may come back, and starts them then.
         """
         if self._allocator is not None and peer in self._ready:
             self._lose(peer, None if self._link.is_connected(peer) else time.perf_counter())
 
     def drain(self) -> None:
-        """Assign no more. The workers stop by Locust's own messages."""
+        """Stop assigning. The workers are stopped by Locust's own messages."""
         self._arrivals = self._allocator = None
         if self._keeper is not None and self._keeper is not gevent.getcurrent():
             self._keeper.kill(block=False)
@@ -179,23 +178,23 @@ class ArrivalCoordinator:
 
     @property
     def schedule(self) -> Schedule | None:
-        """The present schedule, on this process's `time.perf_counter`; None before the first assignment and after a
+        """The current schedule, on this process's `time.perf_counter`; None before the first assignment and after a
         run."""
         return self._allocator.schedule if self._allocator else None
 
     @property
     def rate_per_s(self) -> float:
-        """The arrivals per second that are intended now."""
+        """The current intended arrival rate per second."""
         schedule = self.schedule
         return schedule.arrivals.curve.level_at(time.perf_counter() - schedule.origin_s) if schedule else 0.0
 
     @property
     def is_quiet(self) -> bool:
-        """Whether every arrival of the present assignment was started and every iteration has ended."""
+        """Whether every arrival of the current assignment has been started and every iteration has ended."""
         return self._allocator is not None and self._all_done()
 
     def change_rate(self, rate_per_s: float, duration_s: float) -> float:
-        """Go over to a constant rate, 0 or more, on the running users; return the instant from which on it holds."""
+        """Switch to a constant rate, 0 or more, with the running users; return the instant at which it takes effect."""
         if self._allocator is None or self._arrivals is None:
             raise RuntimeError("no open-model run is under way")
         now_s = time.perf_counter()
@@ -207,7 +206,7 @@ class ArrivalCoordinator:
         return from_s
 
     def _keep(self) -> None:
-        """Assemble the workers, and end the run."""
+        """Wait for the workers, and end the run."""
         self._assemble()
         while (schedule := self.schedule) is not None:
             now_s = time.perf_counter()
@@ -219,7 +218,7 @@ class ArrivalCoordinator:
             gevent.sleep(_POLL_S if ending else _WATCH_EVERY_S)
 
     def _assemble(self) -> None:
-        """Wait for the workers that are connected; assign to those that are ready."""
+        """Wait for the connected workers to become ready, and assign to those that are."""
         deadline_s = time.perf_counter() + ASSEMBLY_S
         while not self._ready or set(self._link.peers()) - set(self._ready):
             if time.perf_counter() > deadline_s:
@@ -290,17 +289,18 @@ class ArrivalWorker:
         swarm.on(ASSIGNMENT, self._on_assignment)
 
     def begin(self) -> None:
-        """In an open run, take the numbers of users that Locust gives this worker for limits, and spawn nobody yet."""
+        """In an open-model run, use the numbers of users that Locust gives this worker as limits, and spawn none
+        yet."""
         self._swarm.limit_users = self._limit_users if self._swarm.options.is_open else None
 
     def joined(self, peer: str) -> None:
-        """Nothing: a master that was found again sends another spawn message."""
+        """Do nothing: a master that reconnects sends another spawn message."""
 
     def lost(self, peer: str) -> None:
-        """Nothing: the users are stopped, and this with them."""
+        """Do nothing: this stops with the users."""
 
     def drain(self) -> None:
-        """Start nothing more; tell the master from when on, in case it does not know."""
+        """Stop starting iterations; tell the master since when, in case it does not know."""
         if self._pool is None or self._pacer is None:
             return
         if self._keeper is not None:
@@ -329,14 +329,14 @@ class ArrivalWorker:
             self._keeper = gevent.spawn(self._keep)
 
     def _join(self) -> None:
-        """Say ready again: the master had given this worker up."""
+        """Report ready again after the master had given this worker up."""
         if self._pool is not None:
             if self._keeper is not None:
                 self._keeper.kill(block=False)
             self._keeper = gevent.spawn(self._keep)
 
     def _keep(self) -> None:
-        """Learn the master's time, say ready, keep learning it, and say when all is done."""
+        """Synchronise with the master's clock, report ready, keep synchronising, and report the end."""
         while not self._clock.is_known:
             self._ask_time()
             gevent.sleep(_POLL_S)
@@ -354,7 +354,7 @@ class ArrivalWorker:
             gevent.sleep(_POLL_S)
 
     def _prepare_pool(self) -> None:
-        """Make the users that are wanted from the start, so that their on_start is over before the first arrival."""
+        """Create the initial users, so that their on_start ends before the first arrival."""
         pool = self._pool
         if pool is None:
             return

@@ -1,1 +1,1 @@
-"""Virtual users: the base class, how a user walks through its tasks, and the pool of the open model."""
+"""Virtual users: their base class, the execution of their tasks, and the user pool of the open model."""

@@ -1,8 +1,8 @@
 """LoadUser: the base class of the HTTP and the RedisJSON users.
 
-Everything that Locust says about a User holds: ``wait_time``, ``@task`` and its weights, tags, TaskSets,
-``on_start`` and ``on_stop``, ``interrupt()``, ``stop_timeout``. Two things differ from the stock class: the
-task loop costs less (see loadtest.users.task_loop), and an iteration knows when it was meant to begin.
+Everything in Locust's documentation of User applies: ``wait_time``, ``@task`` and its weights, tags, TaskSets,
+``on_start`` and ``on_stop``, ``interrupt()``, ``stop_timeout``. There are two differences from the stock class: the
+task loop costs less (see loadtest.users.task_loop), and an iteration knows its intended start.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def _live(user: LoadUser) -> None:
     user.run()
 
 
-class UserGreenlet(Greenlet):  # type: ignore[type-arg]  # generic in its stub only
+class UserGreenlet(Greenlet):  # type: ignore[type-arg]  # generic only in its stub
     """Runs a user, which Locust looks for in its ``args``.
 
-    It keeps less than a greenlet of Locust's: what it runs is its class's, for which it would otherwise have a
-    dictionary of its own, and it does not note where it was spawned.
+    It takes less memory than Locust's greenlet: the function to run belongs to the class, which saves a dictionary, and
+    it does not record where it was spawned.
     """
 
     spawning_stack_limit = 0
@@ -43,18 +43,18 @@ class LoadUser(User):
     """Base class of users whose client reports to the recorder directly.
 
     Attributes:
-        scenario: The name under which requests are recorded. A subclass may set it; otherwise the recorder takes
-            the class's name.
+        scenario: The name under which requests are recorded; by default the class's name.
         intended_start_s: When the current iteration was meant to begin, in seconds of ``time.perf_counter``, or
             None for "when its first request is sent". The task loop sets it to the end of the wait time; a
-            ``wait_time`` function that knows better (a pacing by schedule) sets it itself, in the past if the
-            iteration is late already. The iteration's first request takes it and leaves None.
-        times_arrivals: Whether a response ends when it reaches this machine, however late this process reads it. That
-            costs some 2 µs of CPU per receive.
-        recorder: The recorder of this user's environment. Under plain Locust, without this product's locustfile, it
-            counts nothing, and Locust's own statistics count every request.
+            ``wait_time`` function that follows a schedule sets it itself, to a time in the past if the iteration is
+            already late. The iteration's first request uses it and resets it to None.
+        times_arrivals: Whether a response ends when it reaches this machine, however late this process reads it; costs
+            about 2 µs of CPU per receive.
+        recorder: The recorder of this user's environment. In plain Locust, without this product's locustfile, it counts
+            nothing, and Locust's own statistics count every request.
         failed_parts: How many requests, checks and transactions of this user have failed.
-        phase: What the user's requests are recorded as now: ``setup`` in its on_start and on_stop, else ``load``.
+        phase: The phase that the user's requests are currently recorded under: ``setup`` in its on_start and on_stop,
+            else ``load``.
     """
 
     abstract = True
@@ -67,18 +67,18 @@ class LoadUser(User):
     def __init__(self, environment: Environment) -> None:
         """Create the user; it runs when Locust starts it."""
         super().__init__(environment)
-        LoadUser.enter_phase(self, LOAD)  # set this early, its attributes cost each user 400 bytes less
+        LoadUser.enter_phase(self, LOAD)  # set this early, the attributes take 400 bytes less per user
         self.recorder = Recorder.beside_locusts(environment)
 
     def start(self, group: Group) -> Greenlet[Any, Any]:
-        """Run this user in a greenlet of a group, as Locust does, with a kilobyte less of it to keep."""
+        """Run this user in a greenlet of a group, as Locust does, in a kilobyte less memory."""
         self._greenlet, self._group = UserGreenlet(None, self), group  # type: ignore[call-overload]  # no run
-        # One bound method for all: each user would keep one of its own.
+        # One function for all; otherwise each user would keep its own bound method.
         vars(group).setdefault("_discard", group._discard)  # type: ignore[attr-defined]  # not in the stub
         group.start(self._greenlet)
         return self._greenlet
 
-    # Locust marks run() as final so that nobody overrides it by mistake; here its loop is replaced on purpose.
+    # Locust marks run() as final to prevent accidental overrides; here its loop is replaced on purpose.
     def run(self) -> None:  # type: ignore[misc]
         """Run on_start, then tasks until the user is stopped, then on_stop."""
         try:
@@ -87,19 +87,19 @@ class LoadUser(User):
             self.close()
 
     def transaction(self, name: str) -> Transaction:
-        """Return a context whose requests are also measured as one, under this name: see `loadtest.users.steps`."""
+        """Return a context whose requests are also measured as one transaction: see `loadtest.users.steps`."""
         return Transaction(self, name)
 
     def last_request_s(self) -> float | None:
-        """When the user last sent a request or got its answer, in seconds of ``time.perf_counter``; 0 before that, and
-        None where the client does not say."""
+        """When the user last sent a request or got an answer, in seconds of ``time.perf_counter``; 0 before that, and
+        None if the client does not know."""
         return None
 
     def enter_phase(self, phase: str) -> None:
-        """Record what the user sends from now on as of this phase, ``setup`` or ``load``."""
+        """Record the user's requests under this phase, ``setup`` or ``load``, from now on."""
         self.phase = phase
         setattr(self, PHASE, phase)
         self.intended_start_s = None
 
     def close(self) -> None:
-        """Release what the user's client holds; called once, after on_stop."""
+        """Release the resources of the user's client; called once, after on_stop."""

@@ -1,4 +1,4 @@
-"""Declared: the tasks that User classes have, with the share of each, so that one which is never begun can be named."""
+"""Declared: the tasks of User classes with their shares, so that a task that never begins can be reported."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class DeclaredTask(TypedDict):
     task: str
     """The name under which it is counted."""
     share: float
-    """Its part of the class's iterations by the weights, above 0 and at most 1."""
+    """Its share of the class's iterations by weight, above 0 and at most 1."""
 
 
 def tasks(user_classes: Iterable[type[User]]) -> list[DeclaredTask]:
-    """Return the tasks of these classes; those of a class with a loop of its own are not counted, and left out."""
+    """Return the tasks of these classes; classes with a loop of their own are skipped, since their tasks are not
+    counted."""
     return [
         DeclaredTask(scenario=scenario_of(kind), user=kind.__name__, task=task, share=share)
         for kind in user_classes
@@ -38,7 +39,7 @@ def tasks(user_classes: Iterable[type[User]]) -> list[DeclaredTask]:
 
 
 def _shares(holder: Any, whole: float, outer: tuple[Any, ...]) -> Iterator[tuple[str, float]]:
-    """Yield the tasks of a User or TaskSet class that are functions, those of nested TaskSets included."""
+    """Yield the task functions of a User or TaskSet class, including those of nested TaskSets."""
     for task, times in Counter(holder.tasks).items():
         share = whole * times / len(holder.tasks)
         if not (isinstance(task, type) and issubclass(task, TaskSet)):
@@ -48,10 +49,10 @@ def _shares(holder: Any, whole: float, outer: tuple[Any, ...]) -> Iterator[tuple
 
 
 def absent(user_classes: Iterable[type[User]], taking_part: Collection[type[User]]) -> Iterator[str]:
-    """Say which User classes of a scenario have no users, or other users than their fixed_count seems to say.
+    """Report User classes of a scenario that have no users, or not as many as their fixed_count suggests.
 
     Args:
-        user_classes: the scenario's.
+        user_classes: those of the scenario.
         taking_part: those of the test.
     """
     for kind in user_classes:

@@ -1,18 +1,18 @@
-"""UserPool: the users of an open-model worker, idle until an arrival takes one.
+"""UserPool: the users of an open-model worker, which idle until an arrival takes them.
 
 A pool has a limit for each User class, the number that Locust's dispatcher gives this worker. It begins with few users
-and grows: an arrival that finds no idle user waits for the next one that becomes idle, and a user is made when none did
-within `GROW_AFTER_S`. At the limit an arrival is dropped at once and counted. The user that became idle last is taken
-first, so that a pool uses no more users, and no more connections, than the load needs.
+and grows: an arrival that finds no idle user waits for one, and a new user is created if none becomes idle within
+`GROW_AFTER_S`. At the limit an arrival is dropped at once and counted. The most recently idle user is taken first, so
+that a pool uses no more users and connections than the load needs.
 
-Making a user and its connection costs several times what an iteration does. Without that short wait a hiccup of some
-milliseconds would end in a storm of new users and connections, and that in a longer hiccup. For the same reason users
-are made only when the event loop has nothing else to do: a process without time left is not helped by more users.
+Creating a user and its connection costs several times as much as an iteration. Without that short wait, a hiccup of
+some milliseconds would cause a storm of new users and connections, and that a longer hiccup. For the same reason users
+are created only when the event loop is otherwise idle: more users do not help a saturated process.
 
-A user goes through Locust's life: ``on_start`` when it is made, one task per arrival, ``on_stop`` when Locust stops it.
-In a nested TaskSet it stays from arrival to arrival until it interrupts. Wait times play no part. A TaskSet that
-overrides ``run`` is one iteration as a whole. Idle, a user's state is Locust's "waiting": a stop ends it at once; a
-stop during an iteration respects ``stop_timeout``.
+A user has Locust's life cycle: ``on_start`` when it is created, one task per arrival, ``on_stop`` when Locust stops it.
+It stays in a nested TaskSet across arrivals until that interrupts. Wait times are ignored. A TaskSet that overrides
+``run`` is a single iteration. An idle user is in Locust's state "waiting": a stop ends it at once; a stop during an
+iteration respects ``stop_timeout``.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GROW_AFTER_S: Final = 0.002
-"""How long an arrival waits for another user to become idle before one is made for it."""
+"""How long an arrival waits for a user to become idle before a new one is created for it."""
 
 _IDLE_INTERRUPTIONS: Final = 10
-"""How often an arrival may leave a TaskSet without having sent a request before it counts as executed."""
+"""How often an arrival may leave a TaskSet without a request before it counts as executed."""
 _NO_ARRIVAL: Final = 0.0
 
 
@@ -62,11 +62,11 @@ class _ClassPool:
         self.scenario = scenario_of(user_class)
         self.limit = 0
         self.alive = 0
-        """Users that exist or are being made."""
+        """Users that exist or are being created."""
         self.idle: list[Callable[[float | None], Any]] = []
-        """Each resumes an idle user with an intended start; the last became idle last."""
+        """Each resumes an idle user with an intended start; the most recently idle is last."""
         self.waiting: deque[tuple[float, float]] = deque()
-        """Intended starts of arrivals that wait for a user, each with the time since when it waits."""
+        """Intended starts of arrivals that wait for a user, each with the time when its wait began."""
         self.failure_logged = False
 
 
@@ -86,13 +86,13 @@ class UserPool:
         self._pools = {user_class.__name__: _ClassPool(user_class) for user_class in runner.user_classes}
         self._choices: list[_ClassPool] = []
         self._cumulated: list[int] = []
-        self._orders: deque[tuple[_ClassPool, float]] = deque()  # with the time since when an arrival waits
+        self._orders: deque[tuple[_ClassPool, float]] = deque()  # with the time when an arrival's wait began
         self._wanted = Event()
         self._maker = gevent.spawn(self._make_users)
         self._busy = 0  # users in an iteration
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
-        """Set how many users of each class there may be. Surplus users end, a busy one after its iteration."""
+        """Set the limit of each class. Surplus users end, busy ones after their iteration."""
         for name, pool in self._pools.items():
             pool.limit = limits.get(name, 0)
             for resume in pool.idle[: max(0, pool.alive - pool.limit)]:
@@ -103,29 +103,29 @@ class UserPool:
 
     @property
     def limit(self) -> int:
-        """How many users there may be."""
+        """The most users that there may be."""
         return self._cumulated[-1] if self._cumulated else 0
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no iteration is under way or waits for its user."""
+        """Whether no iteration is running or waiting for a user."""
         return not self._busy and not any(pool.waiting for pool in self._pools.values())
 
     @property
     def is_prepared(self) -> bool:
-        """Whether every user that was ordered waits for an arrival, its on_start behind it, or has ended."""
+        """Whether every requested user has finished on_start and waits for an arrival, or has ended."""
         return not self._orders and all(len(pool.idle) >= pool.alive for pool in self._pools.values())
 
     def grow_to(self, users: int) -> None:
-        """Make users before they are needed, up to that many, each class in proportion to its limit."""
+        """Create up to this many users in advance, each class in proportion to its limit."""
         for pool in self._choices:
             for _ in range(min(pool.limit, -(-users * pool.limit // self.limit)) - pool.alive):
                 self._order(pool, _NO_ARRIVAL)
 
     def start(self, intended_s: float) -> None:
-        """Begin an iteration: with an idle user now, else with the next one made; at the limit it is dropped.
+        """Begin an iteration with an idle user, or else with the next free one; at the limit it is dropped.
 
-        Must be called from the event loop's own greenlet, since it switches to the user.
+        Call it from the event loop's own greenlet only, since it switches to the user.
         """
         choices = self._choices
         if len(choices) == 1:
@@ -145,7 +145,7 @@ class UserPool:
             self._recorder.drop_iterations(pool.scenario, 1)
 
     def drop(self, count: int) -> None:
-        """Count arrivals that were never begun, for each class in proportion to its limit."""
+        """Count arrivals that never began, for each class in proportion to its limit."""
         if not count:
             return
         pools = self._choices or list(self._pools.values())
@@ -156,7 +156,7 @@ class UserPool:
                 self._recorder.drop_iterations(pool.scenario, end - begin)
 
     def close(self) -> None:
-        """Begin nothing more; arrivals that wait for a user are dropped. Locust ends the users."""
+        """Begin no more iterations, and drop arrivals that wait for a user. Locust ends the users."""
         self._maker.kill(block=False)
         for pool in self._pools.values():
             pool.limit = 0
@@ -201,7 +201,7 @@ class UserPool:
         user._greenlet = self._runner.user_greenlets.spawn(self._live, user, pool)
 
     def _live(self, user: Any, pool: _ClassPool) -> None:
-        """A user's life, in its own greenlet."""
+        """Run a user, in its own greenlet."""
         try:
             TaskWalker(user, lambda kind: kind.run is not TaskSet.run).live(partial(self._serve, pool))
         finally:
@@ -244,7 +244,7 @@ class UserPool:
         raise StopUser
 
     def _lose(self, pool: _ClassPool) -> None:
-        """Note that a user ended; an arrival that no user is left for is dropped."""
+        """Handle the end of a user; an arrival for which no user is left is dropped."""
         pool.alive -= 1
         if len(pool.waiting) > pool.alive:
             pool.waiting.popleft()
@@ -254,8 +254,8 @@ class UserPool:
 def iterate(walker: TaskWalker) -> None:
     """Execute an arrival's task.
 
-    A TaskSet that was interrupted so that the next task follows at once is followed by it, as in the closed model,
-    unless this arrival has sent a request already.
+    If a TaskSet was interrupted with an immediate reschedule, the next task follows at once, as in the closed model,
+    unless this arrival has already sent a request.
     """
     for _ in range(_IDLE_INTERRUPTIONS):
         try:

@@ -1,4 +1,4 @@
-"""Steps: what a scenario measures besides single requests, which no figure of the requests counts.
+"""Steps: checks and transactions, which are measured in addition to requests, and separately from them.
 
     check("has an id", "id" in response.json())
 
@@ -6,8 +6,8 @@
         self.client.post("/cart", json=item)
         self.client.post("/order")
 
-A check is counted by its name, met or not. A transaction is several requests measured as one. Both are counted wherever
-the user is, in its on_start too, and both are bounded like names of requests.
+A check is counted by its name, as met or not. A transaction is several requests measured as one. Both are counted
+anywhere in a user, also in on_start, and the number of their names is limited like that of requests.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _STOPPED = (StopUser, StopTest)
 
 
 def check(name: str, is_met: object) -> bool:
-    """Count whether something holds, and return it.
+    """Count whether a condition holds, and return it.
 
-    A check that is not met fails the transactions it is in, but no request.
+    A check that is not met fails the transactions around it, but no request.
 
     Args:
-        name: what holds, such as "has an id"; one of a few, never a value.
-        is_met: true or false, as Python has it.
+        name: the condition, such as "has an id"; one of a few, never a value.
+        is_met: any value that Python treats as true or false.
 
     Raises:
-        UsageError: it is called outside of a user, such as in a listener.
+        UsageError: it is called outside of a user, for example in a listener.
     """
     user = current_user()
     if user is None:
@@ -53,7 +53,7 @@ def check(name: str, is_met: object) -> bool:
 
 
 def check_of(user: Any, name: str, is_met: object) -> bool:
-    """Count the check of a user, which is known: see `check`."""
+    """Count the check of a known user: see `check`."""
     series = Recorder.beside_locusts(user.environment).series(scenario_of(user), "", name, CHECK)
     now_s = perf_counter()
     if is_met:
@@ -67,11 +67,11 @@ def check_of(user: Any, name: str, is_met: object) -> bool:
 class Transaction:
     """Several requests measured as one, from the intended start of the first to the end of the block.
 
-    It fails when a request, a check or a transaction in it fails, or an exception leaves it. One that ends because its
-    user is stopped between two requests is not counted.
+    It fails if a request, a check or a transaction in it fails, or if an exception leaves it. It is not counted if its
+    user is stopped between two requests.
 
     Args:
-        user: whose requests they are.
+        user: the user that sends the requests.
         name: such as "checkout"; one of a few, never a value.
     """
 
@@ -82,14 +82,14 @@ class Transaction:
         self._name = name
 
     def __enter__(self) -> Self:
-        """Begin, when the iteration was to begin if nothing has been sent in it yet, else now."""
+        """Begin at the intended start of the iteration if it has sent nothing yet, otherwise now."""
         now_s, intended_s = perf_counter(), self._user.intended_start_s
         self._begun_s = now_s if intended_s is None else min(intended_s, now_s)
         self._failed_before = self._user.failed_parts
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Count it; an exception passes on."""
+        """Count it; an exception propagates."""
         user, begun_s, end_s = self._user, self._begun_s, perf_counter()
         if isinstance(error, _STOPPED):
             return

@@ -1,7 +1,6 @@
-"""Tags: check before a test that the tags which Locust filters tasks by exist, and that they leave each user a task.
+"""Tags: checks before a test that the tags for Locust's filter exist, and that they leave each user a task.
 
-Locust filters in silence: a misspelt tag leaves no task, or excludes none, and the users then end or do what they
-should not.
+Locust filters silently: a misspelt tag leaves no task or excludes none, so users end or run the wrong tasks.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def check(environment: Environment) -> None:
-    """Check the tags that a test's tasks are filtered by.
+    """Check the tags that filter a test's tasks.
 
     Args:
-        environment: Locust's; of its options, `tags` and `exclude_tags` matter, which LOCUST_TAGS and
-            LOCUST_EXCLUDE_TAGS set.
+        environment: Locust's; uses its options `tags` and `exclude_tags`, which LOCUST_TAGS and LOCUST_EXCLUDE_TAGS
+            set.
 
     Raises:
-        UsageError: when no task has one of the tags, and when they leave a User class without a task.
+        UsageError: no task has one of the tags, or they leave a User class without tasks.
     """
     options: Any = environment.parsed_options
     chosen = {"LOCUST_TAGS": options.tags or [], "LOCUST_EXCLUDE_TAGS": options.exclude_tags or []}
@@ -56,7 +55,7 @@ def check(environment: Environment) -> None:
 
 
 def _tasks(holder: Any) -> Iterator[Any]:
-    """Yield the tasks of a User or TaskSet class that are functions, those of nested TaskSets included."""
+    """Yield the task functions of a User or TaskSet class, including those of nested TaskSets."""
     for task in holder.tasks:
         if hasattr(task, "tasks") and not is_markov_taskset(task):  # which Locust does not filter
             yield from _tasks(task)

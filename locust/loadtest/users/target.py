@@ -1,7 +1,7 @@
-"""Target: which service the users load, and why that one.
+"""Target: which service the users load, and why.
 
-As in Locust, a host that is given comes before the `host` of the User classes. The sample target is loaded where there
-is neither, and never by an ordinary locustfile, which was not written for it.
+As in Locust, an explicit host takes precedence over the `host` of the User classes. Without either, the sample target
+is loaded, except by ordinary locustfiles, which were not written for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from loadtest.settings.config import Config
 
 _WITH_CLIENT: Final = "RestMixin"
-"""The base of each User class whose client needs a host: Locust's HttpUser and FastHttpUser, and this product's."""
+"""The base classes of User classes whose client needs a host: Locust's HttpUser and FastHttpUser, and this
+product's."""
 
 
 _URLS: Final = ("http://", "https://", "http+unix://")
@@ -27,21 +28,21 @@ _REDIS_URLS: Final = ("redis://", "rediss://", "unix://")
 
 
 class Target(NamedTuple):
-    """What a run loads."""
+    """The target of a run."""
 
     hosts: list[str]
-    """Every host, sorted, without credentials; none where the users' own clients know what they load."""
+    """Every host, sorted, without credentials; empty if only the users' own clients know what they load."""
     sentence: str
-    """The same for people, with the reason."""
+    """A description for people, with the reason."""
 
 
 def target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -> Target:
     """Return what is loaded, and why.
 
     Args:
-        host: what all users load; None where each User class has its own.
-        of_classes: the hosts that User classes name, by the class's name.
-        config: what was set.
+        host: the host of all users; None if each User class has its own.
+        of_classes: the hosts of User classes, by class name.
+        config: the settings.
     """
     named = ", ".join(f"{without_credentials(one)} of {name}" for name, one in of_classes.items())
     if host is None:
@@ -58,12 +59,12 @@ def target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -
 
 
 def redis_target_of(host: str | None, of_classes: Mapping[str, str], config: Config) -> Target:
-    """Return what is loaded by users who all speak to Redis only: never the service that HOST names.
+    """Return the target of users who all use Redis only, which is never the service of HOST.
 
     Args:
-        host: what was given; it counts if it is a Redis.
-        of_classes: the Redis or host that User classes name, by the class's name.
-        config: what was set.
+        host: the explicit host; used if it is a Redis.
+        of_classes: the Redis or host of User classes, by class name.
+        config: the settings.
     """
     given = host if host and host.startswith(_REDIS_URLS) else config.redis_url
     urls = sorted({without_credentials(url) for url in of_classes.values() or [given] if url})
@@ -71,15 +72,15 @@ def redis_target_of(host: str | None, of_classes: Mapping[str, str], config: Con
 
 
 def each_side(user_classes: Iterable[type[User]]) -> list[type[User]]:
-    """Return the classes whose users send the requests: in a duet those of both sides."""
+    """Return the classes whose users send the requests; in a duet, those of both sides."""
     return [side for kind in user_classes for side in getattr(kind, "sides", (kind,))]
 
 
 def check_hosts(user_classes: Iterable[type], host: str | None) -> None:
-    """Check that every user with an HTTP client has a host. One that makes its own in `__init__` may set it there.
+    """Check that every user with an HTTP client has a host. A class with its own `__init__` may set it there.
 
     Raises:
-        UsageError: when one has none, or what is given is no base URL, so that none of its users could send a request.
+        UsageError: a class has no host, or the host is not a base URL, so that its users could not send requests.
     """
     if host is not None:
         check_is_url(host, speaking_http(user_classes))
@@ -93,19 +94,19 @@ def check_hosts(user_classes: Iterable[type], host: str | None) -> None:
 
 
 def speaking_http(user_classes: Iterable[type]) -> list[str]:
-    """Return the names of the User classes whose client is one of HTTP."""
+    """Return the names of the User classes with an HTTP client."""
     return [kind.__name__ for kind in user_classes if _speaks_http(kind)]
 
 
 def check_is_url(host: str, speaking_http: Sequence[str]) -> None:
-    """Check a host that is given: only users with clients of their own understand something else than a base URL.
+    """Check an explicit host: only users with their own clients understand anything other than a base URL.
 
     Args:
-        host: what is given.
-        speaking_http: the names of the User classes whose client is one of HTTP.
+        host: the explicit host.
+        speaking_http: the names of the User classes with an HTTP client.
 
     Raises:
-        UsageError: when it is no base URL and one of them needs one.
+        UsageError: it is not a base URL, and one of them needs one.
     """
     if speaking_http and not host.startswith(_URLS):
         raise UsageError(
@@ -119,6 +120,6 @@ def _speaks_http(kind: type) -> bool:
 
 
 def _needs_host(kind: type) -> bool:
-    """Whether a User class's client needs a host from outside, since the class does not make it itself."""
+    """Whether a User class needs a host from outside, since it does not set one itself."""
     maker = next(base for base in kind.__mro__ if "__init__" in vars(base))
     return maker.__module__.startswith(("locust.", "loadtest.")) and _speaks_http(kind)

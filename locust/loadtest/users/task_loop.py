@@ -1,7 +1,7 @@
 """The closed model's loop: a user executes a task, waits, and executes the next one.
 
 With a wait time of 0, Locust's loop sleeps for 0 seconds after every task so that other users get their turn. A task
-that waited for the network has given them that turn already; here only a task that has not is made to yield.
+that waited for the network has already yielded; here only a task that did not wait is made to yield.
 
 A TaskSet that overrides a method of Locust's loop (`LOOP_METHODS`) runs in Locust's loop, unchanged.
 """
@@ -40,8 +40,8 @@ def run(walker: TaskWalker) -> None:
         turn = event_loop.iteration
         walker.begin()
         if walker.step():
-            if event_loop.iteration == turn:  # nothing waited: a TaskSet that interrupts itself at once would
-                end_turn()  # otherwise hold the whole process
+            if event_loop.iteration == turn:  # nothing waited: a TaskSet that interrupts itself immediately would
+                end_turn()  # otherwise block the whole process
             continue
         walker.end()
         if user._state is not LOCUST_STATE_STOPPING:
@@ -54,7 +54,7 @@ def run(walker: TaskWalker) -> None:
 
 
 def _wait(user: Any, wait_s: float) -> None:
-    """Sleep until the next iteration is due, and note when that is."""
+    """Sleep until the next iteration is due, and record that time."""
     if wait_s > 0 and user.intended_start_s is None:
         user.intended_start_s = perf_counter() + wait_s
     user._state = LOCUST_STATE_WAITING

@@ -1,11 +1,11 @@
-"""TaskWalker: where a user is in its tasks, and how it executes the next one.
+"""TaskWalker: tracks a user's position in its tasks, and executes the next one.
 
-Both models of load execute the same tasks and differ in when the next one begins: after a wait in the closed model
-(loadtest.users.task_loop), with an arrival in the open model (loadtest.users.pool). A task that is a TaskSet is
-entered: the user goes on with that TaskSet's tasks until one of them interrupts it.
+Both load models execute the same tasks and differ only in when the next one begins: after a wait in the closed model
+(loadtest.users.task_loop), with an arrival in the open model (loadtest.users.pool). If a task is a TaskSet, the user
+enters it and executes its tasks until one of them interrupts.
 
-The semantics are Locust's, at a fraction of the cost. Locust's own loop spends about as much on an iteration as this
-product's HTTP client spends on a whole request: a queue operation for every task, three calls to learn the wait time,
+The semantics are Locust's, at a fraction of the cost. In Locust's own loop an iteration costs about as much as a whole
+request of this product's HTTP client: a queue operation for every task, three calls to learn the wait time,
 and a random choice over a sequence.
 """
 
@@ -38,7 +38,7 @@ class TaskWalker:
 
     Args:
         user: a User of any class.
-        has_own_loop: whether a TaskSet class must run in its own loop, as a single task.
+        has_own_loop: tells whether a TaskSet class must run in its own loop, as a single task.
 
     Attributes:
         level: the TaskSet that the user is in; its `wait_source` says how long to wait before the next task.
@@ -54,22 +54,22 @@ class TaskWalker:
         recorder, scenario = Recorder.of(user.environment), scenario_of(user)
         self._begun, self._idle = recorder.begun(scenario), recorder.idle(scenario)
         self._count = recorder.series(scenario, "", "", ITERATION).success
-        self._begun_s: float | None = None  # when the iteration that is under way was to begin
-        self._done: Any = None  # the task that came to its end with the last step
-        self._last_request_s: float | None = None  # when it was last looked at
+        self._begun_s: float | None = None  # the intended start of the current iteration
+        self._done: Any = None  # the task that ended with the last step
+        self._last_request_s: float | None = None  # when it was last checked
         user._taskset_instance = DefaultTaskSet(user)  # where Locust looks for it
         user._taskset_instance._task_queue = _Queue()
         self.level = Level(user._taskset_instance)
         self._outer: tuple[Level, ...] = ()
 
     def live(self, work: Callable[[TaskWalker], None]) -> None:
-        """Run on_start, then the work, and when the user is stopped on_stop.
+        """Run on_start, then the work, and on_stop when the user is stopped.
 
         Args:
             work: calls `step` until the user ends.
 
         Raises:
-            Exception: what ended the user other than a stop; it is reported.
+            Exception: the error that ended the user; it is reported.
         """
         user = self.user
         user._state = LOCUST_STATE_RUNNING
@@ -85,18 +85,18 @@ class TaskWalker:
             Recorder.of(user.environment).on_end(user, ending, began_s, is_started=is_started)
             _enter(user, SETUP)
             stop_user(user, self._leave_all)
-        except BaseException as error:  # gevent's Timeout, for example, which ends the user like any other
+        except BaseException as error:  # such as gevent's Timeout, which ends the user like any other
             report(error, user)
             raise
 
     def begin(self) -> None:
-        """Begin an iteration, at its intended start; one that is under way goes on."""
+        """Begin an iteration at its intended start; an iteration in progress continues."""
         if self._begun_s is None:
             now_s, intended_s = perf_counter(), self.user.intended_start_s
             self._begun_s = now_s if intended_s is None else min(intended_s, now_s)
 
     def end(self) -> None:
-        """End the iteration that is under way, and count how long it took; one that a stop breaks off has no end."""
+        """End the current iteration, and count its duration; one cut short by a stop is not counted."""
         begun_s, self._begun_s = self._begun_s, None
         if begun_s is not None:
             self._count(begun_s, begun_s, perf_counter(), 0)
@@ -109,8 +109,8 @@ class TaskWalker:
 
         Raises:
             StopUser, StopTest, GreenletExit: the user ends.
-            RescheduleTaskImmediately, RescheduleTask: a task interrupted, but the user is in no TaskSet.
-            Exception: what a task raised, if the environment does not catch exceptions.
+            RescheduleTaskImmediately, RescheduleTask: a task interrupted outside of a TaskSet.
+            Exception: raised by a task, if the environment does not catch exceptions.
         """
         level = self.level
         try:
@@ -139,17 +139,17 @@ class TaskWalker:
             return False
 
     def has_sent_nothing(self) -> bool:
-        """Return whether the user, of this product's classes, has sent no request since this was last asked."""
+        """Return whether the user, if of this product's classes, has sent no request since the last call."""
         before_s, self._last_request_s = self._last_request_s, self.user.last_request_s()
         return before_s is not None and before_s == self._last_request_s
 
     def note_idle(self) -> None:
-        """Count the iteration that the last step ended as one that sent no request."""
+        """Count the iteration that the last step ended as one without a request."""
         if self._done is not None:
             self._idle[self._done] += 1
 
     def _execute_other(self, task: Any) -> bool:
-        """Execute a task that is not a plain function, as `step` does; of a TaskSet that is its first task."""
+        """Execute a task that is not a plain function, as `step` does; for a TaskSet, its first task."""
         if not (isinstance(task, type) and issubclass(task, TaskSet)):
             self._begun[task] += 1
             self.level.task_set.execute_task(task)
@@ -159,7 +159,7 @@ class TaskWalker:
         if self._has_own_loop(task):
             if task.run is not TaskSet.run:
                 self._begun[task] += 1
-            else:  # Locust's loop counts what it executes
+            else:  # Locust's loop counts its own tasks
                 self._begun_s = None
             self._done = None
             task_set.run()
@@ -191,21 +191,21 @@ class TaskWalker:
 
 
 class _Queue(list[Any]):
-    """The tasks that were scheduled to come next; an empty deque, which Locust takes, has 700 bytes."""
+    """The tasks scheduled next; Locust uses a deque, which takes 700 bytes even when empty."""
 
     __slots__ = ()
 
     def popleft(self) -> Any:
-        """Take the first one."""
+        """Remove and return the first one."""
         return self.pop(0)
 
     def appendleft(self, task: Any) -> None:
-        """Put one before the others."""
+        """Insert one before the others."""
         self.insert(0, task)
 
 
 class Level:
-    """A TaskSet that the user is in. The outermost is Locust's DefaultTaskSet, which has the user's own tasks."""
+    """A TaskSet that the user is in. The outermost is Locust's DefaultTaskSet, with the user's own tasks."""
 
     __slots__ = ("_own_choice", "is_plain", "owner", "queue", "task_set", "wait_source")
 
@@ -213,11 +213,11 @@ class Level:
         kind = type(task_set)
         self.task_set = task_set
         self.queue = task_set._task_queue
-        self.owner = task_set.user if kind is DefaultTaskSet else task_set  # what its tasks get as their argument
+        self.owner = task_set.user if kind is DefaultTaskSet else task_set  # the argument of its tasks
         self.is_plain = kind.execute_task in (TaskSet.execute_task, DefaultTaskSet.execute_task)
         keeps_choice = kind.get_next_task in (TaskSet.get_next_task, DefaultTaskSet.get_next_task)
         self._own_choice = None if keeps_choice else task_set.get_next_task
-        # A TaskSet without a wait_time of its own asks its user, in Locust after two more calls.
+        # A TaskSet without its own wait_time uses its user's; in Locust that takes two more calls.
         asks_user = kind.wait_time is TaskSet.wait_time and task_set.user.wait_time is not None
         self.wait_source = task_set.user if asks_user else task_set
 
@@ -244,7 +244,7 @@ def _enter(user: Any, phase: str) -> None:
 
 
 def _stop(task_set: Any, passing: tuple[type[Exception], ...] = ()) -> None:
-    """Call on_stop; its errors are reported, except those that must pass."""
+    """Call on_stop, and report its errors, except those that must propagate."""
     try:
         task_set.on_stop()
     except passing:
@@ -254,10 +254,10 @@ def _stop(task_set: Any, passing: tuple[type[Exception], ...] = ()) -> None:
 
 
 def stop_user(user: Any, on_stop: Callable[[], object]) -> None:
-    """Call a user's on_stop, and report its error, or that it was broken off.
+    """Call a user's on_stop, and report its error, or that it was cut short.
 
     Raises:
-        Exception, GreenletExit: what it raised, or what broke it off.
+        Exception, GreenletExit: its error, or the stop that cut it short.
     """
     try:
         on_stop()
@@ -271,13 +271,13 @@ def stop_user(user: Any, on_stop: Callable[[], object]) -> None:
 
 
 def report(error: BaseException, source: Any) -> None:
-    """Log an error and fire Locust's event for it; `source` is the User or the TaskSet that it comes from."""
+    """Log an error and fire Locust's event for it; `source` is the User or the TaskSet that raised it."""
     logger.error("%s\n%s", error, traceback.format_exc())
     user = source.user if isinstance(source, TaskSet) else source
     user.environment.events.user_error.fire(user_instance=source, exception=error, tb=error.__traceback__)
 
 
 def _rescheduling(interruption: InterruptTaskSet) -> Exception:
-    """Return the exception by which an interrupted TaskSet tells its parent when to go on."""
+    """Return the exception with which an interrupted TaskSet tells its parent when to continue."""
     kind = RescheduleTaskImmediately if interruption.reschedule else RescheduleTask
     return kind(interruption.reschedule)

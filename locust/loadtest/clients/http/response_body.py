@@ -1,6 +1,6 @@
 """The bodies of responses: by length, in chunks, or until the connection closes; whole or as a stream.
 
-Each reader hands out pieces as they arrive and knows at the end whether the connection may serve another request.
+Each reader yields pieces as they arrive and knows at the end whether the connection can be reused.
 
 Tested in tests/unit/clients/http/test_client.py and test_hostile.py.
 """
@@ -23,7 +23,7 @@ class Body(Protocol):
     """A body that is being read.
 
     Attributes:
-        reusable: After the end, whether the connection may serve another request.
+        reusable: After the end, whether the connection can be reused.
     """
 
     reusable: bool
@@ -37,11 +37,11 @@ class EmptyBody:
 
     Args:
         head: The response's head.
-        rest: What came behind the head; nothing should.
+        rest: Bytes after the head; there should be none.
     """
 
     def __init__(self, head: ResponseHead, rest: bytes) -> None:
-        """Judge the connection at once."""
+        """Decide at once whether the connection can be reused."""
         self.reusable = head.keep_alive and not rest
 
     def read(self) -> bytes:
@@ -79,7 +79,7 @@ class LengthBody:
                 missing = f"{self._left} of {self._declared} bytes are missing"
                 raise ClosedError(f"the connection closed within the response's body: {missing}")
         if len(piece) > self._left:
-            self.reusable = False  # bytes that belong to no request: they must not pass for the next response
+            self.reusable = False  # bytes that belong to no request must not be taken for the next response
             piece = piece[: self._left]
         self._left -= len(piece)
         return piece
@@ -94,11 +94,11 @@ class ChunkedBody:
         receive: Receives the next bytes.
 
     Attributes:
-        trailers: The fields behind the last chunk.
+        trailers: The fields after the last chunk.
     """
 
     def __init__(self, head: ResponseHead, rest: bytes, receive: Receive) -> None:
-        """Bring the parser behind a head; the real one has been judged already."""
+        """Move the parser past a head; the real one has already been checked."""
         self._receive = receive
         self._pieces: list[bytes] = []
         self._complete = False
@@ -118,7 +118,7 @@ class ChunkedBody:
             self.trailers.append((name, value))
 
     def on_message_begin(self) -> None:
-        """Called by the parser; a second message belongs to no request."""
+        """Called by the parser; a second message would belong to no request."""
         if self._complete:
             self._excess = True
 
@@ -128,7 +128,7 @@ class ChunkedBody:
             self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
-        """Called by the parser behind the trailers."""
+        """Called by the parser after the trailers."""
         self._complete = True
 
     def read(self) -> bytes:
@@ -193,7 +193,7 @@ def read_all(body: Body, limit_bytes: float) -> bytes:
 
     Raises:
         TooLargeError: It exceeds the limit.
-        ClosedError, ProtocolError: As the readers raise them.
+        ClosedError, ProtocolError: As raised by the readers.
     """
     pieces = []
     size = 0
@@ -206,19 +206,19 @@ def read_all(body: Body, limit_bytes: float) -> bytes:
 
 
 class BodyStream:
-    """The decoded pieces of a body, to be iterated over once.
+    """The decoded pieces of a body; can be iterated over once.
 
     Args:
         body: Where they come from.
-        decoder: Undoes the content coding.
-        classify: Turns what waiting and receiving raise into an HttpError.
-        finish: Called once at the end, with whether the connection may serve another request.
+        decoder: Removes the content coding.
+        classify: Turns exceptions of waiting and receiving into an HttpError.
+        finish: Called once at the end, with whether the connection can be reused.
         received_s: When the last bytes came, in seconds of ``time.perf_counter``.
 
     Attributes:
         received_s: As given.
-        received_bytes: How much of the body has come, before decoding.
-        complete: Whether it has come to its end.
+        received_bytes: Bytes of the body received so far, before decoding.
+        complete: Whether its end has arrived.
         ended_s: When it did, in seconds of ``time.perf_counter``.
     """
 
@@ -244,7 +244,7 @@ class BodyStream:
         """The pieces, as they arrive.
 
         Raises:
-            HttpError: The body was cut or is malformed; its class tells how.
+            HttpError: The body is truncated or malformed; its class says which.
         """
         while self._finish is not None:
             piece = self._next()
@@ -274,9 +274,9 @@ class BodyStream:
             finish(reusable)
 
     def close(self) -> None:
-        """Read no further; the connection is closed unless the body has been read to its end."""
+        """Stop reading; the connection is closed unless the body has been read to its end."""
         self._end(reusable=False)
 
     def __del__(self) -> None:
-        """A stream that was dropped must not keep its connection."""
+        """An abandoned stream must not keep its connection."""
         self._end(reusable=False)

@@ -1,4 +1,4 @@
-"""The HTTP requests that the users of one kind have in common, encoded once for all of them.
+"""The HTTP requests that users of the same kind share, encoded once for all of them.
 
 Tested in tests/unit/clients/http/test_request_head.py and test_response_head.py.
 """
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 _CACHED_ROUTES = 4096
 _CACHED_HEADS = 64
-_RECEIVE_SIZES = (470, 960, 4000, 16000)  # what Python's own allocator, and the C library's fastest, still take
+_RECEIVE_SIZES = (470, 960, 4000, 16000)  # fast sizes of Python's allocator and of the C library
 
 
 class HttpRoute(Route):
-    """What every request of one method, URL and name has in common.
+    """The common part of all requests with the same method, URL and name.
 
     Attributes:
         url: The absolute URL.
-        origin: Where it leads.
+        origin: Where the requests are sent.
         lines: The header lines sent by default, Host among them.
-        wire: The whole request as sent without further headers, cookies or body.
+        wire: The whole request as sent without additional headers, cookies or body.
         head: The head of its last response; the next response often begins with the same bytes.
-        receive_bytes: How many bytes to ask the kernel for: a little more than the longest response had.
+        receive_bytes: How many bytes to request from the kernel: slightly more than the longest response had.
     """
 
     __slots__ = ("_heads", "_last_raw", "head", "lines", "origin", "receive_bytes", "url", "wire")
 
-    # As a request without anything of its own; see Request.
+    # As for a request that adds nothing; see Request.
     body = None
     headers = None
     from_elsewhere = False
@@ -62,10 +62,10 @@ class HttpRoute(Route):
         self.wire = self._head_for("", NO_FIELDS, {}) + framing_line(method, None) + b"\r\n"
 
     def encode(self, request: Request, cookies: bytes) -> bytes:
-        """A request to this URL; the bytes of an upload are left out.
+        """A request to this URL, without the bytes of an upload.
 
         Args:
-            request: Has this route's method, URL and lines.
+            request: A request with this route's method, URL and lines.
             cookies: The Cookie line or b"".
 
         Raises:
@@ -94,9 +94,9 @@ class HttpRoute(Route):
     def _head_for(
         self, key: str | tuple[str, ...], body_fields: Mapping[str, str], headers: Mapping[str, HeaderValue]
     ) -> bytes:
-        """Request line and the header lines but for those of these headers; b"" if these need more than their own.
+        """Request line and header lines without those that these headers replace; b"" if that is not enough.
 
-        Most are remembered: types of bodies and names of headers are few, but that of a multipart form is always new.
+        Most are cached: there are few body types and header names, but the type of a multipart form is always new.
         """
         replaced, head = replaced_by(headers), b""
         if replaced is not None:
@@ -107,9 +107,9 @@ class HttpRoute(Route):
         return head
 
     def find_head(self, received: bytes) -> ResponseHead:
-        """The head with which a response begins, UNKNOWN_HEAD if it is incomplete; remembered for the next one.
+        """The head at the start of a response, or UNKNOWN_HEAD if it is incomplete; cached for the next one.
 
-        It has the lengths of the response's own, and may be the last one otherwise; see Response.headers.
+        Its lengths are the response's own; its other values may be those of the last head, see Response.headers.
 
         Raises:
             ProtocolError, TooLargeError: As HeadCache.find() raises them.
@@ -126,13 +126,13 @@ class HttpRoute(Route):
             if length == last.content_length and match.end() == last.raw_length:
                 before, self._last_raw = self._last_raw, match[0]
                 if before != self._last_raw:
-                    return last  # a head that never comes again, with an id for example, need not be made
+                    return last  # no need to make a head that never comes again, such as one with an id
             head = last.again(match[0], length)
         self.head = head
         if head.plain_length != last.plain_length and head.plain_length > 0:
             self.series.note_size(head.body_length)
-            # A buffer is allocated for each response, so a fitting one is cheaper than one for the worst case. It does
-            # not shrink from one response to the next: each longer one would take a second look at the stream.
+            # A buffer is allocated for each response, so one that fits is cheaper than one for the worst case. It does
+            # not shrink from one response to the next: each longer one would need a second receive call.
             fitting = next((size for size in _RECEIVE_SIZES if size > head.plain_length), RECEIVE_BYTES)
             if self.receive_bytes == RECEIVE_BYTES or fitting > self.receive_bytes:
                 self.receive_bytes = fitting
@@ -140,15 +140,15 @@ class HttpRoute(Route):
 
 
 class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
-    """Routes by method, URL and name; look here first, then ``make``.
+    """Routes by method, URL and name; look one up here first, then call ``make``.
 
     Args:
-        base_url: What relative URLs are relative to; may carry credentials.
-        headers: Name and value of the headers sent with every request unless it says otherwise.
+        base_url: Base of relative URLs; may carry credentials.
+        headers: Default headers, as name and value.
         auth_header: Value of the header Authorization for the base URL's own host, or None.
 
     Attributes:
-        gets: The same for GET, by URL if there is no name of its own, else by (URL, name).
+        gets: The same for GET, by URL, or by (URL, name) if the request has its own name.
         common: The header lines that go to every host.
     """
 
@@ -160,7 +160,7 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         headers: tuple[tuple[str, HeaderValue], ...],
         auth_header: str | None = None,
     ) -> None:
-        """Start without routes; a bad base URL shows at the first request."""
+        """Start without routes; an invalid base URL raises at the first request."""
         super().__init__(recorder, scenario)
         self.gets: dict[str | tuple[str, str], HttpRoute] = {}
         self._base_url = base_url
@@ -175,8 +175,8 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         Args:
             method: The method.
             url: The URL, its parameters included.
-            name: The name that the scenario gave, part of the key.
-            label: Under which name the request is recorded.
+            name: The name that the scenario set, part of the key.
+            label: The name that the request is recorded under.
 
         Raises:
             InvalidRequestError: The base URL, the URL or the method is not valid.
@@ -206,7 +206,7 @@ class HttpRoutes(RouteTable[tuple[str, str, str | None], HttpRoute]):
         return parse(self._base_url).origin.host
 
     def absolute(self, url: str) -> str:
-        """The URL, continued from the base if it is relative."""
+        """The absolute URL; a relative one continues the base."""
         base = self._base_url
         if names_scheme(url, base):
             return url

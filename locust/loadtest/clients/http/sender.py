@@ -1,4 +1,4 @@
-"""Sender: the way of a user's request, from its bytes to its response: the fast path, and the general path.
+"""Sender: sends a user's requests and returns their responses, by a fast path and a general path.
 
 Tested in tests/unit/clients/http/test_client.py.
 """
@@ -35,16 +35,16 @@ from loadtest.measuring.tallies import NOWHERE, leads_nowhere
 from loadtest.users.base import LoadUser
 
 MAX_BODY_BYTES = 1 << 26
-"""A body may not be larger than this, nor decode to more, unless it is read as a stream: 64 MiB. What a hostile
-target can make a worker hold is this, for each response that is read at the same moment."""
+"""The largest body, before and after decoding, unless it is read as a stream: 64 MiB. A hostile target can make a
+worker hold this much for each response that is being read."""
 
 VERSION_HEADER = "x-service-version"
-"""The header by which a service may name its version, in lower case."""
+"""The header in which a service may name its version, in lower case."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One call of request(), as the scenario wants it."""
+    """The arguments of one call of request()."""
 
     route: HttpRoute
     request: Request
@@ -60,7 +60,7 @@ class Call:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a call has got: its last request, the response to it and those before."""
+    """The progress of a call: its last request, the response to it, and earlier responses."""
 
     request: Request
     head: ResponseHead | None = None
@@ -71,7 +71,7 @@ class Progress:
 
 
 def _is_unasked(call: Call, head: ResponseHead) -> bool:
-    """Whether an answer brings nothing, and the scenario did not say that it judges it itself."""
+    """Whether an answer is of no use, and the scenario does not check it itself."""
     place = location_of(head)
     judges = call.caught or call.expect is not None or call.allow_redirects is (place is not None)
     sent = (*(call.request.headers or ()), *call.route.lines)
@@ -82,14 +82,14 @@ class Sender:
     """Sends the requests of one user, on connections of its own.
 
     Args:
-        user: Whose requests it sends.
-        timeouts: Of every request that gives none.
-        max_redirects: Redirects that are followed for one call.
+        user: The user whose requests it sends.
+        timeouts: Timeouts of requests that set none.
+        max_redirects: Most redirects that one call follows.
     """
 
     _kinds: tuple[type[Response], type[CaughtResponse]] = (Response, CaughtResponse)
     _routes: HttpRoutes
-    """What a subclass sends to."""
+    """The base URL, from a subclass."""
 
     def __init__(self, user: LoadUser, timeouts: Timeouts, max_redirects: int) -> None:
         self._pool = ConnectionPool(cast("TlsUser", user))
@@ -115,12 +115,13 @@ class Sender:
     def _send(  # noqa: C901, PLR0915
         self, route: HttpRoute, wire: bytes, request: HttpRoute | Request, call: Call | None, caught: bool
     ) -> Response:
-        """The fast path: an idle connection, one send, one wait, one receive, a whole and plain response.
+        """The fast path: an idle connection, one send, one wait, one receive, and a complete plain response.
 
-        A request that is only its route's has the route for ``request``; one without options has no ``call``.
+        A request that adds nothing to its route is the route itself as ``request``; one without options has no
+        ``call``.
 
-        Everything else continues on the general path from where this one stopped. The code is long and flat on purpose:
-        every call and attribute counts here.
+        Everything else continues on the general path from where this one stopped. The code is deliberately long and
+        flat: every call and attribute access counts here.
         """
         user = self.user
         sent_s = perf_counter()
@@ -133,7 +134,7 @@ class Sender:
         connection = idle[-1] if idle else None
         if connection is not None and connection.origin is not route.origin:
             connection = self._pool.last_idle(route.origin)
-        if connection is None or not connection.polled:  # the general path opens one, or looks closer
+        if connection is None or not connection.polled:  # the general path opens one, or checks more closely
             return self._send_generally(call or self._plain_call(route, request, caught), wire, intended_s, sent_s)
         idle.remove(connection)
         connection.deadline_s = sent_s + self._read_timeout_s
@@ -227,7 +228,7 @@ class Sender:
         return self._end(call, response)
 
     def _end(self, call: Call, response: Response) -> Response:
-        """Look whether the answer is as expected, and count the request, or let its with-block do that."""
+        """Check the answer and count the request, or leave both to its with-block."""
         if call.expect is not None:
             error = call.expect.error_of(response)
             if error is not response.error:
@@ -243,7 +244,7 @@ class Sender:
     def _fetch(
         self, call: Call, wire: bytes, ends_s: float, begun: Exchange | None, progress: Progress
     ) -> bytes | None:
-        """Exchange requests for responses until one does not redirect; its decoded body, None for a stream.
+        """Send requests until a response does not redirect; return its decoded body, None for a stream.
 
         Raises:
             HttpError: The call failed.
@@ -270,7 +271,7 @@ class Sender:
             wire = self._encode_redirected(call, progress.request)
 
     def _pass_over(self, call: Call, exchange: Exchange, head: ResponseHead, request: Request) -> bytes | None:
-        """A redirect's own body; where it is cut, malformed or without end, the redirect counts and the body does not.
+        """Read a redirect's own body; if it is truncated, malformed or endless, the redirect is followed all the same.
 
         A body that ends with the connection is not waited for.
         """
@@ -283,7 +284,7 @@ class Sender:
         return None
 
     def _encode_redirected(self, call: Call, request: Request) -> bytes:
-        """The bytes of a request to which a redirect led; another host does not get the credentials of the first."""
+        """The bytes of a redirected request; another host does not get the credentials of the first."""
         lines = call.route.lines
         cookie_line = b"" if self._cookies is None else self._cookies.line_for(request.url)
         if request.url.origin is not call.route.origin:
@@ -293,7 +294,7 @@ class Sender:
         return request.encode(lines, cookie_line)
 
     def _read_body(self, call: Call, exchange: Exchange, head: ResponseHead, progress: Progress) -> bytes | None:
-        """The decoded body; None for a stream, which is then in the progress."""
+        """The decoded body; None for a stream, which is stored in the progress."""
         if head.status == SWITCHING:
             progress.stream, progress.end_s = self._switched(exchange, head), perf_counter()
             return None
@@ -319,10 +320,10 @@ class Sender:
         return decode(head.encoding, raw, MAX_BODY_BYTES) if head.encoding and raw else raw
 
     def _switched(self, exchange: Exchange, head: ResponseHead) -> BodyStream:  # noqa: ARG002
-        """What takes over the connection of a response that switches to another protocol; a subclass may speak one.
+        """The handler that takes over a connection which switches to another protocol; a subclass may have one.
 
         Raises:
-            ProtocolError: This one speaks none.
+            ProtocolError: This class has none.
         """
         exchange.connection.close()
         raise ProtocolError("the response switches to another protocol, which this call does not speak")
@@ -338,7 +339,7 @@ class Sender:
             raise
 
     def _releaser(self, exchange: Exchange) -> Callable[[bool], None]:
-        """What gives the connection back."""
+        """The function that gives the connection back."""
         pool = self._pool
         return lambda reusable: pool.release(exchange.connection, reusable and exchange.keeps)
 
@@ -347,5 +348,5 @@ class Sender:
         self._pool.close()
 
     def __del__(self) -> None:
-        """Connections are watched by the event loop and would outlive the user."""
+        """Close them: the event loop watches connections, so they would outlive the user."""
         self.close()

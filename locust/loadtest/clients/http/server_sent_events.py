@@ -1,4 +1,4 @@
-"""Lines and server-sent events, cut out of the pieces of a body as they arrive; memory is bounded.
+"""Splits the pieces of a body into lines and server-sent events as they arrive, in bounded memory.
 
 The format is that of the HTML standard, section 9.2.6, *Interpreting an event stream*.
 """
@@ -11,8 +11,8 @@ from loadtest.clients.http.errors import TooLargeError
 from loadtest.clients.json_codec import decode_json
 
 MAX_EVENT_BYTES: Final = 1 << 20
-"""An event, or a line of one, may not be larger than this: 1 MiB. What a service that never ends its line can make a
-worker hold is this and one piece, for each stream that is read at the same moment."""
+"""The largest event, and the longest line of one: 1 MiB. A service that never ends its line can make a worker hold this
+and one piece for each stream that is being read."""
 
 
 class ServerSentEvent(NamedTuple):
@@ -20,8 +20,8 @@ class ServerSentEvent(NamedTuple):
 
     Attributes:
         data: Its lines of data, joined by line feeds.
-        type: What the service calls it; ``message`` if nothing.
-        id: The last id that the service gave, "" before the first.
+        type: Its type as named by the service; by default ``message``.
+        id: The last id that the service sent, "" before the first.
     """
 
     data: str
@@ -38,10 +38,10 @@ class ServerSentEvent(NamedTuple):
 
 
 class LineSplitter:
-    """Cuts pieces into lines, whose line feeds are left out.
+    """Splits pieces into lines without their line feeds.
 
     Args:
-        limit_bytes: How much of a line that does not end is held.
+        limit_bytes: How much of an unfinished line is held.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -54,7 +54,7 @@ class LineSplitter:
         """The lines that end in this piece.
 
         Raises:
-            TooLargeError: The line that has not ended exceeds the limit.
+            TooLargeError: The unfinished line exceeds the limit.
         """
         *lines, rest = piece.split(b"\n")
         if lines:
@@ -67,12 +67,12 @@ class LineSplitter:
         return lines
 
     def rest(self) -> bytes:
-        """The line that has not ended."""
+        """The unfinished line."""
         return b"".join(self._held)
 
 
 class EventParser:
-    """Cuts pieces into events. One that the end of the body cuts off is none, as the standard says."""
+    """Splits pieces into events. As the standard says, an event cut off by the end of the body is dropped."""
 
     def __init__(self) -> None:
         """Start before the first line."""
@@ -90,7 +90,7 @@ class EventParser:
         Raises:
             TooLargeError: One exceeds `MAX_EVENT_BYTES`.
         """
-        if self._after_return and piece.startswith(b"\n"):  # the line feed of a pair that the pieces divide
+        if self._after_return and piece.startswith(b"\n"):  # the line feed of a CR LF pair split between two pieces
             piece = piece[1:]
         self._after_return = piece.endswith(b"\r")
         for line in self._lines.feed(piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")):
@@ -103,7 +103,7 @@ class EventParser:
             self._begun = True
 
     def _take(self, line: bytes) -> None:
-        """One field; those of other names, and comments, change nothing."""
+        """Handle one field; unknown fields and comments are ignored."""
         name, _, value = line.decode("utf-8", errors="replace").partition(":")
         value = value.removeprefix(" ")
         if name == "data":

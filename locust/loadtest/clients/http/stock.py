@@ -1,7 +1,7 @@
-"""The users that take the place of Locust's own (`--fast`), whose files they change nothing for.
+"""The users that replace Locust's own (`--fast`) without changes to the file that defines them.
 
-They have this product's client, with the defaults of the class whose place they take, and what locustfiles use of the
-library requests: docs/reference/http_client.md has a table.
+They have this product's client with the defaults of the class that they replace, and the features of the library
+requests that locustfiles use: docs/reference/http_client.md has a table.
 
 Tested in tests/unit/scenarios/test_fast.py.
 """
@@ -20,11 +20,11 @@ from loadtest.clients.http.user import HttpUser
 from loadtest.clients.transport.deadlines import FOREVER_S
 
 NOT_SET: Final = frozenset({"adapters", "cert", "hooks", "max_redirects", "params", "proxies", "stream"})
-"""What a session of requests takes as an attribute, and this client does not."""
+"""Attributes of a requests session that this client does not support."""
 
 
 class _TextOfAny(Response):
-    """A response whose text is empty, rather than None, when none came."""
+    """A response whose text is empty, not None, when there was no response."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class _CaughtTextOfAny(_TextOfAny, CaughtResponse):
 
 
 class _SessionHeaders(CaseInsensitiveDict[HeaderValue]):
-    """The headers that a client sends by default, from its next call on."""
+    """The default headers of a client, from its next call on."""
 
     def __init__(self, headers: Mapping[str, HeaderValue], changed: Callable[[], None]) -> None:
         self._changed: Callable[[], None] = lambda: None
@@ -56,15 +56,15 @@ class _SessionHeaders(CaseInsensitiveDict[HeaderValue]):
 
 
 class SessionClient(HttpClient):
-    """The client, with what a session of requests has: `headers`, `auth` and `verify`, and its names of requests."""
+    """The client with attributes of a requests session: `headers`, `auth`, `verify`, and its request names."""
 
     _kinds = (_TextOfAny, _CaughtTextOfAny)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse what would have no effect.
+        """Refuse an attribute that would have no effect.
 
         Raises:
-            AttributeError: It is an attribute of requests' sessions that this client does not have.
+            AttributeError: It is an attribute of requests sessions that this client does not support.
         """
         if name in NOT_SET:
             raise AttributeError(f"client.{name} has no effect with --fast. Next: run this file without it")
@@ -72,7 +72,7 @@ class SessionClient(HttpClient):
 
     @property
     def headers(self) -> _SessionHeaders:
-        """Headers sent with every request that gives none of that name."""
+        """Headers sent with every request that does not set its own."""
         headers: _SessionHeaders | None = vars(self).get("_headers")
         if headers is None:
             headers = self._headers = _SessionHeaders(dict(self._defaults), self._use_headers)
@@ -85,7 +85,7 @@ class SessionClient(HttpClient):
 
     def _use_headers(self) -> None:
         self._defaults = defaults_of(self._headers)
-        self._use_routes(shared=False)  # mostly a token of this user alone
+        self._use_routes(shared=False)  # mostly a token that only this user has
 
     @property
     def auth(self) -> tuple[str | bytes, str | bytes] | None:
@@ -99,7 +99,7 @@ class SessionClient(HttpClient):
 
     @property
     def verify(self) -> bool:
-        """Whether certificates are verified on connections that are opened from now on."""
+        """Whether certificates are verified on new connections."""
         return not self._session_user.insecure
 
     @verify.setter
@@ -119,14 +119,14 @@ class SessionClient(HttpClient):
         catch_response: bool = False,
         context: Mapping[str, Any] | None = None,
         *,
-        verify: bool | None = None,  # noqa: ARG002 -- the same in each call of the file, and so the class's
+        verify: bool | None = None,  # noqa: ARG002 -- the same in each call of the file, so it is set on the class
         **options: Any,
     ) -> Response:
         """Send a request; the options are those of HttpClient.request()."""
         return super().request(method, url, name, catch_response=catch_response, context=context, **options)
 
     def head(self, url: str, allow_redirects: bool = False, **options: Any) -> Response:
-        """Send a HEAD request, whose redirects are not followed."""
+        """Send a HEAD request without following redirects."""
         return super().head(url, allow_redirects=allow_redirects, **options)
 
     def _label(self, url: str, full_url: str) -> str:  # noqa: ARG002
@@ -135,14 +135,14 @@ class SessionClient(HttpClient):
 
 
 class FastUser(HttpUser):
-    """In the place of Locust's FastHttpUser."""
+    """Replaces Locust's FastHttpUser."""
 
     abstract = True
     insecure = True
 
 
 class SessionUser(HttpUser):
-    """In the place of Locust's HttpUser, which waits for ever."""
+    """Replaces Locust's HttpUser, which has no timeouts."""
 
     abstract = True
     _client_kind = SessionClient

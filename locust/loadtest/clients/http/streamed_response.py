@@ -1,8 +1,8 @@
-"""What ``client.stream()`` gives: an answer whose first byte, events and end are timed as they come.
+"""The answer that ``client.stream()`` returns; its first byte, events and end are timed as they arrive.
 
-Its figures are those of `loadtest.measuring.streams`. An event is a server-sent event, or a line of another type's
-body. Its time is when the piece that completes it was received, so events that come in one piece have no gap between
-them, and what the scenario does between two events, while the next one waits, is part of their gap.
+`loadtest.measuring.streams` defines its figures. An event is a server-sent event, or a line of any other body. An event
+is timed when the piece that completes it is received, so events in one piece have no gap between them, and time that
+the scenario spends between two events, while the next one waits, is part of their gap.
 """
 
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ _EVENT_STREAM = "text/event-stream"
 
 
 def phase_of(failure: HttpError) -> str:
-    """As what an answer counts that a failure ended, before its head or later."""
+    """The class of an answer that ended with a failure, before or after its head."""
     return ENDED_BY["timeout" if failure.error_class.startswith("timeout") else "error"]
 
 
 class StreamedResponse(CaughtResponse):
-    """An answer that is read within a with-block, and counted at its end.
+    """An answer that is read in a with-block, and counted at the end of the block.
 
-    Reading ends where the answer ends, and also where it fails: the request then counts as failed, and ``error`` says
-    why. Its response time lasts until the service ended the answer, or the with-block was left.
+    Reading stops when the answer ends or fails; in the second case the request counts as failed, and ``error`` says
+    why. The response time lasts until the service ends the answer or the with-block is left.
     """
 
     _body: BodyStream | None = None
@@ -37,11 +37,11 @@ class StreamedResponse(CaughtResponse):
     _last_event_s: float | None = None
     _counted_bytes = 0
     _failure: HttpError | None = None
-    """What broke it before it came to an end."""
+    """The error that ended it early."""
 
     @classmethod
     def of(cls, response: CaughtResponse) -> Self:
-        """Time a response whose head has just come, or that failed before."""
+        """Time a response whose head has just arrived, or that failed before its head."""
         timed = new_response(
             cls,
             response._head,
@@ -60,7 +60,7 @@ class StreamedResponse(CaughtResponse):
         return timed
 
     def events(self) -> Iterator[ServerSentEvent]:
-        """The server-sent events, as they arrive. An answer of another type fails with the class ``protocol``."""
+        """The server-sent events as they arrive. An answer of any other type fails with the class ``protocol``."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != _EVENT_STREAM and self._failure is None:
             self._fail(ProtocolError(f"the response is of the type {kind or 'none'}, not {_EVENT_STREAM}"))
@@ -74,7 +74,7 @@ class StreamedResponse(CaughtResponse):
             self._fail(error)
 
     def iter_lines(self) -> Iterator[str]:
-        """The lines, as they arrive; those that are not empty count as events, except in a stream of such."""
+        """The lines as they arrive; non-empty ones count as events, except in an event stream."""
         lines = LineSplitter(MAX_EVENT_BYTES)
         counts = not self.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
         try:
@@ -91,7 +91,7 @@ class StreamedResponse(CaughtResponse):
             yield self._text_of(rest)
 
     def _pieces(self) -> Iterator[bytes]:
-        """The pieces, as they arrive, up to the end or the failure."""
+        """The pieces as they arrive, up to the end or the failure."""
         if self._failure is not None:
             return
         try:
@@ -102,7 +102,7 @@ class StreamedResponse(CaughtResponse):
             self._fail(error)
 
     def _fail(self, error: HttpError) -> None:
-        """Read no further; an error that it has already stays."""
+        """Stop reading; an earlier error is kept."""
         self._failure = self._failure or error
         self.error = self.error or error
         self.close()
@@ -116,12 +116,12 @@ class StreamedResponse(CaughtResponse):
         self._count(phase, begun_s, self._arrived_s, self._take_bytes())
 
     def _count(self, phase: str, begun_s: float, end_s: float, received_bytes: int) -> None:
-        """Count a part of the answer, under the name that the with-block gave its request."""
+        """Count a part of the answer under the name that the with-block set for the request."""
         meta = self._event or {"request_type": self._route.method, "name": self._route.name}
         self._reporter.part(str(meta["request_type"]), str(meta["name"]), phase, begun_s, end_s, received_bytes)
 
     def _take_bytes(self) -> int:
-        """The bytes received since the last look."""
+        """The bytes received since the last call."""
         received = self._body.received_bytes if self._body is not None else 0
         taken, self._counted_bytes = received - self._counted_bytes, received
         return taken
@@ -129,7 +129,7 @@ class StreamedResponse(CaughtResponse):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Count the request, and by whom or what the answer was ended."""
+        """Count the request, and what ended the answer."""
         complete = self._body is not None and self._body.complete
         if isinstance(error, HttpError):
             self._failure = self._failure or error

@@ -1,7 +1,7 @@
-"""URLs as a client needs them: where to connect, what to put on the request line.
+"""URLs as a client needs them: where to connect, and what to send on the request line.
 
-Schemes: ``http``, ``https``, and ``http+unix`` for a Unix socket, whose percent-encoded path stands in the
-host's place: ``http+unix://%2Frun%2Fapp.sock/path``.
+Schemes: ``http``, ``https``, and ``http+unix`` for a Unix socket, with its percent-encoded path in place of the host:
+``http+unix://%2Frun%2Fapp.sock/path``.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 from weakref import WeakValueDictionary
 
-import idna  # comes with requests, which Locust needs; the standard library's is that of 2003
+import idna  # a dependency of requests, which Locust needs; the standard library implements IDNA 2003
 
 from loadtest.clients.http.errors import InvalidRequestError
 from loadtest.clients.transport.endpoint import Endpoint
@@ -24,18 +24,18 @@ _UNSAFE = re.compile(r"[^!#$%&'()*+,/:;=?@\[\]~\w.-]", re.ASCII)
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/")
 _WEBSOCKET = re.compile(r"^\s*ws(?=s?://)", re.IGNORECASE)
-_COLON = re.compile(r"[^/?#]*:")  # RFC 3986, 4.2: the first segment of a relative reference holds none
+_COLON = re.compile(r"[^/?#]*:")  # RFC 3986, 4.2: the first segment of a relative reference contains none
 _NO_HOST = re.compile(
     r"[\s\"#%/<>?@\[\\\]^`{|}]"
-)  # the Fetch standard's forbidden host code points, and what looks alike
+)  # the Fetch standard's forbidden host code points, and their look-alikes
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MAX_PORT = 65535
 
 
 class Origin:
-    """Where a connection leads. There is one object per scheme, host and port, so identity is equality.
+    """The destination of a connection. There is one object per scheme, host and port, so identity is equality.
 
-    An origin lives as long as a route, a connection or a cookie's URL refers to it, so their number has no limit.
+    An origin lives as long as a route, a connection or a cookie's URL refers to it, so their number needs no limit.
 
     Attributes:
         scheme: http, https or http+unix.
@@ -64,7 +64,7 @@ class Origin:
         return origin
 
     def endpoint(self, tls_context: "Callable[[], ssl.SSLContext]", *, from_elsewhere: bool) -> Endpoint:
-        """Where its connections are opened; the context is asked for only if the scheme is https."""
+        """The endpoint of its connections; the context is requested only for https."""
         if self.scheme == "http+unix":
             return Endpoint(path=self.host)
         tls = tls_context() if self.scheme == "https" else None
@@ -72,7 +72,7 @@ class Origin:
 
     @property
     def place(self) -> str:
-        """Host and port, as its endpoint shows itself."""
+        """Host and port, formatted as by its endpoint."""
         return str(Endpoint(path=self.host) if self.scheme == "http+unix" else Endpoint(self.host, self.port))
 
     def __repr__(self) -> str:
@@ -110,9 +110,9 @@ def over_http(url: str) -> str:
 
 
 def names_scheme(text: str, base: str) -> bool:
-    """Tell whether a URL says by which scheme it is reached, as ``ftp:x`` does and, by mistake, ``localhost:80``.
+    """Tell whether a URL names its scheme, as ``ftp:x`` does and, by mistake, ``localhost:80``.
 
-    One that does not is relative to the base. A base that ends in a slash may be continued by ``items:count``.
+    A URL without a scheme is relative to the base. ``items:count`` may continue a base that ends with a slash.
     """
     return (_SCHEME if base.endswith("/") else _COLON).match(text) is not None
 
@@ -150,7 +150,7 @@ def parse(text: str) -> Url:
 
 
 def split_credentials(text: str) -> tuple[str, tuple[str, str] | None]:
-    """A URL without name and password, and these, decoded; a URL that is not valid stays for ``parse`` to refuse."""
+    """A URL without name and password, and these two, decoded; ``parse`` refuses an invalid URL later."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -184,10 +184,10 @@ def _host(hostname: str | None, netloc: str, scheme: str, text: str) -> str:
 
 
 def encode_target(path: str, query: str) -> str:
-    """Path and query as they go on the request line; what is percent-encoded already stays.
+    """Path and query for the request line; percent-encoded parts are kept.
 
     Raises:
-        InvalidRequestError: It holds half a surrogate pair.
+        InvalidRequestError: It contains a lone surrogate.
     """
     target = f"{path or '/'}?{query}" if query else path or "/"
     if _UNSAFE.search(target):
@@ -201,7 +201,7 @@ def encode_target(path: str, query: str) -> str:
 
 
 def with_params(url: str, params: object) -> str:
-    """The URL with a query appended: a mapping or pairs, values may be lists; a string is taken as it is.
+    """The URL with a query appended: a mapping or pairs, values may be lists; a string is used as it is.
 
     Raises:
         InvalidRequestError: The parameters cannot be encoded.
@@ -227,7 +227,7 @@ def join(base: Url, location: str) -> Url:
     """The URL to which a redirect leads.
 
     Raises:
-        InvalidRequestError: The location is not a URL this client can follow.
+        InvalidRequestError: The location is not a URL that this client can follow.
     """
     if location.startswith("/") and not location.startswith("//"):
         path, _, query = location.partition("#")[0].partition("?")

@@ -1,13 +1,13 @@
-"""HttpUser: a lean HTTP/1.1 client under the API of Locust's FastHttpUser.
+"""HttpUser: a lean HTTP/1.1 client with the API of Locust's FastHttpUser.
 
-A scenario written for FastHttpUser runs on it by changing the base class. What differs is listed in
+To run a scenario written for FastHttpUser on it, change the base class. The differences are listed in
 docs/decisions/0030-own-http-client.md.
 
-How a request runs: the parts that do not vary (request line, Host, default headers, the recorder's series) are made
-once per method, URL and name and found again in a dictionary (`HttpRoute`). If there is an idle connection, the fast
-path sends, waits and receives; if the response is whole and needs nothing but counting (2xx, known length, no cookie),
-it is counted and returned. Everything else (a first connection, bodies in pieces, redirects, cookies, errors) takes the
-general path in `HttpClient.request`.
+How a request runs: the constant parts (request line, Host, default headers, the recorder's series) are made once per
+method, URL and name, and kept in a dictionary (`HttpRoute`). If there is an idle connection, the fast path sends, waits
+and receives; if the response is complete and only needs to be counted (2xx, known length, no cookie), it is counted and
+returned. Everything else (a first connection, bodies in pieces, redirects, cookies, errors) takes the general path in
+`HttpClient.request`.
 
 Tested in tests/unit/clients/http/test_porting.py and test_client.py.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 
-_timeouts: Final = functools.lru_cache(Timeouts)  # equal ones are one object, which the users share
+_timeouts: Final = functools.lru_cache(Timeouts)  # equal ones are one object that users share
 
 
 @functools.cache
@@ -55,7 +55,7 @@ def _takes_user(factory: Callable[..., ssl.SSLContext]) -> bool:
 
 @functools.cache
 def _context_from(factory: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """The context that a factory makes, once per factory: sessions are resumed within one context only."""
+    """The context of a factory, made once per factory, since sessions can only be resumed within one context."""
     return factory()
 
 
@@ -67,11 +67,11 @@ class HttpUser(LoadUser, RestMixin[Response]):
         connection_timeout: Seconds for name resolution, TCP connect and TLS handshake together.
         network_timeout: Seconds from the request to the response's complete head, and between two pieces of its body.
         total_timeout: Seconds for the whole request, redirects included; None for no limit.
-        max_redirects: Redirects that are followed for one call.
+        max_redirects: Most redirects that one call follows.
         insecure: Do not verify the server's certificate; may be set per user, in ``__init__``.
         default_headers: Headers sent with every request.
         ssl_context_factory: Makes the TLS context, instead of ``insecure``. A function is called once for all users; a
-            method, or what a user sets in ``__init__``, once for the user, with a certificate of its own for example.
+            method, or a factory that a user sets in ``__init__``, once per user, for example for its own certificate.
     """
 
     abstract = True
@@ -88,7 +88,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
         """Refuse what would have no effect.
 
         Raises:
-            UsageError: The class sets an attribute of other clients that this one does not have.
+            UsageError: The class sets an attribute of other clients that this client does not support.
         """
         super().__init_subclass__(**options)
         refuse_attributes(cls)
@@ -97,7 +97,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
         """Create the user and its client; nothing is connected yet.
 
         Raises:
-            StopTest: No host was given.
+            StopTest: There is no host.
             UsageError: The instance sets an attribute that would have no effect.
         """
         super().__init__(environment)
@@ -116,7 +116,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
         self.client = self._client_kind(self, self.host, headers, timeouts, self.max_redirects)
 
     def tls_context(self) -> ssl.SSLContext:
-        """The TLS context of this user, which it shares with the others of its class unless the factory is its own."""
+        """The TLS context of this user, shared within its class unless the user has its own factory."""
         if own := vars(self).get("ssl_context_factory"):
             context: ssl.SSLContext = own()
             return context
@@ -130,7 +130,7 @@ class HttpUser(LoadUser, RestMixin[Response]):
         return self.client.last_answer_s
 
     def enter_phase(self, phase: str) -> None:
-        """Record what the user sends from now on as of this phase."""
+        """Record the user's requests under this phase from now on."""
         super().enter_phase(phase)
         self.client.enter(phase)
 

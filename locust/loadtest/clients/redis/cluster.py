@@ -1,7 +1,7 @@
 """One user's connections to the nodes of a Redis Cluster, used as if they were one connection.
 
-Each command goes to the node that serves its key's slot. MOVED and ASK are followed, and TRYAGAIN is repeated: the node
-that sent it has executed nothing. Nothing else is sent twice. What is recorded stays one request, whose time includes
+Each command goes to the node that serves its key's slot. MOVED and ASK are followed, and TRYAGAIN is retried: the node
+that sent it has executed nothing. Nothing else is sent twice. All of it is recorded as one request, whose time includes
 the redirections.
 
 Tested in tests/unit/clients/redis/test_cluster.py, on a cluster of six nodes.
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from loadtest.clients.transport.endpoint import Tally
 
 MOST_HOPS: Final = 16
-"""How often one command is sent at most because of MOVED, ASK and TRYAGAIN, as in redis-py."""
+"""How often MOVED, ASK and TRYAGAIN make one command be sent at most, as in redis-py."""
 MOST_NODES: Final = 1_000
-"""Connections of one user, as many as a cluster has nodes at most; of more, the oldest is closed."""
+"""The most connections of one user, as many as a cluster can have nodes; beyond that, the oldest is closed."""
 _TRY_AGAIN_S: Final = 0.02
 _ASKING: Final = hiredis.pack_command(("ASKING",))
 
-# What needs no key and is the same from any node. Other commands without a key are about one node or about all of them.
+# Commands without a key that any node answers alike. Others without a key concern one node or all of them.
 _OF_ANY_NODE: Final = frozenset(("PING", "ECHO", "TIME", "MULTI", "EXEC", "DISCARD", "UNWATCH"))
 _OF_NODES: Final = frozenset(RedisCluster.COMMAND_FLAGS) - _OF_ANY_NODE
-# Where the first key is, for commands that do not have it in the first place.
+# The position of the first key, for commands whose first argument is not a key.
 _COUNT_BEFORE_KEYS: Final[Mapping[str, int]] = {
     "EVAL": 2, "EVALSHA": 2, "EVAL_RO": 2, "EVALSHA_RO": 2, "FCALL": 2, "FCALL_RO": 2, "BLMPOP": 2, "BZMPOP": 2,
     "LMPOP": 1, "ZMPOP": 1, "SINTERCARD": 1, "ZDIFF": 1, "ZINTER": 1, "ZINTERCARD": 1, "ZUNION": 1,
@@ -55,10 +55,10 @@ _STREAMS: Final = frozenset(("XREAD", "XREADGROUP"))
 
 
 def key_of(command: list[bytes]) -> bytes | None:
-    """Return the first key of a command; None for one that needs none.
+    """Return the first key of a command, or None if it needs none.
 
     Raises:
-        DataError: It is about one node or about all of them, which only their own connections can answer.
+        DataError: It concerns one node or all of them, so it needs a connection to each.
     """
     name = command[0].upper().decode()
     second = command[1].upper().decode("utf-8", "replace") if len(command) > 1 else ""
@@ -80,9 +80,9 @@ def key_of(command: list[bytes]) -> bytes | None:
 
 
 def _split(command: list[bytes]) -> list[list[bytes]]:
-    """Return what a command is sent as: one for each key, if it is a JSON.MGET of keys in several slots.
+    """Return the commands to send: for a JSON.MGET of keys in several slots, one for each key.
 
-    RedisJSON names only the first key to its node, which would answer that the others do not exist.
+    RedisJSON routes by the first key only, and that node would answer that the others do not exist.
     """
     name, keys, path = command[0], command[1:-1], command[-1]
     if name.upper() != b"JSON.MGET" or len({*map(key_slot, keys)}) <= 1:
@@ -91,7 +91,7 @@ def _split(command: list[bytes]) -> list[list[bytes]]:
 
 
 def _joined(replies: list[Any]) -> Any:
-    """Return the reply to a command of those to what it was sent as: an error, if any of them is one."""
+    """Combine the replies to the commands that one command was sent as; an error, if any of them is one."""
     if len(replies) == 1:
         return replies[0]
     error = next((reply for reply in replies if isinstance(reply, Exception)), None)
@@ -113,12 +113,12 @@ def _packed(command: list[bytes]) -> bytes:
 
 
 class ClusterConnection:
-    """What `RespConnection` is to one server: its methods and attributes, on connections to the nodes.
+    """The interface of `RespConnection`, on connections to all nodes.
 
     Attributes:
         ready: Whether it is neither in use nor reserved, and no pause is due after a failure.
-        received_bytes: Size of the last reply, or of a pipeline's, on the wire, with the redirections before it.
-        tally: Is told when a connection is opened.
+        received_bytes: Size on the wire of the last reply or replies, including redirections before them.
+        tally: Called when a connection is opened.
     """
 
     __slots__ = ("_busy", "_failed", "_nodes", "_pinned", "_reserved", "_settings", "_topology", "ready",
@@ -130,7 +130,7 @@ class ClusterConnection:
         self._topology = Topology.of(settings)
         self._nodes: dict[Address, RespConnection] = {}
         self._pinned: RespConnection | None = None  # the node on which a key is watched
-        self._failed: RespConnection | Topology | None = None  # what the next request waits for
+        self._failed: RespConnection | Topology | None = None  # the pause before the next request
         self._busy = False
         self._reserved = False
         self.ready = False
@@ -149,11 +149,11 @@ class ClusterConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection that watches keys, if any does, is open."""
+        """Whether the connection that watches keys, if there is one, is open."""
         return self._pinned is None or self._pinned.is_open
 
     def reserve(self) -> None:
-        """Keep it for one transaction, between WATCH and EXEC."""
+        """Reserve it for one transaction, from WATCH to EXEC."""
         self._reserved = True
         self.ready = False
 
@@ -164,7 +164,7 @@ class ClusterConnection:
         self._set_ready()
 
     def await_turn(self) -> bool:
-        """Sleep out the pause after a failure to reach a node, or any of them; see `RespConnection.await_turn`."""
+        """Sleep for the back-off after a failure to reach a node, or all of them; see `RespConnection.await_turn`."""
         failed, self._failed = self._failed, None
         return failed is not None and failed.await_turn()
 
@@ -178,7 +178,7 @@ class ClusterConnection:
         """Send one command to its node and wait for the reply; as `RespConnection.exchange`.
 
         Raises:
-            DataError: The command is about nodes, not about a key.
+            DataError: The command concerns nodes, not a key.
         """
         return self.exchange_many(data, 1, sent_s)[0]
 
@@ -187,7 +187,7 @@ class ClusterConnection:
 
         Raises:
             CrossSlotTransactionError: The keys of a transaction are in several slots; nothing was sent.
-            DataError: A command is about nodes, not about a key; nothing was sent.
+            DataError: A command concerns nodes, not a key; nothing was sent.
         """
         self.ready = False
         self._busy = True
@@ -220,7 +220,7 @@ class ClusterConnection:
         return node
 
     def _close_oldest(self) -> None:
-        """Close a connection: nodes that come and go, or name ever new ones, must not use up the files of a process."""
+        """Close a connection: a changing cluster must not exhaust the process's file descriptors."""
         idle = (address for address, node in self._nodes.items() if not node.busy and node is not self._pinned)
         if (oldest := next(idle, None)) is not None:
             self._nodes.pop(oldest).close()
@@ -237,7 +237,7 @@ class ClusterConnection:
             raise
 
     def _ask(self, node: RespConnection, data: bytes, count: int, sent_s: float) -> list[Any]:
-        """Exchange commands with a node; what it does not answer is looked for elsewhere from the next request on."""
+        """Exchange commands with a node; if it does not answer, later requests look elsewhere."""
         try:
             replies = node.exchange_many(data, count, sent_s)
         except (ConnectionBroken, RequestTimeout):
@@ -248,7 +248,7 @@ class ClusterConnection:
         return replies
 
     def _follow(self, data: bytes, count: int, address: Address, sent_s: float) -> list[Any]:
-        """Exchange a command or a transaction, wherever its keys are. What was redirected was not executed."""
+        """Exchange a command or a transaction, wherever its keys are. A redirected command was not executed."""
         replies: list[Any] = []
         redirection: Any = None
         is_asking = False
@@ -269,7 +269,7 @@ class ClusterConnection:
         return [*replies[:-1], RedirectedTooOften(redirection, MOST_HOPS)]
 
     def _distribute(self, commands: list[list[bytes]], sent_s: float) -> list[Any]:
-        """Exchange commands with all their nodes at the same time, and follow the redirections of single ones."""
+        """Exchange commands with all their nodes at once, and follow redirections of single commands."""
         places: defaultdict[Address, list[int]] = defaultdict(list)
         for place, command in enumerate(commands):
             places[self._address_of(command)].append(place)
@@ -280,7 +280,7 @@ class ClusterConnection:
             try:
                 received = self._ask(self._node(address), data, len(places[address]), sent_s)
             except RedisError as error:
-                return error  # raised by a greenlet it would be printed
+                return error  # a greenlet that raised it would print it
             for place, reply in zip(places[address], received, strict=True):
                 replies[place] = reply
             return None
@@ -301,7 +301,7 @@ class ClusterConnection:
 
 
 def _with_key(commands: list[list[bytes]]) -> list[bytes]:
-    """Return a command that names the slot of all: of a transaction, or the only one.
+    """Return a command that determines the slot of all commands: one of a transaction, or the only one.
 
     Raises:
         CrossSlotTransactionError: The keys are in several slots.

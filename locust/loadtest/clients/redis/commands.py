@@ -1,8 +1,7 @@
 """redis-py's methods, on this product's connections.
 
-Each method of ``RedisCommands`` and ``JsonCommands`` is redis-py's own: it builds the arguments, and what it calls in
-the end, ``execute_command``, is ours. The few commands that make up most of a load are encoded here more directly,
-into the same bytes.
+Each method of ``RedisCommands`` and ``JsonCommands`` is redis-py's own: it builds the arguments, and calls our
+``execute_command``. The few commands that make up most of a load are encoded more directly here, into the same bytes.
 
 Tested in tests/unit/clients/redis/test_replies.py.
 """
@@ -31,11 +30,11 @@ _JSON_GET_ROOT: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$1\r\n.\r\n"
 _JSON_GET: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _JSON_SET: Final = b"*4\r\n$8\r\nJSON.SET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
-# After these a connection no longer answers each command with one reply, or forgets its handshake.
+# After these, a connection no longer sends one reply per command, or loses its handshake state.
 _REFUSED: Final = frozenset(
     ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC", "CLIENT REPLY", "HELLO", "RESET")
 )
-_REFUSED_ARGUMENTS: Final = ("('REPLY',)", "(B'REPLY',)")  # CLIENT REPLY given as two arguments
+_REFUSED_ARGUMENTS: Final = ("('REPLY',)", "(B'REPLY',)")  # CLIENT REPLY as two arguments
 ENCODER: Final = Encoder("utf-8", "strict", False)
 
 
@@ -59,7 +58,7 @@ def pack(command: tuple[Any, ...]) -> bytes:
 def whole_read(name: str) -> bytes:
     """Encode JSON.GET of a whole document.
 
-    Once for all users: reading whole documents is most of many loads, and their keys are known.
+    Cached for all users: many loads mostly read whole documents with known keys.
     """
     key = name.encode()
     return _JSON_GET_ROOT % (len(key), key)
@@ -69,10 +68,10 @@ class RedisCommands(CoreCommands):
     """The commands of Redis, for both the client and pipelines.
 
     Attributes:
-        settings: How Redis is reached.
+        settings: How to reach Redis.
     """
 
-    _is_async_client: Literal[False] = False  # how redis-py tells its two kinds of clients apart
+    _is_async_client: Literal[False] = False  # how redis-py distinguishes its two kinds of clients
     _event_dispatcher: Any = None  # of redis-py's pool, which this client does not have
 
     settings: "RedisSettings"
@@ -86,8 +85,8 @@ class RedisCommands(CoreCommands):
         Args:
             command: Its name.
             data: The command, encoded.
-            callback: Turns the reply into the value; None leaves it as it is.
-            options: What redis-py's method tells the callback; None if the reply None is to be left as it is.
+            callback: Turns the reply into the value; None leaves it unchanged.
+            options: The options that redis-py's method passes to the callback; None if the reply None stays None.
 
         Returns:
             The value, or the pipeline that has queued the command.
@@ -136,8 +135,8 @@ class RedisCommands(CoreCommands):
         """The commands of RedisJSON.
 
         Args:
-            encoder: Writes documents, by ``encode()``; by default orjson does.
-            decoder: Reads documents, by ``decode()``; by default orjson does. ``RAW`` and ``LAZY`` do not parse.
+            encoder: Writes documents with ``encode()``; by default orjson.
+            decoder: Reads documents with ``decode()``; by default orjson. ``RAW`` and ``LAZY`` do not parse.
         """
         if encoder is not None or decoder is not DEFAULT_DECODER:
             return JsonCommands(self, encoder, decoder)
@@ -146,11 +145,11 @@ class RedisCommands(CoreCommands):
         return self._json
 
     def get_encoder(self) -> Any:
-        """redis-py's encoder of arguments, which its scripts ask for."""
+        """redis-py's encoder of arguments, which its scripts use."""
         return ENCODER
 
     def get_connection_kwargs(self) -> dict[str, Any]:
-        """How redis-py's connections decode replies, which some of its methods ask for: not at all."""
+        """How redis-py's connections decode replies, which some of its methods check: not at all."""
         return {"decode_responses": False}
 
 
@@ -160,7 +159,7 @@ class JsonCommands(JSONCommands):
     _is_async_client: Literal[False] = False
 
     def __init__(self, owner: RedisCommands, encoder: json.JSONEncoder | None, decoder: Decoder) -> None:
-        """Send what the owner's connection can carry."""
+        """Send commands over the owner's connection."""
         self.client = owner
         self._submit = owner.submit
         self._encode: Callable[[Any], bytes | str] = encode_json if encoder is None else encoder.encode
@@ -173,11 +172,11 @@ class JsonCommands(JSONCommands):
         return self._submit(name, pack(args), self._callbacks.get(name.upper()), options)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
-        """A pipeline that has RedisJSON's commands as its own, as in redis-py."""
+        """A pipeline with RedisJSON's commands as its own methods, as in redis-py."""
         return self.client.pipeline(transaction, shard_hint).as_json()
 
     def get(self, name: Any, *args: Any, no_escape: bool | None = False) -> Any:
-        """Return the document at a key, or what its paths lead to.
+        """Return the document at a key, or the values at its paths.
 
         Args:
             name: The key.
@@ -203,7 +202,7 @@ class JsonCommands(JSONCommands):
         decode_keys: bool | None = False,
         fpha: Any = None,
     ) -> Any:
-        """Write a value at a path; as redis-py's method."""
+        """Write a value at a path, like redis-py's method."""
         if type(name) is not str or nx or xx or decode_keys or fpha is not None:
             return super().set(name, path, obj, nx, xx, decode_keys, fpha)
         key, where, document = name.encode(), str(path).encode(), self._encode(obj)
@@ -213,6 +212,6 @@ class JsonCommands(JSONCommands):
         return self._submit("JSON.SET", data, self._callbacks["JSON.SET"], {})
 
     def nummultby(self, name: Any, path: Any, number: Any) -> Any:
-        """Multiply the number at a path; as redis-py's method, without its warning at each call."""
+        """Multiply the number at a path, like redis-py's method, without its warning at each call."""
         path = str(path)
         return self.execute_command("JSON.NUMMULTBY", name, path, self._encode(number), _json_path=path)

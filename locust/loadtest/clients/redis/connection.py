@@ -1,9 +1,10 @@
 """One connection to a Redis: handshake, one exchange at a time, timeouts.
 
-The hot path is ``exchange``: one ``send``, by itself or together with those of other greenlets whose replies came at
-the same time, one switch away, one ``recv_into`` per arrival until the reply is whole (`ReplyParser`). The connection
-is polled while it is open, so an idle one notices at once that the server has closed it, and the next request opens a
-new one before anything is sent. Nothing is ever sent twice: a request whose fate is unknown is an error, not a retry.
+The hot path is ``exchange``: one ``send``, alone or together with those of other greenlets whose replies arrived at the
+same time, one switch away, and one ``recv_into`` per arrival until the reply is complete (`ReplyParser`). The
+connection is polled while it is open, so an idle one notices at once that the server has closed it, and the next
+request opens a new one before it sends anything. Nothing is ever sent twice: a request whose outcome is unknown is an
+error, not a retry.
 
 Tested in tests/unit/clients/redis/test_faults.py.
 """
@@ -36,28 +37,28 @@ if TYPE_CHECKING:
 BACKOFF_FIRST_S: Final = 0.05
 BACKOFF_MOST_S: Final = 1.5
 
-# A command up to this size may wait to be sent together with others'. The kernel takes it whole.
+# A command up to this size may wait to be sent together with others. The kernel accepts it in one piece.
 _SHORT_BYTES: Final = 2048
 
-_ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # what ends a connection
+_ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # exceptions that end a connection
 _MOST_BYTES: Final = 2**30
 """The longest reply; the longest value that Redis keeps by default is half of it."""
 
 
-class _Unsent(Exception):  # noqa: N818 -- a signal, thrown into the greenlet that waits for the reply
-    """The kernel did not take a deferred command whole."""
+class _Unsent(Exception):  # noqa: N818 -- a signal, thrown into the greenlet that awaits the reply
+    """The kernel did not accept a deferred command in one piece."""
 
     def __init__(self, sent_bytes: int) -> None:
         self.sent_bytes = sent_bytes
 
 
 class RespConnection(Connection):
-    """A connection, opened by the first exchange and again whenever it was lost.
+    """A connection, opened by the first exchange and reopened after each loss.
 
     Attributes:
         ready: Whether it is open, and neither waited on nor reserved.
         received_bytes: Size of the last reply on the wire.
-        tally: Is told when it is opened: see `loadtest.measuring.tallies`.
+        tally: Called when it is opened: see `loadtest.measuring.tallies`.
     """
 
     __slots__ = (
@@ -115,7 +116,7 @@ class RespConnection(Connection):
         return self.stream is not None
 
     def reserve(self) -> None:
-        """Keep the connection for one transaction, between WATCH and EXEC."""
+        """Reserve the connection for one transaction, from WATCH to EXEC."""
         self._reserved = True
         self.ready = False
 
@@ -135,7 +136,7 @@ class RespConnection(Connection):
             The reply as hiredis parses it; an error reply is an exception object, not raised.
 
         Raises:
-            ConnectionBroken, RequestTimeout: The request has failed. Redis may have executed it all the same.
+            ConnectionBroken, RequestTimeout: The request failed, but Redis may have executed it.
             redis.exceptions.RedisError: The handshake of a new connection was refused.
         """
         if self.stream is None:
@@ -173,11 +174,11 @@ class RespConnection(Connection):
         return reply
 
     def exchange_many(self, data: bytes, count: int, sent_s: float) -> list[Any]:
-        """Send several commands at once and wait for all replies; as ``exchange`` in all else.
+        """Send several commands at once and wait for all replies; otherwise like ``exchange``.
 
         Args:
             data: The encoded commands.
-            count: How many they are, at least 1.
+            count: The number of commands, at least 1.
             sent_s: Now, in seconds of ``time.perf_counter``; the last reply's deadline counts from here.
         """
         if self.stream is None:
@@ -190,15 +191,15 @@ class RespConnection(Connection):
         super().close()
         self.ready = False
         self._deferred = None
-        if self.waiter is not None:  # another greenlet, which is told once it may run
+        if self.waiter is not None:  # another greenlet, which is notified once it can run
             error = ConnectionBroken("closed", "the connection was closed by its own client")
             gevent.get_hub().loop.run_callback(self._wake, self.waiter, error)
 
     def await_turn(self) -> bool:
-        """Sleep out the pause after failed attempts to connect.
+        """Sleep for the back-off after failed attempts to connect.
 
-        The pause doubles from ``BACKOFF_FIRST_S`` to ``BACKOFF_MOST_S`` and is shortened by up to half at random, so
-        that a thousand users do not come back in the same instant.
+        The back-off doubles from ``BACKOFF_FIRST_S`` to ``BACKOFF_MOST_S`` with a random jitter of up to half, so that
+        a thousand users do not reconnect in the same instant.
 
         Returns:
             Whether there was a pause; another greenlet may have taken the connection meanwhile.
@@ -210,7 +211,7 @@ class RespConnection(Connection):
         return True
 
     def send_deferred(self) -> None:
-        """Send the command that was deferred, unless the request was given up since. Called by the poller."""
+        """Send the deferred command, unless the request has been abandoned since. Called by the poller."""
         data, self._deferred = self._deferred, None
         if data is None:
             return
@@ -226,17 +227,17 @@ class RespConnection(Connection):
         gevent.get_hub().loop.run_callback(self._wake, self.waiter, signal)
 
     def _send_now(self, data: bytes) -> int:
-        """Send as much as the kernel takes, and tell how much that is."""
+        """Send as much as the kernel accepts, and return how much that was."""
         try:
             return self._send(data)
         except BlockingIOError:
             return 0
 
     def _send_rest(self, data: bytes, sent_bytes: int) -> Any:
-        """Send the rest of a command that the kernel did not take whole.
+        """Send the rest of a command that the kernel accepted in part.
 
         Returns:
-            The reply, if it has come already.
+            The reply, if it has already arrived.
         """
         reply = INCOMPLETE
         rest = memoryview(data)[sent_bytes:]
@@ -257,7 +258,7 @@ class RespConnection(Connection):
         """Connect and shake hands.
 
         Raises:
-            ConnectionBroken, RequestTimeout, redis.exceptions.RedisError: With the class of what went wrong.
+            ConnectionBroken, RequestTimeout, redis.exceptions.RedisError: With the error class of the failure.
         """
         started_s = perf_counter()
         timeout_s = self._connect_timeout_s
@@ -281,10 +282,10 @@ class RespConnection(Connection):
         self._retry_at_s = 0.0
 
     def _find(self) -> None:
-        """Find out where the server is: the settings say it."""
+        """Return the server's endpoint, from the settings."""
 
     def _start(self, stream: "Stream") -> None:
-        """Take over a fresh stream, with a fresh parser."""
+        """Take over a new stream with a new parser."""
         self.attach(stream)
         self._send, self._recv_into, self._defer = stream.send, stream.recv_into, self._poller.defer
         self._parser = ReplyParser(self._settings.endpoint, collects=self._settings.protocol == RESP3)
@@ -295,7 +296,7 @@ class RespConnection(Connection):
         """Authenticate, select the database and set the client's name, in one round trip.
 
         Raises:
-            redis.exceptions.RedisError: What the server refused.
+            redis.exceptions.RedisError: The server refused a command.
         """
         commands = _handshake(self._settings)
         if not commands:
@@ -318,31 +319,31 @@ class RespConnection(Connection):
         """Check the replies to the handshake.
 
         Raises:
-            redis.exceptions.RedisError: What the server refused.
+            redis.exceptions.RedisError: The server refused a command.
         """
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
 
     def on_unsolicited_input(self) -> None:
-        """Read what has arrived while no greenlet waits: mostly the end of the connection."""
+        """Read input that arrives while no greenlet waits, mostly the end of the connection."""
         try:
             reply = self._receive()
         except _ENDS:
             self.close()
         else:
             if reply is not INCOMPLETE:
-                self.close()  # or the next request would get what was not meant for it
+                self.close()  # or the next request would get a reply that is not its own
 
     def _receive(self) -> Any:
         """Read what has arrived and parse it.
 
         Returns:
-            The reply, if it is whole now.
+            The reply, if it is complete now.
 
         Raises:
-            ConnectionBroken: The stream has ended, holds more than was asked for, or a map with a list for a key.
-            OSError, hiredis.HiredisError: The connection broke, or what came is not RESP.
+            ConnectionBroken: The stream has ended, contains more than was requested, or a map with a list as a key.
+            OSError, hiredis.HiredisError: The connection broke, or the data is not RESP.
         """
         try:
             arrived_bytes = self._recv_into(ARRIVAL)
@@ -353,14 +354,14 @@ class RespConnection(Connection):
         self.received_bytes += arrived_bytes
         try:
             reply = self._parse(arrived_bytes)
-        except TypeError as error:  # hiredis makes a dictionary of a map
+        except TypeError as error:  # hiredis turns a map into a dictionary
             raise ConnectionBroken("protocol", f"{self._settings.endpoint} sent a map with a key of many") from error
         if reply is INCOMPLETE and self.received_bytes > _MOST_BYTES:
             raise self._parser.too_large(f"{_MOST_BYTES} bytes")
         return reply
 
     def _wake(self, waiter: greenlet | None, error: Exception) -> None:
-        """Throw an error into a greenlet, if it still waits."""
+        """Throw an error into a greenlet that is still waiting."""
         if waiter is not None and self.waiter is waiter:
             self.waiter = None
             waiter.throw(error)
@@ -369,7 +370,7 @@ class RespConnection(Connection):
 def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
     """The commands with which a connection begins."""
     commands: list[tuple[Any, ...]] = []
-    known = bool(settings.username or settings.password)  # a user of Redis may need no password
+    known = bool(settings.username or settings.password)  # a Redis user may have no password
     if settings.protocol == RESP3:
         identity = ("AUTH", settings.username or "default", settings.password) if known else ()
         commands.append(("HELLO", RESP3, *identity))
@@ -387,7 +388,7 @@ def _handshake(settings: "RedisSettings") -> list[tuple[Any, ...]]:
 
 
 def _broken(error: OSError | hiredis.HiredisError) -> ConnectionBroken | RequestTimeout:
-    """The exception for a connection that broke under a request."""
+    """The exception for a connection that broke during a request."""
     if isinstance(error, TransportError):
         return connect_error(error)
     if isinstance(error, hiredis.HiredisError):

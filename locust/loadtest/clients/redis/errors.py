@@ -1,9 +1,9 @@
-"""What can go wrong with a Redis request: the exceptions raised and the classes counted.
+"""The errors of Redis requests: the exceptions raised and the classes counted.
 
 The exceptions are redis-py's, so that ``except redis.exceptions.ResponseError`` and the like mean the same with either
-client. They are Locust's ``RescheduleTask`` as well: a failed request whose exception is not caught ends its task as
-``return`` would. It is counted already; a traceback for each would count it twice, and a Redis that is out of memory
-would fill the log at full speed.
+client. They are also Locust's ``RescheduleTask``: a failed request whose exception is not caught ends its task as
+``return`` would. It has already been counted; a traceback for each would count it twice, and a Redis that is out of
+memory would flood the log.
 
 Each failed request is counted under one class:
 
@@ -69,7 +69,7 @@ class ConnectionBroken(exceptions.ConnectionError, RescheduleTask):
     """No connection, or it ended before the reply."""
 
     def __init__(self, error_class: str, message: str) -> None:
-        """Keep the class beside the text."""
+        """Keep the class together with the text."""
         super().__init__(message)
         self.error_class = error_class
 
@@ -78,7 +78,7 @@ class RequestTimeout(exceptions.TimeoutError, RescheduleTask):
     """Redis did not answer, or could not be connected to, in time."""
 
     def __init__(self, error_class: str, message: str) -> None:
-        """Keep the class beside the text."""
+        """Keep the class together with the text."""
         super().__init__(message)
         self.error_class = error_class
 
@@ -89,28 +89,28 @@ class Missing(exceptions.RedisError, RescheduleTask):
     error_class = "redis_missing"
 
     def __init__(self, command: str) -> None:
-        """Say what found nothing."""
+        """Name the command that found nothing."""
         super().__init__(f"{command.upper()} found nothing: the key, or the value at the path, does not exist")
 
 
 class RedirectedTooOften(exceptions.ResponseError, RescheduleTask):
-    """The nodes of a cluster name each other, or one does not get ready, for one command."""
+    """A command was redirected too often, or its node did not become ready."""
 
     error_class = "redis_moved"
 
     def __init__(self, last: Exception, hops: int) -> None:
-        """Say how often, and the last answer."""
+        """Keep the number of redirections, and the last answer."""
         super().__init__(f"given up after {hops} redirections, the last of which was: {str(last).partition(': ')[0]}")
 
 
 class Unfinished(exceptions.ConnectionError):
-    """The user was stopped before the reply; listeners of Locust's events get it, nobody catches it."""
+    """The user was stopped before the reply; it is passed to listeners of Locust's events, and never raised."""
 
     error_class = UNFINISHED
 
 
 def interruption(cause: BaseException) -> Exception:
-    """The exception under which a request counts whose wait was ended from outside.
+    """The exception for a request whose wait was ended from outside.
 
     Args:
         cause: GreenletExit when the user was stopped, gevent's Timeout when the scenario set a time limit of its own.
@@ -127,9 +127,9 @@ def connect_error(error: "TransportError") -> ConnectionBroken | RequestTimeout:
 
 
 def reply_error(text: str) -> Exception:
-    """The exception for an error reply, as redis-py would raise it, with the class beside it.
+    """The exception for an error reply, as redis-py would raise it, with its error class.
 
-    For a cluster's redirection the text also says what to do, which Redis's own does not.
+    For a redirection of a cluster the text also says what to do.
     """
     code, _, message = text.partition(" ")
     error_class = _CODES.get(code, "redis_error")
@@ -153,12 +153,12 @@ def reply_error(text: str) -> Exception:
 
 
 def _leads_somewhere(error: exceptions.AskError) -> bool:
-    """Whether there can be such a slot and such a port."""
+    """Whether the slot and the port can exist."""
     return 0 <= error.slot_id < REDIS_CLUSTER_HASH_SLOTS and 0 < error.port < 1 << 16
 
 
 def _end_task(kind: type[Exception]) -> type[Exception]:
-    """Derive an exception from redis-py's, under its name, and from Locust's RescheduleTask."""
+    """Derive an exception from redis-py's, with its name, and from Locust's RescheduleTask."""
     attributes = {"__module__": kind.__module__, "__doc__": kind.__doc__}
     both = _ENDING_TASK[kind] = type(kind.__name__, (kind, RescheduleTask), attributes)
     return both

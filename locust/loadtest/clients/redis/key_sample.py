@@ -1,7 +1,7 @@
-"""Which keys the commands of a scenario name: a sample of them, so that one hot key among many is found.
+"""A sample of the keys in a scenario's commands, which reveals a hot key among many.
 
-A request is in the sample with a chance that falls from 1 to about 1 in 128 as more of them are, at random, so no order
-in which a scenario sends its commands hides a key, and a request that is not in it costs a subtraction.
+Requests are sampled at random with a probability that falls from 1 to about 1 in 128 as the sample grows, so no order
+of commands can hide a key, and a request outside the sample costs one subtraction.
 
 Tested by tests/unit/clients/redis/test_recording.py.
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
 _MOST_APART: Final = 256
-"""Requests between two of the sample, at most."""
+"""The most requests between two sampled ones."""
 _KEYS: Final = 8
-"""Keys whose samples are counted at a time."""
+"""The most keys that are counted at a time."""
 _OFTEN: Final = 3
-"""Samples of a key from which on it is named, once there were more keys than `_KEYS`: of many hardly one is."""
+"""The fewest samples for which a key is named once there were more than `_KEYS` keys; with many keys, few reach it."""
 _JSON: Final = "JSON."
 _BY_KEY: Final = frozenset(
     {
@@ -36,14 +36,14 @@ _BY_KEY: Final = frozenset(
         "ZRANGEBYSCORE", "ZRANK", "ZREM", "ZREVRANGE", "ZSCAN", "ZSCORE",
     }
 )  # fmt: skip
-"""Commands whose first argument is a key; so is that of RedisJSON's. Others are not in the sample."""
+"""Commands whose first argument is a key, as for all of RedisJSON's. Other commands are not sampled."""
 
 
 class KeySample:
-    """The sample of one scenario in one phase, which its users in a process share.
+    """The sample of one scenario in one phase, shared by its users in a process.
 
     Attributes:
-        left: requests until the next of the sample; who sends one subtracts 1, and calls `take` at 0.
+        left: requests until the next sampled one; each sender subtracts 1, and calls `take` at 0.
     """
 
     __slots__ = ("_counts", "_named_from", "_random", "_taken", "left")
@@ -52,7 +52,7 @@ class KeySample:
         """Begin with the next request."""
         self.left = 1
         self._taken = 0
-        self._random = random.Random()  # noqa: S311 -- its own, or it would change what a scenario chooses
+        self._random = random.Random()  # noqa: S311 -- of its own, so that a scenario's random choices stay the same
         self._counts: dict[bytes, int] = {}
         self._named_from = 1
 
@@ -61,7 +61,7 @@ class KeySample:
 
         Args:
             series: where the request is recorded.
-            data: what is sent.
+            data: the encoded request.
         """
         self._taken += 1
         self.left = 1 + self._random.randrange(min(self._taken, _MOST_APART))
@@ -71,9 +71,9 @@ class KeySample:
             series.tally(KEY, key_text(key) if self._count(key) >= self._named_from else "")
 
     def _count(self, key: bytes) -> int:
-        """Return how often a key was in the sample, as far as it is known.
+        """Return how often each key was sampled, as far as known.
 
-        Whatever is more than one in nine is among those that are counted, by the algorithm of Misra and Gries.
+        Every key with more than a ninth of the samples is counted, by the algorithm of Misra and Gries.
         """
         counts = self._counts
         if key not in counts and len(counts) >= _KEYS:

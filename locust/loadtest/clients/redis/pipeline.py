@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 _MULTI = pack(("MULTI",))
 _EXEC = pack(("EXEC",))
 _UNWATCH = pack(("UNWATCH",))
-_DOCUMENT = (parse_document, None)  # the step of a command that has none of its own
+_DOCUMENT = (parse_document, None)  # the step of commands without their own
 _UNWATCHING = frozenset(("UNWATCH", "DISCARD", "EXEC"))
 
 
 class RedisPipeline(RedisCommands):
-    """Commands that are queued, then sent together.
+    """Commands that are queued and sent together.
 
     Attributes:
-        transaction: Whether MULTI and EXEC are put around them.
+        transaction: Whether they are wrapped in MULTI and EXEC.
         watching: Whether a key is watched, so that commands are sent at once until ``multi()``.
         explicit_transaction: Whether ``multi()`` was called.
     """
@@ -48,7 +48,7 @@ class RedisPipeline(RedisCommands):
     def __init__(
         self, session: "RedisSession", label: str | None, callbacks: Any, transaction: bool, may_miss: bool
     ) -> None:
-        """Begin an empty pipeline; ``may_miss`` says that it is meant when none of its commands finds anything."""
+        """Begin an empty pipeline; ``may_miss`` means that its commands may find nothing."""
         self.settings = session.settings
         self.callbacks = callbacks
         self.transaction = transaction
@@ -59,7 +59,7 @@ class RedisPipeline(RedisCommands):
         self._may_miss = may_miss
         self._connection: RespConnection | None = None
         self._packed: list[bytes] = []
-        # What turns replies into values, by place in the queue; without an entry the reply is a document.
+        # The functions that turn replies into values, by position in the queue; without one, the reply is a document.
         self._steps: dict[int, tuple[Callback | None, dict[str, Any] | None]] = {}
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class RedisPipeline(RedisCommands):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
     ) -> None:
-        """Forget what is queued and end the watch."""
+        """Clear the queue and end the watch."""
         self.reset()
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class RedisPipeline(RedisCommands):
         return len(self._packed)
 
     def __bool__(self) -> bool:
-        """A pipeline is true, queue or no queue."""
+        """A pipeline is always true, even with an empty queue."""
         return True
 
     def submit(self, command: str, data: bytes, callback: "Callback | None", options: dict[str, Any] | None) -> Any:
@@ -94,7 +94,7 @@ class RedisPipeline(RedisCommands):
         return RedisPipeline(self._session, self._label, self.callbacks, transaction, self._may_miss)
 
     def as_json(self) -> "JsonPipeline":
-        """This pipeline with RedisJSON's commands in the first place."""
+        """This pipeline, with RedisJSON's commands taking precedence."""
         return JsonPipeline(self)
 
     def json(self, encoder: "json.JSONEncoder | None" = None, decoder: Decoder = DEFAULT_DECODER) -> JsonCommands:
@@ -109,21 +109,21 @@ class RedisPipeline(RedisCommands):
         """Watch keys; the transaction will fail with WatchError if one of them changes.
 
         Raises:
-            RedisError: ``multi()`` was called already.
+            RedisError: ``multi()`` has already been called.
         """
         if self.explicit_transaction:
             raise RedisError("Cannot issue a WATCH after a MULTI")
         return self.execute_command("WATCH", *names)
 
     def unwatch(self) -> Any:
-        """Watch no longer."""
+        """End the watch."""
         return (self.watching and self.execute_command("UNWATCH")) or True
 
     def multi(self) -> None:
         """Queue from now on, after WATCH.
 
         Raises:
-            RedisError: It was called already, or commands are queued.
+            RedisError: It has already been called, or commands are queued.
         """
         if self.explicit_transaction:
             raise RedisError("Cannot issue nested calls to MULTI")
@@ -136,10 +136,10 @@ class RedisPipeline(RedisCommands):
         self.execute_command("DISCARD")
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Send what is queued and return the values, in order.
+        """Send the queue and return the values, in order.
 
         Args:
-            raise_on_error: Raise the first error reply; otherwise the exceptions stand among the values.
+            raise_on_error: Raise the first error reply; otherwise exceptions are returned among the values.
 
         Raises:
             WatchError: A watched key has changed; nothing was executed.
@@ -162,9 +162,9 @@ class RedisPipeline(RedisCommands):
             self.reset()
 
     def reset(self) -> None:  # type: ignore[override] # redis-py's pipeline gives RESET's name to this too
-        """Forget what is queued and end the watch."""
+        """Clear the queue and end the watch."""
         self._packed, self._steps = [], {}
-        self._json = None  # or both would wait for the garbage collector, with all that they hold
+        self._json = None  # or both would keep everything until the garbage collector runs
         self.explicit_transaction = False
         connection, self._connection = self._connection, None
         if connection is None:
@@ -194,11 +194,11 @@ class RedisPipeline(RedisCommands):
         return replies[0] if callback is None else callback(replies[0], **(options or {}))
 
     def _route(self, command: str) -> "Route":
-        """Where a command is recorded in the user's present phase."""
+        """Where a command is recorded in the user's current phase."""
         return self._session.routes[self._label][command]
 
     def _check_watch(self) -> None:
-        """Make sure that the connection which watches is still there.
+        """Check that the watching connection is still open.
 
         A new one would execute the transaction as if nothing had changed.
 
@@ -209,7 +209,7 @@ class RedisPipeline(RedisCommands):
             raise ConnectionBroken("closed", "the connection that watches was closed")
 
     def _watch_broken(self, error: Exception) -> Exception:
-        """What a lost connection means: while watching, a transaction that must be tried again."""
+        """The error for a lost connection: during a watch, the transaction must be retried."""
         if not self.watching:
             return error
         return WatchError(f"A {type(error).__name__} occurred while watching one or more keys")
@@ -235,7 +235,7 @@ class RedisPipeline(RedisCommands):
         return outcome, error
 
     def _check_replies(self, replies: list[Any], raise_on_error: bool) -> None:
-        """Raise the first error, told with its command; those of connections are raised in any case."""
+        """Raise the first error, with its command; connection errors are always raised."""
         for number, reply in enumerate(replies, start=1):
             if isinstance(reply, ResponseError) and raise_on_error:
                 reply.args = (self._explained(number, reply), *reply.args[1:])
@@ -244,7 +244,7 @@ class RedisPipeline(RedisCommands):
                 raise reply
 
     def _explained(self, number: int, error: ResponseError) -> str:
-        """An error's text, with the command that caused it, as redis-py words it."""
+        """An error's text with the command that caused it, worded as in redis-py."""
         reader = hiredis.Reader()
         reader.feed(self._packed[number - 1])
         command = truncate_text(" ".join(map(safe_str, reader.gets())))
@@ -254,7 +254,7 @@ class RedisPipeline(RedisCommands):
         """Turn the replies into values; error replies stay as they are."""
         values: list[Any] = []
         if not self._steps:
-            try:  # ten documents parsed as one array cost two thirds of ten parsed one by one
+            try:  # parsing ten documents as one array costs two thirds of parsing them one by one
                 values = parse_document(b"[" + b",".join(replies) + b"]")
             except TypeError:  # a reply is not a document: None, or an error
                 pass
@@ -274,9 +274,9 @@ class RedisPipeline(RedisCommands):
 
 
 class QueuedJsonCommands(JsonCommands):
-    """RedisJSON's commands on a pipeline, with a shortcut into the queue for what fills most pipelines.
+    """RedisJSON's commands on a pipeline, with a shortcut into the queue for the most frequent ones.
 
-    Its coders are always the default ones, which makes it cheap to have one for each pipeline.
+    It always has the default coders, so one per pipeline is cheap.
     """
 
     client: RedisPipeline
@@ -293,7 +293,7 @@ class QueuedJsonCommands(JsonCommands):
         return json_callbacks(self.client.settings.protocol, DEFAULT_DECODER)[0]
 
     def get(self, name: Any, *args: Any, no_escape: bool | None = False) -> Any:
-        """Queue the reading of a document; as JsonCommands.get."""
+        """Queue a read of a document, like JsonCommands.get."""
         pipeline = self.client
         if args or no_escape or type(name) is not str or pipeline.watching:
             return super().get(name, *args, no_escape=no_escape)
@@ -302,7 +302,7 @@ class QueuedJsonCommands(JsonCommands):
 
 
 class JsonPipeline(QueuedJsonCommands):
-    """What redis-py's ``json().pipeline()`` is: RedisJSON's commands, and the pipeline's for all else."""
+    """The equivalent of redis-py's ``json().pipeline()``: RedisJSON's commands, and otherwise the pipeline's."""
 
     def __getattr__(self, name: str) -> Any:
         """The pipeline's own methods: execute, watch, incr, …"""
@@ -313,7 +313,7 @@ class JsonPipeline(QueuedJsonCommands):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Forget what is queued and end the watch."""
+        """Clear the queue and end the watch."""
         self.client.reset()
 
     def __len__(self) -> int:
@@ -321,5 +321,5 @@ class JsonPipeline(QueuedJsonCommands):
         return len(self.client)
 
     def __bool__(self) -> bool:
-        """A pipeline is true, queue or no queue."""
+        """A pipeline is always true, even with an empty queue."""
         return True

@@ -1,4 +1,4 @@
-"""From a reply as it came to the value that redis-py's method of the same name returns.
+"""Turns raw replies into the values that redis-py's methods of the same name return.
 
 The functions are redis-py's own, one per command, so that the same call gives the same value with either client; only
 the JSON decoder differs.
@@ -17,14 +17,14 @@ Callback = Callable[..., Any]
 
 
 class Decoder(Hashable, Protocol):
-    """What redis-py's ``json(decoder=…)`` takes; hashable, as objects are by default."""
+    """A decoder for redis-py's ``json(decoder=…)``; hashable, as objects are by default."""
 
     def decode(self, text: Any, /) -> Any:
         """Turn a document into a value."""
 
 
 NO_MATCH: Final = b"[]"
-"""What RedisJSON replies where nothing is at a path."""
+"""RedisJSON's replies if there is nothing at a path."""
 READS: Final = frozenset(
     (
         *("GET", "GETEX", "GETDEL", "MGET", "HGET", "HMGET", "HGETALL", "HKEYS", "HVALS", "LINDEX", "LRANGE"),
@@ -33,7 +33,7 @@ READS: Final = frozenset(
         *("JSON.STRLEN",),
     )
 )
-"""Commands that ask for data of which the scenario names the key: an empty reply means that there is none."""
+"""Commands that request the data at a given key: an empty reply means that there is none."""
 DEFAULT_DECODER: Final = OrjsonDecoder()
 parse_document: Final = orjson.loads
 _SHORTCUTS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
@@ -44,7 +44,7 @@ _SHORTCUTS: Final[Mapping[Any, Callable[[bytes], Any] | None]] = {
 
 
 def is_nothing(reply: Any) -> bool:
-    """Whether a reply says that there is no key, or nothing at a path: no list, set or hash is kept empty."""
+    """Whether a reply means that there is no key, or nothing at a path; Redis keeps no empty lists, sets or hashes."""
     if reply.__class__ is list:
         return all(item is None for item in reply)
     return reply is None or reply == NO_MATCH or (not reply and isinstance(reply, dict | set))
@@ -61,8 +61,8 @@ def json_callbacks(protocol: int, decoder: Decoder) -> tuple[Mapping[str, Callba
     """The functions for the commands of RedisJSON.
 
     Returns:
-        All of them, by name in upper case; and the one for a document that JSON.GET returns, never called for the reply
-        None, which is None itself if documents are left as they came.
+        All of them, by name in upper case; and the one for a document from JSON.GET, which is never called for the
+        reply None, and which is None if documents are left as received.
     """
     template = _template(protocol)
     template.json(decoder=cast("Any", decoder))

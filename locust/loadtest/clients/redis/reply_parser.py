@@ -1,14 +1,14 @@
-"""ReplyParser: makes replies of what arrives over one connection, and bounds what they announce.
+"""ReplyParser: parses the replies that arrive over one connection, and limits their announced sizes.
 
-hiredis, written in C, does the parsing. It makes room for as many elements as an array says it has, before any has
-come. So what a reply announces is summed up before it is parsed, and one of more than ``MOST_ELEMENTS`` breaks the
-connection. A value may hold what looks like the head of an array, and a head may be where none belongs: hiredis takes
-any two bytes for the end of a string. Where either would add up to much, hiredis itself tells which ones are heads: it
-gets what comes before, and is then in the middle of a value or not.
+hiredis, written in C, does the parsing. It allocates as many elements as an array announces, before any has arrived. So
+the announced elements of a reply are summed before it is parsed, and more than ``MOST_ELEMENTS`` break the connection.
+A value may contain bytes that look like the head of an array, and a head may be where none belongs: hiredis accepts any
+two bytes as the end of a string. Where that would add up to a large number, hiredis itself identifies the heads: it is
+fed everything before one, and then is in the middle of a value or not.
 
 A pipeline of n commands is read as one reply, an array of n: the array's header is fed to hiredis before the replies
-come. RESP3 may interleave push messages, which would be counted as elements, so there the replies are collected one by
-one. Push messages are dropped.
+come. RESP3 may interleave push messages, which would be counted as elements, so its replies are collected one by one.
+Push messages are dropped.
 
 Tested in tests/unit/clients/redis/test_hostile_replies.py.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 INCOMPLETE: Final = object()
-"""Stands for a reply of which more is to come."""
+"""Stands for an incomplete reply."""
 
 # What has just arrived, for all connections of the process: it is parsed before anything else can run. It holds more
 # than a TLS stream receives at once, so that none is left where polling does not see it. In front of it is what the
@@ -32,7 +32,7 @@ INCOMPLETE: Final = object()
 _AT: Final = 32
 _ROOM: Final = bytearray(_AT + 256 * 1024)
 ARRIVAL: Final = memoryview(_ROOM)[_AT:]
-"""Where a connection puts what it receives, for `ReplyParser.parse`."""
+"""The buffer into which connections receive, for `ReplyParser.parse`."""
 _RETURN, _NEWLINE = b"\r\n"
 _WHOLE_LINE: Final = b"\n".rjust(_AT)
 _PART_OF_LINE: Final = b" " * _AT
@@ -41,20 +41,20 @@ _FEW_LINES: Final = 32
 _MOST_DIGITS: Final = 20
 
 _ONE_VALUE: Final = re.compile(rb"\$(\d{1,9})\r\n|(?:[-+:#_,(]|\$-)[^\r]*\r\n\Z")
-"""A string's head, or a value of one line that ends where the arrival does."""
+"""A string's head, or a one-line value that ends with the arrival."""
 _HEAD: Final = re.compile(rb"\n[*~>%|](\d+)\r")
 """A head where it belongs, at the beginning of a line."""
 _KINDS: Final = b"*~>%|"
 _HIDDEN_HEADS: Final = tuple(re.compile(rb"%b(?<!\n%b)\d+\r\n" % (2 * (re.escape(bytes([kind])),))) for kind in _KINDS)
-"""Heads anywhere else. Expressions that begin with one byte are many times as fast as one for all of them."""
+"""Heads anywhere else. Several patterns that begin with one fixed byte are much faster than one for all."""
 _HEADS_END: Final = re.compile(rb"[*~>%|]\d+\Z")
 _CUT_HEAD: Final = re.compile(rb"[*~>%|]\d*\r?\Z")
 _ANY_HEAD: Final = re.compile(rb"[*~>%|](?:(\d+)\r\n|\d*\r?\Z)")
 
 MOST_ELEMENTS: Final = 2**24
-"""What the arrays, sets and maps of a reply may announce together; room for them takes 128 MiB."""
+"""The most elements that the arrays, sets and maps of a reply may announce together; they take 128 MiB."""
 _FEW_ELEMENTS: Final = 2**16
-"""So many of a reply are counted without asking whether what announces them is a head or looks like one."""
+"""Up to this many elements are counted without checking whether a head is real."""
 
 
 class ReplyParser:
@@ -88,12 +88,12 @@ class ReplyParser:
         self._collects = collects
         self._announced = 0
         self._before = _WHOLE_LINE
-        self._is_between = True  # values: what comes next begins with a head of its own
+        self._is_between = True  # values: the next bytes begin with a head
         self._collected: list[Any] = []
         self._wanted = 0
 
     def expect(self, count: int) -> None:
-        """Make one reply, a list, of those to the next commands, which are so many and at least 1."""
+        """Collect the replies to the next ``count`` commands, at least 1, into one list."""
         if self._collects:
             self._wanted, self._collected = count, []
         else:
@@ -101,13 +101,13 @@ class ReplyParser:
             self._feed(header, 0, len(header))
 
     def parse(self, arrived_bytes: int) -> Any:
-        """Parse so many bytes in `ARRIVAL`.
+        """Parse this many bytes of `ARRIVAL`.
 
         Returns:
             The reply as hiredis parses it, or `INCOMPLETE`.
 
         Raises:
-            ConnectionBroken: There is more than was asked for, or it announces too much.
+            ConnectionBroken: There is more than was requested, or it announces too much.
             hiredis.HiredisError: It is not RESP.
         """
         end = _AT + arrived_bytes
@@ -134,15 +134,15 @@ class ReplyParser:
         return ConnectionBroken("protocol", f"{self._endpoint} sent more than was requested")
 
     def _parse(self) -> Any:
-        """Return the reply, if it is whole now."""
+        """Return the reply, if it is complete now."""
         reply = self._gets()
         return self._collect(reply) if self._collects else reply
 
     def _feed_heads(self, end: int) -> Any:
-        """Feed an arrival that may hold arrays' heads, or end with a part of one.
+        """Feed an arrival that may contain heads of arrays, or end within one.
 
         Returns:
-            The reply, if it is whole now.
+            The reply, if it is complete now.
 
         Raises:
             ConnectionBroken: They announce too much.
@@ -162,11 +162,11 @@ class ReplyParser:
         return self._parse()
 
     def _feed_exactly(self, end: int) -> Any:
-        """Feed an arrival piece by piece: each piece ends where a head may begin. As `_feed_heads` in all else."""
+        """Feed an arrival in pieces that each end where a head may begin; otherwise like `_feed_heads`."""
         reply, at = INCOMPLETE, _AT
         for head in _ANY_HEAD.finditer(_ROOM, 0, end):
             begin = head.start()
-            if begin >= _AT:  # else it began in the arrival before, as a head
+            if begin >= _AT:  # otherwise it began as a head in the previous arrival
                 self._feed(_ROOM, at, begin - at)
                 at = begin
                 if reply is INCOMPLETE:
@@ -183,7 +183,7 @@ class ReplyParser:
         return self._parse() if reply is INCOMPLETE else reply
 
     def _collect(self, reply: Any) -> Any:
-        """Leave out push messages and gather a pipeline's replies; tell when they are complete."""
+        """Drop push messages and collect a pipeline's replies; return whether they are complete."""
         while reply is not INCOMPLETE:
             if type(reply) is not hiredis.PushNotification:
                 if not self._wanted:
@@ -197,7 +197,7 @@ class ReplyParser:
 
 
 def _is_one_value(end: int) -> bool:
-    """Whether an arrival that begins between two values is one value, as most are, and nothing more."""
+    """Whether an arrival that begins between two values is exactly one value, as most are."""
     head = _ONE_VALUE.match(_ROOM, _AT, end)
     if head is None:
         return False
@@ -208,7 +208,7 @@ def _is_one_value(end: int) -> bool:
 
 
 def _may_hold_head(end: int) -> bool:
-    """Whether an arrival may hold an array's head. Where few lines are long, to go from line to line is faster."""
+    """Whether an arrival may contain the head of an array. With few long lines, a scan by lines is faster."""
     if end < _LONG_BYTES:
         return True
     at = _AT - 1
@@ -230,5 +230,5 @@ def _kinds(end: int) -> int:
 
 
 def _hides_head(end: int) -> bool:
-    """Whether an arrival holds what looks like a head and does not begin a line."""
+    """Whether an arrival contains something like a head that does not begin a line."""
     return any(hidden.search(_ROOM, 0, end) for hidden in _HIDDEN_HEADS)

@@ -1,7 +1,7 @@
-"""A connection to the primary that Redis Sentinel names: asked for whenever it is opened, so also after a failover.
+"""A connection to the primary named by Redis Sentinel, which is asked at each opening, so also after a failover.
 
-Sentinel closes the connections of a primary that it replaces. One that is new is asked for its role, since a Sentinel
-may not know yet that the server which it names is a replica now, whose values may be old.
+Sentinel closes the connections of a primary that it replaces. The role of a new connection's server is checked, since a
+Sentinel may not know yet that the server has become a replica with stale values.
 """
 
 from functools import lru_cache
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from loadtest.clients.redis.topology import Address
 
 REFRESH_S: Final = 1.0
-"""How often a process asks for the primary at most."""
+"""The shortest time between two queries for the primary by a process."""
 _MOST_KNOWN: Final = 100
 _NEXT: Final = {
     "redis_auth": "sentinel_username and sentinel_password in the URL are those of the Sentinels",
     "tls": "sentinel_ssl in the URL says whether the Sentinels use TLS",
 }
-"""What a person does about a failure, by its class."""
+"""The advice for a failure, by its class."""
 
 
 class Sentinels:
-    """Those that watch one primary, as all users of a process know them."""
+    """The Sentinels of one primary, shared by all users of a process."""
 
     def __init__(self, settings: "RedisSettings") -> None:
-        """Know only the one of the URL; the others are learnt from it."""
+        """Know only the Sentinel of the URL; it names the others."""
         self._settings = settings
         self._known: list[Address] = [(settings.endpoint.host, settings.endpoint.port)]
         self._question = b"".join(
@@ -47,11 +47,11 @@ class Sentinels:
     @classmethod
     @lru_cache(maxsize=64)
     def of(cls, settings: "RedisSettings") -> Self:
-        """Those that all users of a process with these settings share."""
+        """The instance shared by all users of a process with these settings."""
         return cls(settings)
 
     def primary(self) -> "Address":
-        """Where the primary is, as of `REFRESH_S` ago or later.
+        """The address of the primary, at most `REFRESH_S` old.
 
         Raises:
             ConnectionBroken: No Sentinel tells.
@@ -66,7 +66,7 @@ class Sentinels:
         return found
 
     def _ask(self) -> "Address | ConnectionBroken":
-        """Ask one Sentinel after the other, the one that answered last first."""
+        """Ask the Sentinels one by one, beginning with the one that answered last."""
         failure: Exception | None = None
         for asked in self._known:
             connection = RespConnection(self._settings.of_sentinel(*asked))
@@ -99,7 +99,7 @@ def _address(fields: dict[bytes, bytes]) -> "Address":
 
 
 class SentinelConnection(RespConnection):
-    """What `RespConnection` is to one server, to whichever server is the primary when it is opened."""
+    """A `RespConnection` to the server that is the primary when it is opened."""
 
     __slots__ = ("_sentinels",)
 

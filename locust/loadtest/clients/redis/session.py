@@ -1,4 +1,4 @@
-"""One user's connections to Redis, and the record of what it sends.
+"""One user's connections to Redis, and the recording of its requests.
 
 Tested in tests/unit/clients/redis/test_recording.py and test_faults.py.
 """
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 MAX_CONNECTIONS: Final = 64
-"""Connections of one user. It has one, unless several greenlets use its client at once or a transaction holds one."""
+"""The most connections of one user. It has one, unless several greenlets use its client or a transaction holds one."""
 
-# The types of replies that are no errors.
+# The types of replies that are not errors.
 _GOOD_REPLIES: Final = frozenset({bytes, int, list, type(None), str, dict, bool, float, set, tuple})
 
 
 class RedisRoutes(RouteTable[str, Route]):
-    """The routes of one label by command, in the spelling in which the command was given; made on first use.
+    """The routes of one label by command, as the caller spelled it; made on first use.
 
-    The name of a request is the label, or the command again where there is no label. The keys of all labels are sampled
-    together, in the table without one.
+    The name of a request is its label, or else the command. The keys of all labels are sampled together, in the table
+    without a label.
     """
 
     def __init__(self, recorder: "Recorder", scenario: str, label: str | None) -> None:
@@ -71,12 +71,12 @@ class _RoutesByLabel(dict[str | None, RedisRoutes]):
 
 
 class RedisSession:
-    """What the client, its labelled views and its pipelines share."""
+    """The state that the client, its labelled views and its pipelines share."""
 
     __slots__ = ("_spares", "connection", "listeners", "routes", "sample", "settings", "user")
 
     def __init__(self, user: "LoadUser", settings: "RedisSettings") -> None:
-        """Prepare a session; the first request connects."""
+        """Prepare a session; it connects with the first request."""
         self.user = user
         self.settings = settings
         self.listeners = user.recorder.listeners
@@ -90,24 +90,24 @@ class RedisSession:
         return max(connection.last_sent_s for connection in (self.connection, *self._spares))
 
     def enter(self, phase: str) -> None:
-        """Record what is sent from now on, through the client and all its views, as of this phase."""
+        """Record requests of the client and all its views under this phase from now on."""
         self.routes = _RoutesByLabel(self.user, phase)
         self.sample = self.routes[None].sample
 
     def request_many(
         self, route: Route, data: bytes, count: int, connection: RespConnection | None = None
     ) -> tuple[list[Any], Exception | None]:
-        """Send several commands at once and record them as one request, failed if any of them failed.
+        """Send several commands at once and record them as one request, which fails if any command fails.
 
         Args:
-            route: Under which names it is recorded.
+            route: Where it is recorded.
             data: The encoded commands.
-            count: How many they are.
+            count: The number of commands.
             connection: The connection that a transaction holds; by default one that is free.
 
         Returns:
-            The replies as hiredis parses them, error replies being exception objects, and the first of these, which
-            may also stand in the last reply, if that is the outcome of EXEC.
+            The replies as hiredis parses them, with error replies as exception objects; and the first error, which may
+            also be inside the last reply if that is the result of EXEC.
 
         Raises:
             redis.exceptions.RedisError: There are no replies.
@@ -148,7 +148,7 @@ class RedisSession:
         return replies, None
 
     def reserve(self, route: Route) -> RespConnection:
-        """Hold a connection for a transaction, from the WATCH of this route on; ``release`` gives it back."""
+        """Reserve a connection for a transaction, beginning with the WATCH of this route; ``release`` returns it."""
         connection = self.connection
         if not connection.ready:
             connection = self.free_connection(route)
@@ -162,13 +162,13 @@ class RedisSession:
             self._spares.pop().close()
 
     def free_connection(self, route: Route) -> RespConnection:
-        """A connection that is not in use, open or not, after the pause that a failure to connect imposes.
+        """A free connection, open or not, after any back-off for failed attempts to connect.
 
         Args:
-            route: Whose request may have to open it.
+            route: The route of the request that may have to open it.
 
         Raises:
-            MaxConnectionsError: The user's client is in use by too many greenlets at once.
+            MaxConnectionsError: Too many greenlets use the user's client at once.
         """
         while True:
             for connection in (self.connection, *self._spares):
@@ -189,7 +189,7 @@ class RedisSession:
     def record_failure(  # noqa: PLR0917 - a failed request has that many parts
         self, route: Route, intended_s: float, sent_s: float, received_bytes: int, error: Exception, data: bytes
     ) -> None:
-        """Record a request that failed, and what it sent."""
+        """Record a failed request, and what it sent."""
         end_s = perf_counter()
         note_failure(self.user)
         kind, message = error_class_of(error), str(error)
@@ -217,7 +217,7 @@ class RedisSession:
 
 
 def _connection(settings: "RedisSettings") -> RespConnection:
-    """A connection to a server, to the primary that a Sentinel names, or what stands for one to a cluster."""
+    """A connection to a server, to the primary named by a Sentinel, or to a cluster."""
     if settings.cluster:
         return cast("RespConnection", ClusterConnection(settings))
     return SentinelConnection(settings) if settings.sentinel else RespConnection(settings)

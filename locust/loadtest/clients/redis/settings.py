@@ -1,4 +1,4 @@
-"""How to reach a Redis: its URL, read once and checked whole.
+"""How to reach a Redis: its URL, parsed once and checked completely.
 
 The URL is redis-py's::
 
@@ -6,7 +6,7 @@ The URL is redis-py's::
     rediss://…                                   the same over TLS
     unix://[[username]:password@]/path/to/socket[?db=0&…]
 
-with redis-py's names for the options that make sense here (see ``OPTIONS``).
+with redis-py's names for the supported options (see ``OPTIONS``).
 """
 
 import ssl
@@ -28,19 +28,19 @@ RESP2, RESP3 = 2, 3
 
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
-    """Everything that a connection needs to know.
+    """The settings of a connection.
 
     Attributes:
         endpoint: Where the server listens, with the TLS context for ``rediss``.
         username: For AUTH; empty for the default user.
         password: For AUTH; if both are empty, no AUTH is sent.
-        db: Number of the database that is selected, 0 to 2**31 - 1.
-        protocol: 2 or 3: which version of RESP is spoken, and which shape replies have.
-        client_name: As CLIENT LIST shows it; empty for none.
+        db: Number of the selected database, 0 to 2**31 - 1.
+        protocol: The version of RESP, 2 or 3, which also determines the shape of replies.
+        client_name: The name shown by CLIENT LIST; empty for none.
         connect_timeout_s: For name resolution, connecting, TLS and authentication together, in seconds.
         cluster: Whether it is a node of a Redis Cluster, whose other nodes are used too.
-        read_from_replicas: Whether a replica may answer what only reads.
-        sentinel: The name of the primary, where the endpoint is a Sentinel that knows where it is; else empty.
+        read_from_replicas: Whether replicas may serve reads.
+        sentinel: The name of the primary if the endpoint is a Sentinel, otherwise empty.
         sentinel_username: For AUTH at the Sentinels; empty for the default user.
         sentinel_password: For AUTH at the Sentinels; if both are empty, no AUTH is sent.
         sentinel_tls: The TLS context for the Sentinels; None without TLS.
@@ -67,7 +67,7 @@ class RedisSettings:
         """Read a URL.
 
         Raises:
-            UsageError: With everything that is wrong with it.
+            UsageError: It is invalid; the message names every problem.
         """
         try:
             parts = urlsplit(url)
@@ -105,11 +105,11 @@ class RedisSettings:
         )
 
     def at(self, host: str, port: int) -> "RedisSettings":
-        """The same for another node of the cluster, or for the primary."""
+        """The same settings for another node of the cluster, or for the primary."""
         return replace(self, endpoint=replace(self.endpoint, host=host, port=port))
 
     def of_sentinel(self, host: str, port: int) -> "RedisSettings":
-        """Those of a Sentinel, which has users of its own and no databases."""
+        """The settings of a Sentinel, which has its own users and no databases."""
         endpoint = replace(self.endpoint, host=host, port=port, tls=self.sentinel_tls)
         username, password = self.sentinel_username, self.sentinel_password
         return replace(self, endpoint=endpoint, username=username, password=password, db=0, protocol=RESP2, sentinel="")
@@ -155,7 +155,7 @@ def _read_name(text: str) -> str:
 
 
 def _read_requirement(text: str) -> ssl.VerifyMode:
-    """Read how strictly the server's certificate is checked."""
+    """Read how the server's certificate is verified."""
     modes = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
     if text not in modes:
         raise ValueError("allowed are required, optional and none")
@@ -182,16 +182,17 @@ OPTIONS: dict[str, Callable[[str], Any]] = {
     "ssl_certfile": str,
     "ssl_keyfile": str,
 }
-"""What may stand behind the question mark, and how it is read."""
+"""The options of the query string, each with its parser."""
 
 
 def _part(url: str, text: str) -> str:
-    """A part of a URL as an error quotes it; of one with a secret, whose end may be elsewhere than it seems, a mask."""
+    """A part of a URL for an error message; masked if the URL contains a secret, whose end may not be where it
+    seems."""
     return repr(text) if without_credentials(url) == url else MASK
 
 
 def _wrong_url(url: str, reason: str) -> UsageError:
-    """The error for a URL, with its password left out."""
+    """The error for a URL, without its password."""
     return UsageError(
         f"The Redis URL {without_credentials(url)!r} cannot be used: {reason}. A URL looks like redis://host:6379/0, "
         "rediss://user:password@host:6379/0 or unix:///path/to/socket?db=0; set it in REDIS_URL or as the "
@@ -200,7 +201,7 @@ def _wrong_url(url: str, reason: str) -> UsageError:
 
 
 def _read_options(url: str, parts: SplitResult) -> dict[str, Any]:
-    """Read what stands behind the question mark."""
+    """Read the options of the query string."""
     options: dict[str, Any] = {}
     for name, text in parse_qsl(parts.query, keep_blank_values=True):
         if name not in OPTIONS:
@@ -243,7 +244,7 @@ def _db_of_path(url: str, parts: SplitResult) -> int:
 
 
 def _tls_context(url: str, options: dict[str, Any]) -> ssl.SSLContext:
-    """Make the context for TLS; certificates are verified unless the URL says otherwise."""
+    """Make the TLS context; certificates are verified unless the URL disables that."""
     try:
         return tls_context(
             requirement=options.get("ssl_cert_reqs", ssl.CERT_REQUIRED),
@@ -252,5 +253,5 @@ def _tls_context(url: str, options: dict[str, Any]) -> ssl.SSLContext:
             certificate=options.get("ssl_certfile"),
             key=options.get("ssl_keyfile"),
         )
-    except OSError as error:  # a file that is missing, or holds no certificate
+    except OSError as error:  # a file that is missing, or contains no certificate
         raise _wrong_url(url, f"a certificate file cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""Topology: which node of a Redis Cluster serves which slot, as all users of a process know it.
+"""Topology: which node of a Redis Cluster serves which slot, shared by all users of a process.
 
 Tested in tests/unit/clients/redis/test_cluster.py.
 """
@@ -25,7 +25,7 @@ Address = tuple[str, int]
 _MOST_PORT: Final = (1 << 16) - 1
 
 REFRESH_S: Final = 1.0
-"""How often a process asks for the topology at most, while something shows that it has changed."""
+"""The shortest time between two queries for the topology by a process, while there are signs of a change."""
 _SLOTS: Final = pack(("CLUSTER", "SLOTS"))
 
 
@@ -33,7 +33,7 @@ def address(host: str, port: int) -> Address:
     """Return an address that a server names.
 
     Raises:
-        ValueError: No port has this number; the system would take it for another one.
+        ValueError: The port number is invalid; the system would wrap it to another.
     """
     if not 0 < port <= _MOST_PORT:
         raise ValueError(f"the port {port}")
@@ -41,7 +41,7 @@ def address(host: str, port: int) -> Address:
 
 
 def _slots(first: int, last: int) -> slice:
-    """Return where a range of slots is among all.
+    """Return a range of slots as a slice.
 
     Raises:
         ValueError: There are no such slots.
@@ -59,7 +59,7 @@ class Topology:
     """
 
     def __init__(self, settings: "RedisSettings") -> None:
-        """Know only the node of the URL."""
+        """Know only the node in the URL."""
         self._settings = settings
         self._seed: Address = (settings.endpoint.host, settings.endpoint.port)
         self._owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -72,16 +72,16 @@ class Topology:
     @classmethod
     @lru_cache(maxsize=64)
     def of(cls, settings: "RedisSettings") -> Self:
-        """The topology that all users of a process with these settings share."""
+        """The instance shared by all users of a process with these settings."""
         return cls(settings)
 
     def address_of(self, slot: int, *, of_replica: bool = False) -> Address:
-        """The primary that serves a slot, or one of its replicas if it has any; any node for a slot of none.
+        """The primary that serves a slot, or one of its replicas if allowed; any node if no node serves it.
 
         Raises:
-            ConnectionBroken: The cluster is not known yet, and no node tells.
+            ConnectionBroken: The topology is unknown, and no node answers.
         """
-        if self.is_stale and self._lock.acquire(blocking=not self._replicas):  # one asks; who knows a node goes on
+        if self.is_stale and self._lock.acquire(blocking=not self._replicas):  # one asks; others go on if they can
             try:
                 if self.is_stale and perf_counter() - self._asked_s >= REFRESH_S:
                     self._refresh()
@@ -99,7 +99,7 @@ class Topology:
         return owner
 
     def await_turn(self) -> bool:
-        """Sleep until the nodes may be asked again; return whether that was necessary."""
+        """Sleep until the nodes may be queried again; return whether that was necessary."""
         pause_s = self._asked_s + REFRESH_S - perf_counter()
         if self._replicas or pause_s <= 0:
             return False
@@ -107,12 +107,12 @@ class Topology:
         return True
 
     def learn(self, slot: int, owner: Address) -> None:
-        """Note what MOVED says; it may not be all that has changed."""
+        """Apply a MOVED reply; more than that may have changed."""
         self._owners[slot] = owner
         self.is_stale = True
 
     def _refresh(self) -> None:
-        """Ask the nodes that are known, then that of the URL, until one tells."""
+        """Ask the known nodes, then the one in the URL, until one answers."""
         self._asked_s = perf_counter()
         failure: Exception | None = None
         known = [*self._replicas, *(each for some in self._replicas.values() for each in some)]
@@ -137,10 +137,10 @@ class Topology:
         self._failure = failure
 
     def _take(self, reply: Any, asked: Address) -> None:
-        """Take over a reply to CLUSTER SLOTS.
+        """Apply a reply to CLUSTER SLOTS.
 
         Raises:
-            ConnectionBroken: It names no nodes, or is no such reply.
+            ConnectionBroken: It names no nodes, or is not such a reply.
         """
         owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         replicas: dict[Address, list[Address]] = {}

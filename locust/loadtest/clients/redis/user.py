@@ -1,4 +1,4 @@
-"""RedisJsonUser: a Locust user that talks to Redis and RedisJSON by redis-py's methods.
+"""RedisJsonUser: a Locust user that talks to Redis and RedisJSON with redis-py's methods.
 
 ::
 
@@ -10,8 +10,8 @@
         def read(self):
             document = self.read_whole.get("pokemon:1")
 
-The calls are redis-py's. A label is bound once, to a view of the client that otherwise is the client: what a task
-calls stays what it would call on ``redis.Redis``.
+The calls are redis-py's. A label is bound once, to a view of the client with the same methods, so tasks make the same
+calls as on ``redis.Redis``.
 
 Tested in tests/unit/clients/redis/test_recording.py and test_settings.py.
 """
@@ -52,12 +52,12 @@ __all__ = ["LAZY", "RAW", "LazyJson", "Missing", "RedisJsonClient", "RedisJsonUs
 
 @lru_cache(maxsize=64)
 def _settings(url: str) -> RedisSettings:
-    """The settings of a URL, read once for all users, who share its TLS context."""
+    """The settings of a URL, parsed once for all users, which share its TLS context."""
     return RedisSettings.from_url(url)
 
 
 class RedisJsonClient(RedisCommands):
-    """redis-py's client, or a view of it whose requests are recorded under a label."""
+    """The client with redis-py's methods, or a view of it whose requests are recorded under a label."""
 
     def __init__(self, session: RedisSession, label: str | None = None, *, must_exist: bool | None = None) -> None:
         """Use ``RedisJsonUser.client``, or ``labelled`` for a view."""
@@ -71,19 +71,19 @@ class RedisJsonClient(RedisCommands):
         """A view of this client whose requests are recorded under a label, on the same connection.
 
         Args:
-            label: The name in statistics, in the style ``room/operation``; one of a few, never a key.
-            must_exist: Whether a command that finds nothing has failed: it raises `Missing`. A pipeline does not ask.
-                Where it is not said, such commands are counted, and a run whose reads find nothing is not trustworthy;
-                False says that it is meant.
+            label: The name in statistics, in the form ``room/operation``; one of a few, never a key.
+            must_exist: Whether a command that finds nothing fails with `Missing`; ignored by pipelines. By default such
+                commands are counted, and a run whose reads find nothing is not trustworthy; False means that this is
+                intended.
         """
         return type(self)(self._session, label, must_exist=must_exist)
 
-    def submit(  # noqa: C901 -- in one piece, which is faster
+    def submit(  # noqa: C901 -- one function is faster
         self, command: str, data: bytes, callback: "Callback | None", options: dict[str, Any] | None
     ) -> Any:
         """Send a command, record it and return its value.
 
-        This is the hot path of nearly every request, hence in one piece.
+        This is the hot path of nearly every request, hence one function.
         """
         session = self._session
         route = session.routes[self.label][command]
@@ -126,7 +126,7 @@ class RedisJsonClient(RedisCommands):
         return callback(reply, **options)
 
     def _missed(self, route: "Route", reply: Any) -> Any:
-        """What a reply that says that there is nothing comes to."""
+        """Handle a reply that means that there is nothing."""
         if self._must_exist:
             return Missing(route.method)
         if self._must_exist is None and route.method in READS:
@@ -134,14 +134,14 @@ class RedisJsonClient(RedisCommands):
         return reply
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> RedisPipeline:  # noqa: ARG002 -- redis-py's
-        """Commands that are sent together; ``transaction`` puts MULTI and EXEC around them."""
+        """Commands that are sent together; ``transaction`` wraps them in MULTI and EXEC."""
         may_miss = self._must_exist is False
         return RedisPipeline(self._session, self.label, self.callbacks, transaction, may_miss)
 
     def transaction(
         self, func: "Callable[[RedisPipeline], Any]", *watches: Any, value_from_callable: bool = False
     ) -> Any:
-        """Watch keys, call ``func`` with a pipeline and execute it, again and again until no watched key has changed.
+        """Watch keys, call ``func`` with a pipeline and execute it; repeat until no watched key has changed.
 
         Returns:
             What ``execute()`` returns, or what ``func`` returned if ``value_from_callable``.
@@ -161,7 +161,7 @@ class RedisJsonClient(RedisCommands):
 
 
 class ClusterJsonClient(ClusterMultiKeyCommands, RedisJsonClient):
-    """The client of a cluster: what takes several keys is split by slot where redis-py's RedisCluster splits it."""
+    """The client of a cluster: commands with several keys are split by slot as in redis-py's RedisCluster."""
 
     encoder: Any = ENCODER
 
@@ -204,13 +204,13 @@ class RedisJsonUser(LoadUser):
         return self._session.last_request_s
 
     def enter_phase(self, phase: str) -> None:
-        """Record what the user sends from now on as of this phase."""
+        """Record the user's requests under this phase from now on."""
         super().enter_phase(phase)
         self._session.enter(phase)
 
     @classmethod
     def own_url(cls, host: str | None = None) -> str | None:
-        """The URL of the Redis that the class names, or a host that is given; None: REDIS_URL is the one."""
+        """The Redis URL of the class or of the given host; None if REDIS_URL applies."""
         host = host or cls.host or ""
         return cls.redis_url or (host if host.startswith(_PREFIXES) else None)
 

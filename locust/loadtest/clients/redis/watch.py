@@ -1,4 +1,4 @@
-"""RedisWatch: notices, while a run goes on, that its Redis went away, was restarted or lost its data.
+"""RedisWatch: notices during a run that its Redis went away, was restarted or lost its data.
 
 Tested in tests/native/test_redis_watch.py.
 """
@@ -23,10 +23,10 @@ class RedisWatch:
     """Asks once a second, on a connection of its own, which Redis process answers, and how many keys it has.
 
     Args:
-        url: the Redis; of a cluster, the node that is asked.
-        note: told each event as a sentence.
-        on_loss: called when more than half of the keys went between two looks: a Redis that was restarted and keeps
-            nothing on disk, or was flushed.
+        url: the Redis; for a cluster, the node to ask.
+        note: called with each event as a sentence.
+        on_loss: called when more than half of the keys disappear between two checks, as when a Redis without
+            persistence is restarted, or is flushed.
     """
 
     def __init__(self, url: str, note: Callable[[str], None], on_loss: Callable[[], None]) -> None:
@@ -49,7 +49,7 @@ class RedisWatch:
             gevent.sleep(EVERY_S)
 
     def look(self) -> None:
-        """Ask once."""
+        """Check once."""
         try:
             process, keys = self._process_id(), self._client.dbsize()
         except redis.RedisError:
@@ -67,7 +67,7 @@ class RedisWatch:
             self._on_loss()
 
     def _process_id(self) -> str:
-        """Return what is another after each start; nothing for a Redis that does not say."""
+        """Return an id that changes with each start; empty for a Redis without one."""
         try:
             return str(self._client.info("server").get("run_id", ""))
         except redis.exceptions.NoPermissionError:

@@ -1,6 +1,6 @@
 """The transport that all clients share: endpoints, streams, waiting and deadlines.
 
-An `Endpoint` opens a `Stream`: TCP or a Unix socket, with or without TLS, never to a closed address. A `Connection` is
+An `Endpoint` opens a `Stream`: TCP or a Unix socket, with or without TLS, never to a blocked address. A `Connection` is
 a stream on which a greenlet waits; the `Poller` wakes it when something arrives, the `DeadlineSweeper` when its
-deadline has passed. What travels over it is the protocol's business.
+deadline has passed. The bytes sent over it are up to the protocol.
 """

@@ -1,9 +1,10 @@
-"""Arrivals: when bytes reached this machine, however late the process reads them.
+"""Arrivals: the time at which bytes reached this machine, however late the process reads them.
 
-A process that waits for a core reads late what has arrived long ago. The kernel notes when that was, by the wall clock
-(SO_TIMESTAMPNS, socket(7)); how long ago it is, is known at the moment of reading. Where the server has closed the
-connection meanwhile, that is the arrival: it is never later than the moment of reading. The kernel begins to note some
-milliseconds after a machine's first socket has asked for it; until then bytes arrive when they are read.
+A process that waits for a core reads bytes long after their arrival. The kernel timestamps the arrival with the wall
+clock (SO_TIMESTAMPNS, socket(7)), and its age is computed when the bytes are read. If the server has closed the
+connection since, the close counts as the arrival: it is never later than the read. The kernel begins to timestamp some
+milliseconds after the first socket of a machine has requested it; until then bytes count as arriving when they are
+read.
 
 Tested in tests/unit/clients/transport/test_arrivals.py.
 """
@@ -15,7 +16,7 @@ from time import perf_counter
 from typing import Final
 
 _SO_TIMESTAMPNS: Final = 35
-"""Linux's number, which Python's module does not have."""
+"""Linux's constant, which Python's socket module lacks."""
 _NOTE: Final = struct.Struct("qq")
 """Seconds and nanoseconds."""
 _ROOM_BYTES: Final = _socket.CMSG_SPACE(_NOTE.size)
@@ -23,7 +24,7 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 class Arrivals:
-    """Receives from a stream, and knows when what it received had arrived.
+    """Receives from a stream, and knows when the bytes arrived.
 
     Args:
         stream: That is connected.
@@ -32,7 +33,7 @@ class Arrivals:
     __slots__ = ("_arrived_s", "_read_s", "_receive")
 
     def __init__(self, stream: _socket.socket) -> None:
-        """Have the kernel note arrivals from now on."""
+        """Have the kernel timestamp arrivals from now on."""
         stream.setsockopt(_socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._receive = stream.recvmsg
         self._arrived_s = self._read_s = perf_counter()
@@ -41,7 +42,7 @@ class Arrivals:
         """Receive up to this many bytes from the socket itself.
 
         Raises:
-            OSError: As of ``recv``.
+            OSError: As raised by ``recv``.
         """
         data, notes, _, _ = self._receive(size, _ROOM_BYTES)
         now_s, before_s = perf_counter(), self._read_s
@@ -49,10 +50,10 @@ class Arrivals:
         if notes:
             seconds, nanoseconds = _NOTE.unpack(notes[0][2])
             ago_s = (time.time_ns() - seconds * _NS_PER_S - nanoseconds) / _NS_PER_S
-            # What is outside was measured across a step of the wall clock.
+            # A value outside of this was measured across a step of the wall clock.
             self._arrived_s = min(max(now_s - ago_s, before_s), now_s)
         return data
 
     def last_s(self) -> float:
-        """Return when the last bytes received had arrived, in seconds of ``time.perf_counter``."""
+        """Return when the last received bytes arrived, in seconds of ``time.perf_counter``."""
         return self._arrived_s

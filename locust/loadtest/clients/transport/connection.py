@@ -25,7 +25,7 @@ class Connection(ABC):
         stream: The stream, or None while there is none.
         waiter: The greenlet that waits for the stream, or None.
         deadline_s: Until when it may wait, in seconds of ``time.perf_counter``.
-        polled: Whether arrivals are looked for.
+        polled: Whether arrivals are watched.
         wait: Switches to the hub, or to a greenlet with an arrival, until this greenlet is switched to. Set ``waiter``
             first. It may return although nothing has arrived.
     """
@@ -50,13 +50,13 @@ class Connection(ABC):
         DeadlineSweeper.current().add(self)
 
     def poll(self) -> None:
-        """Look for arrivals."""
+        """Begin to watch for arrivals."""
         if not self.polled and self.stream is not None:
             self.polled = True
             self._poller.add(self.stream.fileno(), self)
 
     def stop_polling(self) -> None:
-        """Look for arrivals no longer."""
+        """Stop watching for arrivals."""
         if self.polled and self.stream is not None:
             self.polled = False
             self._poller.discard(self.stream.fileno())
@@ -93,7 +93,7 @@ class Connection(ABC):
         return writable
 
     def detach(self) -> "Stream | None":
-        """Give the stream away, as it is; None if there is none."""
+        """Hand over the stream as it is, or None."""
         self.stop_polling()
         DeadlineSweeper.current().discard(self)
         stream, self.stream = self.stream, None
@@ -107,4 +107,4 @@ class Connection(ABC):
 
     @abstractmethod
     def on_unsolicited_input(self) -> None:
-        """Handle what has arrived while no greenlet waits. Runs in the hub or any greenlet, and must not switch."""
+        """Handle input that arrives while no greenlet waits. Runs in the hub or any greenlet, and must not switch."""

@@ -1,8 +1,8 @@
 """One timer that watches the deadlines of every connection, instead of one timer per request.
 
-A connection that waits carries its deadline as a number; setting it costs one attribute. The sweeper looks at
-all connections at a fixed period and wakes those whose deadline has passed, so a timeout fires late by up to that
-period: a twentieth of the shortest timeout in use, at least 5 ms and at most 1 s.
+A waiting connection carries its deadline as a number; setting it costs one attribute. The sweeper checks all
+connections at a fixed period and wakes those whose deadline has passed, so a timeout fires late by up to that period: a
+twentieth of the shortest timeout in use, at least 5 ms and at most 1 s.
 """
 
 from time import perf_counter
@@ -21,7 +21,7 @@ class DeadlineExpired(Exception):  # noqa: N818 -- a signal inside the clients, 
 
 
 class Watched(Protocol):
-    """What is watched: a connection.
+    """A watched connection.
 
     Attributes:
         waiter: The greenlet that waits, or None.
@@ -36,8 +36,8 @@ class DeadlineSweeper:
     """Wakes waiting connections whose deadline has passed; one per event loop.
 
     Attributes:
-        watched: The connections to look at; they add and remove themselves.
-        period_s: The time between two looks, in seconds.
+        watched: The connections to check; they add and remove themselves.
+        period_s: The time between two checks, in seconds.
     """
 
     def __init__(self, hub: Any) -> None:
@@ -63,11 +63,11 @@ class DeadlineSweeper:
             self._start()
 
     def discard(self, connection: Watched) -> None:
-        """Watch a connection no longer."""
+        """Stop watching a connection."""
         self.watched.discard(connection)
 
     def allow_for(self, timeout_s: float) -> None:
-        """Look often enough for timeouts of this length, in seconds."""
+        """Check often enough for timeouts of this length, in seconds."""
         period_s = max(timeout_s / _PERIODS_PER_TIMEOUT, _SHORTEST_PERIOD_S)
         if period_s < self.period_s:
             self.period_s = period_s
@@ -76,11 +76,11 @@ class DeadlineSweeper:
                 self._start()
 
     def waiting(self) -> list[tuple[int, float]]:
-        """A key for each wait that is under way: the connection and its deadline, which each request sets again."""
+        """A key for each wait in progress: the connection and its deadline, which every request sets anew."""
         return [(id(each), each.deadline_s) for each in self.watched if each.waiter is not None]
 
     def _start(self) -> None:
-        # ref=False: a sweep alone is no reason for the event loop to go on.
+        # ref=False: a sweep alone must not keep the event loop alive.
         self._timer = self._hub.loop.timer(self.period_s, self.period_s, ref=False)
         self._timer.start(self._sweep)
 

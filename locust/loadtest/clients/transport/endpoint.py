@@ -1,4 +1,4 @@
-"""Where a server listens, and how a stream to it is opened: name resolution, the guard of addresses, connect, TLS."""
+"""Where a server listens, and how a stream to it is opened: name resolution, address checks, connect, TLS."""
 
 import errno
 import os
@@ -41,21 +41,21 @@ from loadtest.measuring.turn import wait_for_any
 from loadtest.settings.hosts import is_closed, is_inside
 
 Tally = Callable[[str, str, float], None]
-"""Is told what happened: the kind, one of `tallies.TALLIES` or of `labels.CONNECTION_PHASES`, a detail (of a phase: the
-endpoint), and how long it took in seconds."""
+"""Called with each event: its kind, one of `tallies.TALLIES` or `labels.CONNECTION_PHASES`, a detail (for a phase, the
+endpoint), and its duration in seconds."""
 
-_poll = gevent.monkey.get_original("select", "poll")  # gevent hides what can block; a poll of 0 ms cannot
+_poll = gevent.monkey.get_original("select", "poll")  # gevent hides blocking functions; a poll of 0 ms cannot block
 _FULL_BACKLOG_PAUSE_S = 0.005
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305's Connection Attempt Delay
 _ADVICE = {
     "host.docker.internal": "; a service of the machine itself has to listen on 0.0.0.0, because no container reaches "
     "its 127.0.0.1"
 }
-"""What to do about a host of this name that accepts no connection."""
+"""The advice for a host of this name that accepts no connection."""
 
 
 def no_tally(_kind: str, _detail: str, _seconds: float) -> None:
-    """Tell nobody."""
+    """Ignore the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Endpoint:
         port: 1 to 65535; 0 for a Unix socket.
         path: File name of a Unix socket, else empty.
         tls: Context for TLS, made once and shared by all connections, or None for plain text.
-        from_elsewhere: Whether a service that is not on this machine leads there; it leads nobody to this machine.
+        from_elsewhere: Whether a service on another machine redirected there; it must not redirect to this machine.
     """
 
     host: str = ""
@@ -77,21 +77,21 @@ class Endpoint:
     from_elsewhere: bool = False
 
     def __str__(self) -> str:
-        """The endpoint as messages show it."""
+        """The endpoint for messages."""
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def connect(self, timeout_s: float, session: ssl.SSLSession | None = None, tally: Tally = no_tally) -> Stream:
-        """Open a stream, to the first of the name's addresses that accepts.
+        """Open a stream to the first of the name's addresses that accepts.
 
         Args:
             timeout_s: For name resolution, connecting and TLS handshake together; infinity for no limit.
             session: A TLS session to resume.
-            tally: Is told of the look-up, of the connection, and of its phases.
+            tally: Called for the look-up, the connection, and its phases.
 
         Raises:
-            TransportError: With the class of what went wrong.
+            TransportError: With the error class of the failure.
         """
         expiry = gevent.Timeout(None if timeout_s == FOREVER_S else max(timeout_s, 0.0))
         try:
@@ -99,7 +99,7 @@ class Endpoint:
                 return self._connect(session, tally)
         except gevent.Timeout as timeout:
             if timeout is not expiry:
-                raise  # the caller's own, around the whole request
+                raise  # the caller's own timeout, around the whole request
             raise TransportError("timeout_connect", f"no connection to {self} within {timeout_s:g} s") from None
         except TransportError:
             raise
@@ -130,7 +130,7 @@ class Endpoint:
         return stream
 
     def _first_to_accept(self, addresses: list[tuple[int, Any]]) -> Stream:
-        """A stream to the first address that accepts; a silent one is left under way while the next is tried.
+        """A stream to the first address that accepts; while one is silent, the next is tried as well.
 
         Happy Eyeballs (RFC 8305, section 5), in the order of the resolver.
         """
@@ -158,7 +158,7 @@ class Endpoint:
         raise self._refused({address: refusals[address] for _, address in addresses})
 
     def _refused(self, refusals: Mapping[Any, OSError]) -> TransportError:
-        """Say why no address accepted; one that this machine has no way to says nothing where there is another.
+        """Explain why no address accepted; one that this machine has no route to is ignored if there is another.
 
         Args:
             refusals: the error of each address.
@@ -178,14 +178,14 @@ class Endpoint:
     def _addresses(self) -> list[tuple[int, Any]]:
         """Family and address pairs.
 
-        The guard looks at the very addresses that a connection is then made to, so neither a redirect nor a resolver
-        that answers differently the second time gets past it. A Unix socket has no such address: whether a user may
-        reach it is decided where its URL comes from.
+        The check sees the same addresses that are then connected to, so neither a redirect nor a resolver that answers
+        differently the second time can bypass it. A Unix socket has no address: access to it is decided where its URL
+        comes from.
         """
         if self.path:
             return [(AF_UNIX, self.path)]
         try:
-            self.host.encode("idna")  # gevent's thread prints a traceback of a name for which this fails
+            self.host.encode("idna")  # gevent's thread prints a traceback for a name that fails here
             found = _look_up(self.host, self.port)
         except (OSError, UnicodeError) as error:
             if limit := own_limits.reached(error) or own_limits.out_of_files():
@@ -215,7 +215,7 @@ class _Attempt(NamedTuple):
 
 
 def _has_way_to(address: Any) -> bool:
-    """Whether this machine has an address and a route to reach another one by; nothing is sent to find out."""
+    """Whether this machine has an address and a route to reach another one; this sends nothing."""
     family = AF_INET6 if ":" in address[0] else AF_INET
     try:
         with gevent.socket.socket(family, SOCK_DGRAM) as probe:
@@ -228,8 +228,8 @@ def _has_way_to(address: Any) -> bool:
 def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
     """Return what ``getaddrinfo`` does.
 
-    An address is not looked up in gevent's threads: that takes longer, and so many frames that the stack of each user
-    would need a second page of memory, of 4 kB.
+    An address is not looked up in gevent's threads: that is slower, and needs so many frames that each user's stack
+    would take a second page of 4 kB.
     """
     if is_address(host):
         return getaddrinfo(host, port, type=SOCK_STREAM, flags=AI_NUMERICHOST)
@@ -248,14 +248,14 @@ def is_address(host: str) -> bool:
 
 
 def _peer(stream: Stream) -> str:
-    """The address at a stream's other end; empty where that has closed already."""
+    """The peer's address; empty if the peer has already closed."""
     with suppress(OSError):
         return str(stream.getpeername()[0])
     return ""
 
 
 def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, int]:
-    """Begin to connect a fresh stream; its file number and error code, 0 for none, unless that takes time."""
+    """Begin to connect a new stream; return its file number and error code, 0 for none, unless it is pending."""
     if family != AF_UNIX:
         stream.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     while (code := stream.connect_ex(address)) == errno.EAGAIN:  # the queue of a Unix socket is full
@@ -264,7 +264,7 @@ def _begin_connecting(stream: Stream, family: int, address: Any) -> dict[int, in
 
 
 def _await_any(under_way: Mapping[int, _Attempt], timeout_s: float | None) -> dict[int, int]:
-    """Wait for streams that are being connected; file number and error code of those that settled in time."""
+    """Wait for pending connects; return file number and error code of those that settled in time."""
     loop = gevent.get_hub().loop
     watchers: list[Any] = [loop.io(fileno, WRITABLE) for fileno in under_way]
     if timeout_s is not None:
@@ -279,7 +279,7 @@ def _await_any(under_way: Mapping[int, _Attempt], timeout_s: float | None) -> di
 
 
 def _settle(under_way: dict[int, _Attempt], settled: Mapping[int, int], refusals: dict[Any, OSError]) -> Stream | None:
-    """Take out the attempts that settled; return the first that is connected, and note the errors of others."""
+    """Remove settled attempts; return the first that connected, and note the errors of the others."""
     for fileno, code in settled.items():
         stream, address = under_way.pop(fileno)
         if not code:

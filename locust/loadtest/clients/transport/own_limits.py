@@ -1,6 +1,6 @@
-"""Limits of the load generator itself that a client meets, which say nothing about the service.
+"""Limits of the load generator itself, which say nothing about the service.
 
-They are an error class of their own, `GENERATOR`, and a run with one of them is not trustworthy.
+They have their own error class, `GENERATOR`, and a run that hits one of them is not trustworthy.
 
 Tested by tests/unit/clients/transport/test_endpoint.py.
 """
@@ -24,14 +24,14 @@ _LIMITS: Final = {
 
 
 def reached(error: BaseException) -> str:
-    """Return which limit of the generator an error shows and what to do; empty when it shows none."""
+    """Return which limit of the generator caused an error, with advice; empty if none did."""
     return _LIMITS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 def out_of_files() -> str:
-    """Return why no more files can be opened; empty when one can.
+    """Return why no more files can be opened; empty if one can.
 
-    A resolver that cannot open its files says only that the name is not known.
+    A resolver that cannot open its files only reports an unknown name.
     """
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))

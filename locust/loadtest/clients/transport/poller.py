@@ -1,13 +1,13 @@
-"""Wakes the greenlets of one hub whose streams can be read.
+"""Wakes greenlets of one hub when their streams become readable.
 
-A ``Poller`` holds all streams of one hub in one epoll set and lets libev watch only that set: an arrival then costs a
-dictionary look-up instead of a callback from libev, 7 % of the CPU of a small Redis request. And a greenlet that begins
-to wait does not go back to the hub as long as there are arrivals: it switches to the greenlet that the next one is for,
-one switch where the way through the hub takes two, another 5 %. Linux only.
+A ``Poller`` holds all streams of one hub in one epoll set, and libev watches only that set: an arrival then costs a
+dictionary look-up instead of a callback from libev, which saves 7 % of the CPU of a small Redis request. While there
+are arrivals, a greenlet that begins to wait does not return to the hub but switches to the greenlet of the next
+arrival: one switch instead of two, which saves another 5 %. Linux only.
 
-What the greenlets of one batch of arrivals have to send can go out together, ``_SENT_TOGETHER`` messages at a time: the
-server is woken once and not for each, and the kernel's path stays in the caches, 5 to 10 % of a small request's CPU. A
-message waits at most until that many users have had their turn, some 10 µs each; without other arrivals it does not
+The greenlets of one batch of arrivals can send their messages together, ``_SENT_TOGETHER`` at a time: the server is
+woken once per batch, and the kernel's code path stays in the caches, which saves 5 to 10 % of a small request's CPU. A
+message waits at most until that many users have had their turn, about 10 µs each; without other arrivals it does not
 wait.
 """
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WRITABLE = 2  # libev's bit
-_READABLE = 1  # the bit of libev and of epoll alike
-_epoll = gevent.monkey.get_original("select", "epoll")  # gevent hides what can block; a poll of 0 s cannot
-_MAX_ARRIVALS = 256  # arrivals that are handled before libev gets a turn
+_READABLE = 1  # the same bit in libev and epoll
+_epoll = gevent.monkey.get_original("select", "epoll")  # gevent hides blocking functions; a poll of 0 s cannot block
+_MAX_ARRIVALS = 256  # arrivals to handle before libev gets a turn
 _SENT_TOGETHER = 16
 
 # The plain switch of greenlets. What gevent's adds to it, a look for a hook that nothing here has, costs 4 % of a
@@ -33,10 +33,10 @@ _switch = greenlet.switch
 
 
 class Polled(Protocol):
-    """What is polled: a connection.
+    """A polled connection.
 
     Attributes:
-        waiter: The greenlet that is switched to when something arrives, and then reads it; None if none waits.
+        waiter: The greenlet to switch to when something arrives, which then reads it; or None.
     """
 
     waiter: Any
@@ -49,18 +49,18 @@ class Deferring(Polled, Protocol):
     """A connection that may send later."""
 
     def send_deferred(self) -> None:
-        """Send what was deferred. It runs in the hub or in any greenlet, and must not switch."""
+        """Send deferred messages. Runs in the hub or in any greenlet, and must not switch."""
 
 
 class Poller:
-    """Tells which streams of a hub can be read.
+    """Watches which streams of a hub are readable.
 
     Attributes:
-        wait: Waits until this greenlet is switched to. It may be in vain: the caller looks what has arrived.
+        wait: Waits until this greenlet is switched to. Wake-ups may be spurious: the caller checks for input.
     """
 
     def __init__(self, hub: Any) -> None:
-        """Make the poller of one hub; use ``current()`` to share it."""
+        """Create the poller of one hub; use ``current()`` to share it."""
         self._polled: dict[int, Polled] = {}
         self._arrivals: Iterator[tuple[int, int]] = iter(())
         self._is_dispatching = False
@@ -82,7 +82,7 @@ class Poller:
         return poller
 
     def __len__(self) -> int:
-        """How many streams are polled."""
+        """The number of polled streams."""
         return len(self._polled)
 
     def add(self, fileno: int, polled: Polled) -> None:
@@ -93,32 +93,32 @@ class Poller:
         self._epoll.register(fileno, _READABLE)
 
     def discard(self, fileno: int) -> None:
-        """Poll a stream no longer; to be done before the descriptor is closed."""
+        """Stop polling a stream; call this before the descriptor is closed."""
         if self._polled.pop(fileno, None) is not None:
             self._epoll.unregister(fileno)
             if not self._polled:
                 self._watcher.stop()  # or an event loop with nothing else to wait for would never end
 
     def defer(self, connection: Deferring) -> bool:
-        """Have ``send_deferred`` called together with others', if a batch of arrivals is being handled.
+        """Have ``send_deferred`` called together with those of others, if a batch of arrivals is being handled.
 
         The greenlet must ``wait`` next.
 
         Returns:
-            Whether it will be called; otherwise the greenlet sends by itself.
+            Whether it will be called; otherwise the greenlet must send itself.
         """
         if self._is_dispatching:
             self._deferred.append(connection)
         return self._is_dispatching
 
     def _wait(self) -> None:
-        """Wait until this greenlet is switched to. It may be in vain: the caller looks what has arrived."""
+        """Wait until this greenlet is switched to. Wake-ups may be spurious: the caller checks for input."""
         if len(self._deferred) >= _SENT_TOGETHER:
             self._send_deferred()
         polled = self._polled
         for fileno, _ in self._arrivals:
             connection = polled.get(fileno)
-            if connection is None:  # the stream was closed since
+            if connection is None:  # the stream has been closed since
                 continue
             waiter = connection.waiter
             if waiter is not None:
@@ -128,7 +128,7 @@ class Poller:
         self._switch_to_hub()
 
     def _dispatch(self) -> None:
-        """Handle what has arrived; greenlets that begin to wait meanwhile take their part of it."""
+        """Handle arrivals; greenlets that begin to wait meanwhile take over part of them."""
         polled = self._polled
         self._arrivals = arrivals = iter(self._poll(0, _MAX_ARRIVALS))
         self._is_dispatching = True

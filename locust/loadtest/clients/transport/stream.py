@@ -2,7 +2,7 @@
 
 The sockets are the interpreter's own, not gevent's wrappers: ``send`` and ``recv`` of a plain stream are C functions,
 so a request costs two system calls and no Python in between. The TLS engine works on memory and the socket moves its
-bytes, so that waiting, deadlines and the detection of closed connections are those of a plain stream.
+bytes, so that waiting, deadlines and the detection of closed connections work as for a plain stream.
 
 Tested in tests/unit/clients/http/test_tls.py and tests/unit/clients/transport/test_endpoint.py.
 """
@@ -35,7 +35,7 @@ class TransportError(OSError):
     """
 
     def __init__(self, error_class: str, message: str) -> None:
-        """Keep the class beside the text."""
+        """Keep the class together with the text."""
         super().__init__(message)
         self.error_class = error_class
 
@@ -43,11 +43,11 @@ class TransportError(OSError):
 class Stream(_socket.socket):
     """A non-blocking socket.
 
-    As of every socket, ``send``, ``recv`` and ``recv_into`` raise BlockingIOError where they would have to wait, and
-    receiving nothing means the end of the stream.
+    As for any socket, ``send``, ``recv`` and ``recv_into`` raise BlockingIOError if they would block, and receiving
+    nothing means the end of the stream.
 
     Attributes:
-        ragged: Whether the stream ended without its end mark; only TLS has one.
+        ragged: Whether a TLS stream ended without its close_notify.
     """
 
     __slots__ = ()
@@ -55,17 +55,17 @@ class Stream(_socket.socket):
     ragged: bool = False
 
     def time_arrivals(self) -> tuple["Stream | Arrivals", "Callable[[], float]"]:
-        """Have the kernel note when bytes arrive.
+        """Have the kernel timestamp arrivals.
 
         Returns:
-            What to receive from in place of this stream, and what returns when the last bytes received had arrived, in
-            seconds of ``time.perf_counter``.
+            The object to receive from instead of this stream, and a function that returns when the last received bytes
+            arrived, in seconds of ``time.perf_counter``.
         """
         arrivals = Arrivals(self)
         return arrivals, arrivals.last_s
 
     def has_input(self) -> bool:
-        """Tell whether a receiver would get something: bytes, the end of the stream or an error."""
+        """Tell whether receiving would return something: bytes, the end of the stream or an error."""
         try:
             self.recv(1, _socket.MSG_PEEK)
         except BlockingIOError:
@@ -75,20 +75,20 @@ class Stream(_socket.socket):
         return True
 
     def unacknowledged_bytes(self) -> int:
-        """How many of the bytes sent the peer has not acknowledged; over TLS with the encryption's own."""
+        """The number of sent bytes that the peer has not acknowledged, including TLS overhead."""
         waiting: int = struct.unpack("i", fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
         return waiting
 
 
 _CUT = "UNEXPECTED_EOF_WHILE_READING"
-"""OpenSSL's reason when a stream ends without TLS's end mark."""
+"""OpenSSL's reason when a stream ends without close_notify."""
 
 
 class TlsStream(Stream):
     """A socket whose bytes are encrypted.
 
     Attributes:
-        is_duplex: Whether the server may send at any time, so that unread input is no reason against sending.
+        is_duplex: Whether the server may send at any time, so that unread input does not prevent sending.
     """
 
     __slots__ = (
@@ -105,24 +105,25 @@ class TlsStream(Stream):
         self._outgoing = ssl.MemoryBIO()
         self._tls: ssl.SSLObject
         self._unsent = b""  # encrypted bytes that the kernel has not taken yet,
-        self._accepted = 0  # and how many of the caller's bytes they stand for
+        self._accepted = 0  # and how many of the caller's bytes they represent
         self._peeked = b""
         self.is_duplex = False
         self.ragged = False
 
     def handshake(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
-        """Agree on keys and verify the server.
+        """Perform the handshake and verify the server.
 
         Args:
-            context: What is accepted.
-            host: The name that the certificate must bear.
-            session: That of an earlier connection, to be resumed.
+            context: The TLS settings.
+            host: The name that the certificate must have.
+            session: The session of an earlier connection to resume.
 
         Raises:
             ssl.SSLError: The certificate is not accepted, or the server does not speak TLS.
             OSError: The connection broke.
         """
-        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python 3.11.2 sets it: a stream that is cut would look whole
+        # Python 3.11.2 sets it, so a truncated stream would look complete.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         while True:
             try:
@@ -160,14 +161,14 @@ class TlsStream(Stream):
             self._incoming.write_eof()
 
     def time_arrivals(self) -> tuple[Stream | Arrivals, "Callable[[], float]"]:
-        """Have the kernel note when encrypted bytes arrive."""
+        """Have the kernel timestamp the arrival of encrypted bytes."""
         arrivals = Arrivals(self)
         self._receive = arrivals.recv
         return self, arrivals.last_s
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What a later connection to the same server can resume."""
+        """The session that a later connection to the same server can resume."""
         return self._tls.session
 
     @property
@@ -182,11 +183,11 @@ class TlsStream(Stream):
             How many of them were taken.
 
         Raises:
-            BlockingIOError: The kernel takes none now.
-            ConnectionResetError: The server has sent something already that does not belong to any request.
+            BlockingIOError: The kernel accepts none now.
+            ConnectionResetError: The server has already sent data that belongs to no request.
         """
         if not self._unsent:
-            # Unread input here lies in this process's memory, where no poll sees it.
+            # Unread input is in this process's memory, where polling does not see it.
             unread = not self.is_duplex and (self._incoming.pending or self._tls.pending() or self._peeked)
             if unread and self.has_input():
                 raise ConnectionResetError("the server sent something before the request")
@@ -202,7 +203,7 @@ class TlsStream(Stream):
 
         Raises:
             BlockingIOError: There are none now.
-            TransportError: What came is not TLS.
+            TransportError: The data is not TLS.
         """
         if self._peeked:
             peeked, self._peeked = self._peeked, b""
@@ -216,7 +217,7 @@ class TlsStream(Stream):
                 return self._end(error)
 
     def recv_into(self, buffer: "Buffer", size: int = 0, flags: int = 0) -> int:  # noqa: ARG002 -- a socket's signature
-        """Receive all that has arrived; the buffer must hold more than ``RECEIVE_BYTES``, or a poll misses the rest."""
+        """Receive everything that has arrived; the buffer must exceed ``RECEIVE_BYTES``, or polling misses the rest."""
         view = memoryview(buffer)
         received = len(self._peeked)
         view[:received], self._peeked = self._peeked, b""
@@ -237,13 +238,13 @@ class TlsStream(Stream):
         """The end of the stream, if the error is one."""
         if isinstance(error, ssl.SSLZeroReturnError):
             return b""
-        if isinstance(error, ssl.SSLEOFError) or error.reason == _CUT:  # Python 3.11.2 has no class for it
+        if isinstance(error, ssl.SSLEOFError) or error.reason == _CUT:  # Python 3.11.2 has no exception class for it
             self.ragged = True
             return b""
         raise TransportError("tls", f"TLS failed: {tls_reason(error)}") from error
 
     def has_input(self) -> bool:
-        """Tell whether a receiver would get something; TLS's own messages, such as session tickets, do not count.
+        """Tell whether receiving would return something; TLS's own messages, such as session tickets, do not count.
 
         TLS cannot peek, so a byte is received and kept for the next call.
         """
@@ -267,18 +268,18 @@ def tls_context(
     key: str | None = None,
     alpn: tuple[str, ...] = (),
 ) -> ssl.SSLContext:
-    """A TLS context for clients. Making one takes milliseconds: it reads the authorities' certificates.
+    """A TLS context for clients. Creating one takes milliseconds, since it reads the CA certificates.
 
     Args:
-        requirement: Whether the server must have a certificate that an authority vouches for.
-        checks_host: Whether that certificate must also bear the server's name.
+        requirement: Whether the server's certificate must be signed by a trusted authority.
+        checks_host: Whether the certificate must also have the server's name.
         authorities: File of the authorities to trust; by default the system's.
         certificate: File of our own certificate.
         key: File of its key, unless the certificate's file holds it.
         alpn: The application protocols to offer.
 
     Raises:
-        OSError: A file cannot be read, or holds no certificate.
+        OSError: A file cannot be read, or contains no certificate.
     """
     context = ssl.create_default_context(cafile=authorities)
     if certificate is not None:

@@ -1,4 +1,4 @@
-"""The HTTP client that opens WebSocket sessions too.
+"""An HTTP client that also opens WebSocket sessions.
 
 Tested in tests/unit/clients/websocket/test_client.py.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Upgraded(BodyStream):
-    """The connection behind a response that switches protocols; it is closed unless somebody takes it."""
+    """The connection of a response that switches protocols; it is closed unless it is taken over."""
 
     def __init__(self, exchange: Exchange, head: ResponseHead) -> None:
         exchange.ends_s = FOREVER_S
@@ -39,7 +39,7 @@ class _Upgraded(BodyStream):
         self._exchange = exchange
 
     def open(self, session: WebSocket, extensions: Sequence[Any]) -> WebSocketConnection:
-        """Speak WebSocket on it; what came behind the response is read already."""
+        """Speak WebSocket on it; bytes received after the response have already been read."""
         self._finish = None
         stream = self._exchange.connection.detach()
         assert stream is not None  # noqa: S101 -- for the type checker
@@ -47,7 +47,7 @@ class _Upgraded(BodyStream):
 
     @property
     def rest(self) -> bytes:
-        """What came behind the response."""
+        """The bytes received after the response."""
         return self._exchange.received
 
 
@@ -58,7 +58,7 @@ class WebSocketClient(HttpClient):
 
     @property
     def last_answer_s(self) -> float:
-        """When the last answer, or the last message of the latest session, came."""
+        """When the last answer, or the last message of the latest session, arrived."""
         return max(super().last_answer_s, self._session.last_message_s if self._session else 0.0)
 
     @contextmanager
@@ -72,15 +72,15 @@ class WebSocketClient(HttpClient):
         headers: Mapping[str, HeaderValue] | None = None,
         **options: Any,
     ) -> Iterator[WebSocket]:
-        """Open a session for a with-block, and end it behind it. The opening is a request of the method ``GET``.
+        """Open a session for a with-block, and end it after the block. The opening is a request of the method ``GET``.
 
         Args:
-            url: ``ws://``, ``wss://``, or as of ``request``.
-            name: Under which name the session is recorded; the URL as given by default.
-            subprotocols: To choose from, the preferred one first.
+            url: ``ws://``, ``wss://``, or as for ``request``.
+            name: The name that the session is recorded under; by default the URL as given.
+            subprotocols: The offered subprotocols, in order of preference.
             compress: Offer permessage-deflate.
-            headers: Of the opening request.
-            options: Others of ``request``: ``timeout``, ``auth``, ``cookies``, ``params``, ``allow_redirects``.
+            headers: Headers of the opening request.
+            options: Other options of ``request``: ``timeout``, ``auth``, ``cookies``, ``params``, ``allow_redirects``.
 
         Raises:
             SessionError: It could not be opened; it is counted.
@@ -121,7 +121,7 @@ class WebSocketClient(HttpClient):
 
 
 def _counted(failure: Exception) -> SessionError:
-    """What the scenario gets of an opening that failed."""
+    """The error that the scenario gets for a failed opening."""
     error = SessionError(getattr(failure, "error_class", "other"), str(failure))
     mark_counted(error)
     return error

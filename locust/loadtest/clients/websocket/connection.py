@@ -1,8 +1,8 @@
-"""A connection that speaks WebSocket: frames in and out, each read as soon as it arrives.
+"""A connection that speaks WebSocket, and reads each frame as soon as it arrives.
 
-What arrives while no greenlet waits is read by the event loop, so that a message's time is that of its arrival, and
-pings are answered, whatever the scenario does meanwhile. wsproto parses and builds the frames; memory is bounded here:
-no frame or message above `MAX_MESSAGE_BYTES`, also after decompression, and no more than `_MAX_UNSENT_BYTES` of pongs.
+Input that arrives while no greenlet waits is read by the event loop, so that messages are timed on arrival and pings
+are answered whatever the scenario is doing. wsproto parses and builds the frames. Memory is bounded here: no frame or
+message exceeds `MAX_MESSAGE_BYTES`, also after decompression, and unsent pongs take at most `_MAX_UNSENT_BYTES`.
 
 Tested in tests/unit/clients/websocket/test_hostile.py.
 """
@@ -27,18 +27,18 @@ from loadtest.clients.transport.deadlines import DeadlineSweeper
 from loadtest.clients.transport.stream import Stream, TlsStream
 
 MAX_MESSAGE_BYTES: Final = 1 << 24
-"""A message may have no more bytes, or characters, than this: 16 MiB."""
+"""The largest message, in bytes or characters: 16 MiB."""
 _SLICE_BYTES: Final = 4_096
-"""What is decompressed at once: deflate makes at most a thousand times as much of it."""
+"""The input decompressed at once; deflate expands it at most a thousandfold."""
 _MAX_UNSENT_BYTES: Final = 65_536
 _NORMAL: Final = frozenset({1000, 1001, 1005})
-"""Codes with which a session ends as it should: done, going away, and none given."""
+"""Close codes of a normal end: done, going away, and no code."""
 _ARRIVAL: Final = bytearray(256 * 1024)
-"""What has just arrived, for all connections: it is parsed before anything else can run."""
+"""The receive buffer of all connections: its content is parsed before anything else can run."""
 
 
 class _FrameLimit(Extension):
-    """Refuses a frame by the length that it announces."""
+    """Refuses a frame that announces too large a length."""
 
     name = "limit"
 
@@ -64,16 +64,16 @@ class WebSocketConnection(Connection):
     """An open connection.
 
     Args:
-        stream: Where it goes.
-        extensions: Those that were agreed on.
-        classify: Gives the HttpError for what sending and receiving raise.
-        on_message: Is told of each message. It may run in the event loop, and must not switch or raise.
+        stream: The stream it is sent over.
+        extensions: The negotiated extensions.
+        classify: Turns exceptions of sending and receiving into an HttpError.
+        on_message: Called with each message. It may run in the event loop, and must not switch or raise.
 
     Attributes:
-        failure: What broke it, or None; nothing is read or sent after that.
-        close_code: The code of the server's close frame, or None while there was none.
+        failure: The error that broke it, or None; nothing is read or sent after that.
+        close_code: The code of the server's close frame, or None before one arrives.
         close_reason: The reason in it.
-        awaited_pong: The payload that a pong is awaited with; None once it came.
+        awaited_pong: The payload of the awaited pong; None once it has arrived.
     """
 
     __slots__ = (
@@ -88,7 +88,7 @@ class WebSocketConnection(Connection):
         classify: Callable[[Exception], HttpError],
         on_message: Callable[[str | bytes], None],
     ) -> None:
-        """Take over a stream on which the handshake is done."""
+        """Take over a stream after the handshake."""
         super().__init__()
         self._classify = classify
         self._on_message = on_message
@@ -107,16 +107,16 @@ class WebSocketConnection(Connection):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will come any more."""
+        """Whether no more messages will arrive."""
         return self.failure is not None or self.close_code is not None
 
     @property
     def closed_normally(self) -> bool:
-        """Whether the server closed it, and said that all was well."""
+        """Whether the server closed it with a normal code."""
         return self.close_code in _NORMAL
 
     def on_unsolicited_input(self) -> None:
-        """Read what arrived while nobody waits."""
+        """Read input that arrives while no greenlet waits."""
         self.receive()
 
     def receive(self) -> None:
@@ -135,7 +135,7 @@ class WebSocketConnection(Connection):
             self.fail(self._classify(error))
 
     def feed(self, received: memoryview) -> None:
-        """Take bytes that have come."""
+        """Handle received bytes."""
         try:
             for begin in range(0, len(received), _SLICE_BYTES):
                 self._frames.receive_bytes(bytes(received[begin : begin + _SLICE_BYTES]))
@@ -167,7 +167,7 @@ class WebSocketConnection(Connection):
             self._collect(frame)
 
     def _collect(self, frame: Frame) -> None:
-        """Put a message together from its frames."""
+        """Assemble a message from its frames."""
         payload = frame.payload
         whole = self._whole = self._whole or (StringIO() if isinstance(payload, str) else BytesIO())
         self._check_size(len(payload))
@@ -182,29 +182,29 @@ class WebSocketConnection(Connection):
             raise TooLargeError(f"the server sent a message of more than {MAX_MESSAGE_BYTES} bytes")
 
     def fail(self, error: HttpError) -> None:
-        """Break it; an error that it has already stays."""
+        """Mark it as broken; an earlier error is kept."""
         self.failure = self.failure or error
         self.stop_polling()
 
     def _refuse(self, code: int, error: HttpError) -> None:
-        """Tell the server why, if it listens, and break it."""
+        """Tell the server why if possible, and mark it as broken."""
         self.say_close(code)
         self.fail(error)
 
     def _answer(self, frame: bytes | bytearray) -> None:
-        """Send what the protocol requires, as far as the kernel takes it; only the latest pings need an answer."""
+        """Send what the protocol requires, as far as the kernel accepts it; only the latest pings need an answer."""
         if len(self._outgoing) < _MAX_UNSENT_BYTES:
             self._outgoing += frame
         self._flush()
 
     def say_close(self, code: int) -> None:
-        """Send a close frame, unless one is sent; without waiting."""
+        """Send a close frame without waiting, unless one was sent."""
         if not self._said_close and self.failure is None:
             self._said_close = True
             self._answer(self._frames.close(code))
 
     def _flush(self) -> bool:
-        """Send what the kernel takes; whether that was all."""
+        """Send what the kernel accepts; return whether that was everything."""
         try:
             while self._outgoing and self.stream is not None:
                 sent = self.stream.send(self._outgoing)
@@ -212,8 +212,8 @@ class WebSocketConnection(Connection):
         except BlockingIOError:
             return False
         except OSError as error:
-            if self.close_code is None:  # a server may close at once behind its close frame
-                self.receive()  # what it said before counts more
+            if self.close_code is None:  # a server may close right after its close frame
+                self.receive()  # its last message matters more
                 self.fail(self._classify(error))
         return True
 
@@ -221,7 +221,7 @@ class WebSocketConnection(Connection):
         """Send a message, and read what arrives meanwhile.
 
         Raises:
-            DeadlineExpired: The server took no more bytes.
+            DeadlineExpired: The server accepted no more bytes.
         """
         self._send(self._frames.send_data(data), ends_s)
 
@@ -229,7 +229,7 @@ class WebSocketConnection(Connection):
         """Send a ping.
 
         Raises:
-            DeadlineExpired: The server took no more bytes.
+            DeadlineExpired: The server accepted no more bytes.
         """
         self.awaited_pong = payload
         self._send(self._frames.ping(payload), ends_s)
@@ -243,10 +243,10 @@ class WebSocketConnection(Connection):
                 self.receive()
 
     def wait_until(self, is_done: Callable[[], bool], ends_s: float) -> None:
-        """Read until something is so, or nothing will come any more.
+        """Read until a condition holds, or nothing more will arrive.
 
         Raises:
-            DeadlineExpired: It was not so in time.
+            DeadlineExpired: It did not hold in time.
         """
         self._begin_waiting(ends_s)
         while not is_done() and not self.is_over:
@@ -271,17 +271,17 @@ class WebSocketConnection(Connection):
             raise InvalidRequestError("two greenlets wait on one WebSocket; give each a session of its own")
 
     def classified(self, error: Exception) -> HttpError:
-        """The HttpError for what waiting raised."""
+        """The HttpError for an exception raised while waiting."""
         return error if isinstance(error, HttpError) else self._classify(error)
 
 
 def watch_timeouts(timeout_s: float) -> None:
-    """Look often enough for timeouts of this length, in seconds."""
+    """Check often enough for timeouts of this length, in seconds."""
     DeadlineSweeper.current().allow_for(timeout_s)
 
 
 def _parse_error(error: ParseFailed) -> HttpError:
-    """What a frame that cannot be taken counts as; wsproto does not say what an extension refused."""
+    """The error for a frame that is refused; wsproto does not report what an extension refused."""
     if error.code is CloseReason.MESSAGE_TOO_BIG:
         return TooLargeError(f"the server announced a frame of more than {MAX_MESSAGE_BYTES} bytes")
     if error.code is CloseReason.INVALID_FRAME_PAYLOAD_DATA and "extension" in str(error):

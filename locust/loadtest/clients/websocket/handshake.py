@@ -1,4 +1,4 @@
-"""The opening handshake (RFC 6455, section 4): what a request offers, and what a server may make of it.
+"""The opening handshake (RFC 6455, section 4): what a request offers, and how a server may answer.
 
 Tested in tests/unit/clients/websocket/test_handshake.py.
 """
@@ -21,9 +21,9 @@ _PARAMETER: Final = re.compile(r'(server|client)_(no_context_takeover|max_window
 
 
 class Deflate(PerMessageDeflate):
-    """permessage-deflate that lets control frames pass between the frames of a message (RFC 7692, section 6.1).
+    """permessage-deflate that allows control frames between the frames of a message (RFC 7692, section 6.1).
 
-    wsproto's own forgets at such a frame that the message is compressed.
+    At such a frame, wsproto's own forgets that the message is compressed.
     """
 
     _is_control = False
@@ -31,7 +31,7 @@ class Deflate(PerMessageDeflate):
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> CloseReason | RsvBits:
-        """Look whether the frame is a control frame, which is never compressed."""
+        """Check whether the frame is a control frame, which is never compressed."""
         self._is_control = opcode.iscontrol()
         if self._is_control:
             return RsvBits(False, False, False)
@@ -42,7 +42,7 @@ class Deflate(PerMessageDeflate):
         return data if self._is_control else super().frame_inbound_payload_data(proto, data)
 
     def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
-        """What is left of a message at its end."""
+        """The remaining data at the end of a message."""
         return None if self._is_control else super().frame_inbound_complete(proto, fin)
 
 
@@ -59,18 +59,18 @@ class Agreement(NamedTuple):
 
 
 class Offer:
-    """What one handshake offers.
+    """The offer of one handshake.
 
     Args:
-        subprotocols: Those that the scenario speaks, the preferred one first.
+        subprotocols: Those that the scenario speaks, in order of preference.
         compress: Whether messages may be compressed.
 
     Raises:
-        InvalidRequestError: A subprotocol is no token, or is there twice.
+        InvalidRequestError: A subprotocol is not a token, or is listed twice.
     """
 
     def __init__(self, subprotocols: Sequence[str], compress: bool) -> None:
-        """Draw the key."""
+        """Generate the key."""
         names = (subprotocols,) if isinstance(subprotocols, str) else tuple(subprotocols)
         if len(set(names)) < len(names) or not all(isinstance(name, str) and _TOKEN.fullmatch(name) for name in names):
             raise InvalidRequestError(f"subprotocols={subprotocols!r}; allowed are different names, as in ('v2.chat',)")
@@ -79,7 +79,7 @@ class Offer:
         self._key = generate_nonce()
 
     def headers(self) -> dict[str, str]:
-        """The fields of the request."""
+        """The header fields of the request."""
         fields = {
             "Upgrade": "websocket",
             "Connection": "Upgrade",
@@ -108,7 +108,7 @@ class Offer:
 
     def _subprotocol(self, headers: Headers) -> str | None:
         chosen = headers.get("sec-websocket-protocol")
-        if (chosen or self._subprotocols) and chosen not in self._subprotocols:  # as browsers have it
+        if (chosen or self._subprotocols) and chosen not in self._subprotocols:  # as browsers do
             offered = ", ".join(self._subprotocols) or "none"
             raise ProtocolError(f"the server chose the subprotocol {chosen or 'none'}; offered: {offered}")
         return chosen

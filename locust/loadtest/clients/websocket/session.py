@@ -1,8 +1,8 @@
-"""What ``client.websocket()`` gives: an open session, whose messages are timed as they arrive.
+"""The open session that ``client.websocket()`` returns; its messages are timed as they arrive.
 
-A message that answers a round trip is a request of its own. Every other one is an event of the session, as those of
-`loadtest.measuring.streams` are: from the opening to the first event, between two events, and how long the session
-lasted by who or what ended it.
+A message that answers a round trip is recorded as a request. Any other message is an event of the session, as in
+`loadtest.measuring.streams`: the figures are the time from the opening to the first event, the gap between two events,
+and the length of the session by what ended it.
 
 Tested in tests/unit/clients/websocket/test_client.py.
 """
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 MAX_UNREAD: Final = 1_000
 MAX_UNREAD_BYTES: Final = MAX_MESSAGE_BYTES
-"""Events that wait to be read, and their bytes or characters; of more, the oldest are counted and forgotten."""
+"""The most unread events, and their bytes or characters; beyond that, the oldest are counted and dropped."""
 _DONE: Final = 1000
 _GOING_AWAY: Final = 1001
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of the server.
+    """A message from the server.
 
     Attributes:
         data: Its text or bytes.
@@ -55,7 +55,7 @@ class Message:
     received_s: float
 
     def json(self) -> Any:
-        """What it holds as JSON.
+        """Its data parsed as JSON.
 
         Raises:
             json.JSONDecodeError: It is not JSON.
@@ -70,8 +70,9 @@ class WebSocket:
     """An open session; one greenlet at a time waits on it.
 
     Attributes:
-        subprotocol: What was agreed on, or None.
-        last_message_s: When the last message came, in seconds of ``time.perf_counter``; first the beginning.
+        subprotocol: The negotiated subprotocol, or None.
+        last_message_s: When the last message arrived, in seconds of ``time.perf_counter``; at first, when the session
+            began.
     """
 
     def __init__(
@@ -90,11 +91,11 @@ class WebSocket:
         self._last_event_s: float | None = None
         self._answers: Answers | None = None
         self._answer: Message | None = None
-        self._is_counted = False  # what broke it
+        self._is_counted = False  # the error that broke it
         self.last_message_s = begun_s
 
     def begin(self, connection: WebSocketConnection, subprotocol: str | None, open_s: float) -> None:
-        """Take a connection over; count how long it took to open."""
+        """Take over a connection; record how long it took to open."""
         self._connection, self.subprotocol = connection, subprotocol
         self._part(FIRST_BYTE, self._begun_s, open_s, 0)
 
@@ -104,7 +105,7 @@ class WebSocket:
         return self._connection.close_code
 
     def take(self, data: str | bytes) -> None:
-        """Count a message that has just arrived, and keep it for whoever waits for it."""
+        """Count a message that has just arrived, and keep it for its reader."""
         message = Message(data, perf_counter())
         self.last_message_s = message.received_s
         if self._answers is not None and self._is_answer(message, self._answers):
@@ -128,10 +129,10 @@ class WebSocket:
             return False
 
     def send(self, message: Any, timeout_s: float | None = None) -> None:
-        """Send a message that nothing answers: text, bytes, or any other value as JSON.
+        """Send a message without an answer: text, bytes, or any other value as JSON.
 
         Raises:
-            SessionError: The session is over, or the server takes nothing; it is counted.
+            SessionError: The session is over, or the server accepts no data; it is counted.
         """
         with self._watched():
             self._connection.send(_encoded(message), self._ends_s(timeout_s))
@@ -142,13 +143,14 @@ class WebSocket:
     ) -> Message:
         """Send a message, wait for its answer, and count both as a request of the method ``MESSAGE``.
 
-        Events may come before the answer. One that is late ends the session: it could be taken for another's.
+        Events may arrive before the answer. A late answer ends the session, since it could be mistaken for the next
+        one.
 
         Args:
-            message: As of ``send``.
-            name: Under which name it is recorded.
-            key: The member of JSON objects whose value is the message's own in the answer, or what tells whether a
-                message is the answer.
+            message: As for ``send``.
+            name: The name that it is recorded under.
+            key: The member of JSON objects that has the same value in message and answer, or a function that tells
+                whether a message is the answer.
             timeout_s: How long it may take; by default the user's ``network_timeout``.
 
         Raises:
@@ -159,7 +161,7 @@ class WebSocket:
         data, ends_s = _encoded(message), self._ends_s(timeout_s)
 
         def exchange() -> Message:
-            self._connection.receive()  # what came before is no answer
+            self._connection.receive()  # earlier messages are not the answer
             self._answers, self._answer = answers, None
             self._connection.send(data, ends_s)
             self._connection.wait_until(lambda: self._answer is not None, ends_s)
@@ -170,7 +172,7 @@ class WebSocket:
         return self._counted("MESSAGE", name, exchange)
 
     def ping(self, name: str | None = None, timeout_s: float | None = None) -> None:
-        """Send a ping and wait for its pong: a request of the method ``PING``, by default under the session's name.
+        """Send a ping and wait for its pong, as a request of the method ``PING``, by default under the session's name.
 
         Raises:
             SessionError: There is no pong; it is counted.
@@ -191,7 +193,8 @@ class WebSocket:
         """The next event.
 
         Raises:
-            SessionError: None came in time, or none will; it is counted, unless the server ended the session normally.
+            SessionError: None arrived in time, or none will; it is counted, unless the server ended the session
+                normally.
         """
         with self._watched():
             self._connection.wait_until(lambda: bool(self._unread), self._ends_s(timeout_s))
@@ -200,7 +203,7 @@ class WebSocket:
             return self._next()
 
     def events(self, for_s: float = FOREVER_S) -> Iterator[Message]:
-        """The events that come within a time, in seconds, or until the server ends the session.
+        """The events that arrive within a number of seconds, or until the server ends the session.
 
         Raises:
             SessionError: The session broke; it is counted.
@@ -236,7 +239,7 @@ class WebSocket:
             raise self._reason()
 
     def _reason(self) -> HttpError:
-        """Why nothing will come any more."""
+        """The reason why nothing more will arrive."""
         connection = self._connection
         if connection.failure is not None:
             return connection.failure
@@ -249,7 +252,7 @@ class WebSocket:
         return _Watch(self)
 
     def break_by(self, error: Exception) -> HttpError:
-        """Give the session up for what waiting raised."""
+        """Abandon the session because of an exception raised while waiting."""
         failure = self._connection.classified(error)
         if isinstance(error, DeadlineExpired):
             failure = ReadTimeoutError("the server did not send what was awaited in time")
@@ -258,7 +261,7 @@ class WebSocket:
         return failure
 
     def _counted(self, method: str, name: str, exchange: Callable[[], Message]) -> Message:
-        """Do something that is a request of its own, and count it."""
+        """Perform an operation that is recorded as a request, and count it."""
         self._connection.check_free()
         sent_s = perf_counter()
         intended_s, self._user.intended_start_s = self._user.intended_start_s, None
@@ -272,7 +275,7 @@ class WebSocket:
             failure = self.break_by(error)
             self._is_counted = True
             raise self._failed(method, name, times, failure) from error
-        except BaseException as cause:  # the user was stopped while it waited; an answer that comes yet is no event
+        except BaseException as cause:  # the user was stopped; a late answer is not an event
             self._failed(method, name, times, interruption(cause))
             self._is_counted = True
             raise
@@ -282,7 +285,7 @@ class WebSocket:
         return answer
 
     def _failed(self, method: str, name: str, times: tuple[float, float], failure: HttpError) -> SessionError:
-        """Count a failure; what the scenario gets of it."""
+        """Count a failure, and return the error for the scenario."""
         series = self._user.recorder.series(scenario_of(self._user), method, name, phase_of(self._user))
         note_failure(self._user)
         error = SessionError(failure.error_class, str(failure))
@@ -292,7 +295,7 @@ class WebSocket:
         return error
 
     def count_failure(self, error: Exception) -> SessionError:
-        """Count, as a request of the method ``CLOSE``, that the session broke outside of a round trip; once."""
+        """Count once, as a request of the method ``CLOSE``, that the session broke outside of a round trip."""
         failure = self.break_by(error)
         if self._is_counted or (isinstance(failure, ClosedError) and self._connection.closed_normally):
             known = SessionError(failure.error_class, str(failure))
@@ -305,7 +308,7 @@ class WebSocket:
     def _notify(
         self, method: str, name: str, sent_s: float, answer: Message | None, error: SessionError | None
     ) -> None:
-        """Tell Locust's listeners."""
+        """Notify Locust's listeners."""
         if len(self._user.recorder.listeners) > 1:
             service_s = (answer.received_s if answer else perf_counter()) - sent_s
             self._user.recorder.notify(
@@ -324,12 +327,12 @@ class WebSocket:
         self._reporter.part("GET", self._name, phase, begun_s, end_s, received_bytes)
 
     def end(self, cause: BaseException | None) -> None:
-        """End the session as its with-block ended, and count by whom or what.
+        """End the session the way its with-block ended, and count what ended it.
 
         Args:
-            cause: What the block raised.
+            cause: The exception raised by the block, or None.
         """
-        connection, ended = self._connection, ENDED_BY["user"]  # who may be stopped while it closes
+        connection, ended = self._connection, ENDED_BY["user"]  # the user may be stopped during the close
         try:
             connection.receive()
             if connection.closed_normally:
@@ -364,7 +367,7 @@ class WebSocket:
 
 
 class _Watch:
-    """Counts what a block of a session's own code raises."""
+    """Counts exceptions raised by a block of a session's own code."""
 
     def __init__(self, session: WebSocket) -> None:
         self._session = session
@@ -373,17 +376,17 @@ class _Watch:
         """Begin."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Count what waiting raised, and raise what the scenario gets of it.
+        """Count an exception raised while waiting, and raise the error for the scenario.
 
         Raises:
-            SessionError: In place of what was raised.
+            SessionError: In place of the exception.
         """
         if isinstance(error, Exception) and not isinstance(error, InvalidRequestError):
             raise self._session.count_failure(error) from error
 
 
 def _phase_of(error: SessionError) -> str:
-    """As what a session counts that an error ended."""
+    """The class of a session that an error ended."""
     return ENDED_BY["timeout" if error.error_class.startswith("timeout") else "error"]
 
 
@@ -397,7 +400,7 @@ def _encoded(message: Any) -> str | bytes:
 
 
 def _same_key(message: Any, member: str) -> Answers:
-    """What tells an answer by the value of a member."""
+    """A function that recognises an answer by the value of a member."""
     if not isinstance(message, dict) or message.get(member) is None:
         raise InvalidRequestError(f"the message has no member {member!r}, which identifies its answer")
     wanted = message[member]

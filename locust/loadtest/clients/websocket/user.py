@@ -1,6 +1,6 @@
 """WebSocketUser: an HttpUser whose client also opens WebSocket sessions.
 
-Sessions share the user's cookies, headers, timeouts and TLS context, as those of a browser's page do.
+Sessions share the user's cookies, headers, timeouts and TLS context, as in a browser.
 
 Tested in tests/unit/clients/websocket/test_client.py.
 """
@@ -10,7 +10,7 @@ from loadtest.clients.websocket.client import WebSocketClient
 
 
 class WebSocketUser(HttpUser):
-    """A user with an HTTP client that opens WebSocket sessions too: ``self.client.websocket(...)``."""
+    """A user whose HTTP client also opens WebSocket sessions: ``self.client.websocket(...)``."""
 
     abstract = True
     client: WebSocketClient
