@@ -231,5 +231,5 @@ def test_scenario_and_data_come_from_repository_and_volume(evidence: Evidence) -
 def test_results_are_in_the_bucket_only(evidence: Evidence) -> None:
     """No volume is made for them; the command says where they are, and its exit code is the run's."""
     assert evidence.volumes == ["persistentvolumeclaim/test-data"]
-    assert "not on loadtest-runs, which the run has not" in evidence.output
+    assert "not on loadtest-runs, which this run lacks" in evidence.output
     assert "bytes to shop" in evidence.output

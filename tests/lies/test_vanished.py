@@ -380,8 +380,8 @@ def test_users_that_do_not_end_are_told_and_nothing_is_missing(tell: Callable[..
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     sentence = told.sentence("task_exceptions")
     assert "3 users ended in an exception" in sentence
-    assert "1 x GreenletExit: did not end when it was stopped: it catches what ends it" in sentence
-    assert "1 x GreenletExit: its on_stop was broken off" in sentence
+    assert "1 x GreenletExit: did not end when it was stopped: it catches the exception that ends it" in sentence
+    assert "1 x GreenletExit: its on_stop had not ended by the stop timeout" in sentence
     assert "1 x KeyError: 'gone' at " in sentence
     assert sentence.count("lie.py:") == 3
     assert told.document["delivery"]["completeness"] == 1
