@@ -1,8 +1,8 @@
-"""The scenarios: one module for each built-in one, and what a scenario's file imports.
+"""The built-in scenarios, one module each, and the names that scenario files import.
 
     from loadtest.scenarios import Scenario, accounts, bearer_headers
 
-A module of this package whose name begins with `_` is no scenario; the others have the name of theirs.
+Modules of this package whose names begin with `_` are not scenarios; each other module has its scenario's name.
 """
 
 from loadtest.scenarios._declared import Declared, declared

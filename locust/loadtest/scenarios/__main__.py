@@ -1,6 +1,6 @@
-"""`python -m loadtest.scenarios NAME_OR_FILE [OPTION …]`: what a scenario declares, as JSON for other processes.
+"""`python -m loadtest.scenarios NAME_OR_FILE [OPTION …]`: prints what a scenario declares, as JSON for other processes.
 
-Without a name, the locustfile is that of Locust's own settings. The options are Locust's, those of the file included.
+Without a name, Locust's own settings determine the locustfile. The options are Locust's, including those of the file.
 """
 
 import gevent.monkey
@@ -27,7 +27,7 @@ _SHARED = {
 
 
 def _locustfile(arguments: list[str]) -> str:
-    """Return the locustfile that LOCUST_LOCUSTFILE or a configuration file names, or the one of this folder."""
+    """Return the locustfile of LOCUST_LOCUSTFILE or a configuration file, or the one in this folder."""
     named: Any = parse_locustfile_option(arguments)
     is_there = named.locustfile != _LOCUSTFILE or Path(_LOCUSTFILE).exists()
     return str(named.locustfile) if is_there else str(Config.model_fields["scenario"].default)
@@ -38,10 +38,10 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _settings(arguments: list[str], scenario: scenarios.Scenario) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return what Locust's options say: our settings by name, unknown options, and all that are known.
+    """Parse Locust's options; return our settings by name, the unknown options, and all known ones.
 
     Raises:
-        UsageError: for a wrong value, and for a User class that is not there.
+        UsageError: a value is wrong, or a User class does not exist.
     """
     parser = get_parser()
     parser.error = _refuse  # type: ignore[method-assign]
@@ -62,7 +62,7 @@ def _settings(arguments: list[str], scenario: scenarios.Scenario) -> tuple[dict[
 
 if __name__ == "__main__":
     answer = os.dup(1)
-    os.dup2(2, 1)  # a file may print what it likes while it is imported, also past Python
+    os.dup2(2, 1)  # an imported file may print anything, even from outside Python
     try:
         name = sys.argv[1] or _locustfile(sys.argv[2:])
         scenario = scenarios.load(name)

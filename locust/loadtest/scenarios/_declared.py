@@ -1,4 +1,4 @@
-"""What a scenario declares, read in a process of its own."""
+"""What a scenario declares, read in a separate process."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
 
 
 class Declared(NamedTuple):
-    """What a scenario declares, and what Locust's own options say."""
+    """A scenario's declarations, and the values of Locust's own options."""
 
     scenario: str
-    """Its name or path: the locustfile of Locust's settings where ours name none."""
+    """Its name or path; if our settings name none, the locustfile of Locust's settings."""
     requests: list[tuple[str, str]]
     """Pairs of method and name."""
     hosts: dict[str, str]
     """The host of each User class that has one."""
     loads_only_redis: bool
-    """Whether its users speak to a Redis, and to no service."""
+    """Whether its users use a Redis, and no service."""
     needs_redis: bool
     """Whether its users or its data need the Redis of REDIS_URL."""
     takes_sample_target: bool
-    """Whether the sample target is loaded when no other is given."""
+    """Whether the sample target is the default target."""
     speaking_http: list[str]
-    """The User classes that need a base URL of HTTP."""
+    """The User classes that need an HTTP base URL."""
     settings: dict[str, Any]
-    """Our settings that Locust's options, variables and files give."""
+    """Our settings from Locust's options, variables and files."""
     unknown: list[str]
     """Options that neither Locust nor the locustfile knows."""
     known: list[str]
-    """Those that they know."""
+    """Options that they know."""
 
 
 def declared(config: Config, options: Sequence[str] = ()) -> Declared:
-    """Return what the scenario of some settings declares; options and settings count when it is asked for first.
+    """Return the declarations of the scenario in the settings, cached from the first call.
 
     It is read in a separate process: a scenario's module imports Locust, which replaces the standard library's
     sockets and processes with gevent's, and the stack's supervisor must keep the real ones.
 
     Raises:
-        UsageError: when the scenario's module or file cannot be imported, or holds no scenario.
+        UsageError: the scenario's module or file cannot be imported, or contains no scenario.
     """
     scenario = config.scenario
     if scenario in _declared:

@@ -1,9 +1,9 @@
-"""Fast: the User classes of Locust's own HTTP clients on this product's, without touching the file that defines them.
+"""Fast: runs User classes of Locust's HTTP clients on this product's client, without changes to their file.
 
-The two are alike, but not the same (docs/reference/http_client.md). So the source of each class is read, together with
-the person's own modules that it imports. A class whose source uses what this client does not have, or does something of
-which reading cannot tell, stays on Locust's client, and a sentence names file and line. What reading misses is an
-exception in a task, which a run counts, and not another result.
+The two are similar, but not the same (docs/reference/http_client.md). So the source of each class is analysed, together
+with the user's own modules that it imports. A class that uses features this client lacks, or whose behaviour cannot be
+determined, stays on Locust's client, and a sentence names file and line. A feature that the analysis misses raises an
+exception in a task, which the run counts; it does not change results.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _PACKAGE: Final = str(Path(__file__).parents[1])
 
 
 def convert(user_classes: Iterable[type[Any]]) -> tuple[str, ...]:
-    """Put stock User classes on this product's client, where that changes nothing for their file.
+    """Move stock User classes to this product's client where that does not change their behaviour.
 
     Args:
         user_classes: as the file defines them; they are changed.
 
     Returns:
-        Sentences: which classes were put there, and of each other one why it stays, with file and line.
+        Sentences: which classes were moved, and why each of the others was not, with file and line.
     """
     bases: tuple[type[Any], ...] = (*_IN_PLACE_OF, PytestUser)
     stock = {kind: base for kind in user_classes for base in bases if issubclass(kind, base)}
@@ -60,12 +60,12 @@ def convert(user_classes: Iterable[type[Any]]) -> tuple[str, ...]:
 
 
 def _roots(kind: type[Any], stock: type[Any]) -> list[type[Any]]:
-    """Return the classes that a class is made of and that derive from the stock class directly."""
+    """Return the classes in a class's hierarchy that derive directly from the stock class."""
     return [base for base in kind.__mro__ if stock in base.__bases__]
 
 
 def _rebase(roots: Iterable[type[Any]], stock: type[Any]) -> str:
-    """Put our class in the place of the stock one; return why that cannot be, empty when it was done."""
+    """Replace the stock class by ours; return why that is impossible, or an empty text."""
     ours = _IN_PLACE_OF[stock]
     for root in roots:
         try:
@@ -76,7 +76,7 @@ def _rebase(roots: Iterable[type[Any]], stock: type[Any]) -> str:
 
 
 def _reason_to_stay(kind: type[Any], stock: type[Any]) -> str:
-    """Return why a class is left as it is; empty when nothing speaks against another client."""
+    """Return why a class must keep its client; empty if it can be moved."""
     if stock is PytestUser:
         return "it is a test function"
     if any("client" in vars(base) for base in kind.__mro__):
@@ -93,7 +93,7 @@ def _reason_to_stay(kind: type[Any], stock: type[Any]) -> str:
 
 
 def _reason_in_verify(kind: type[Any], usages: dict[str, Usage]) -> str:
-    """Have the class verify no certificate where each of its calls says so; return why it stays if only some do."""
+    """Disable verification for the class if all of its calls do; return why it must stay if only some do."""
     if not any(usage.unverified for usage in usages.values()):
         return ""
     for file, usage in usages.items():
@@ -109,7 +109,7 @@ def _shown(file: str) -> str:
 
 
 def _sources(kind: type[Any], stock: type[Any]) -> list[str]:
-    """Return the files that a class is made of: of its bases and tasks, and the person's own modules they import."""
+    """Return the files of a class: those of its bases and tasks, and the user's own modules that they import."""
     of_class = [base.__module__ for base in kind.__mro__ if base not in stock.__mro__]
     names = [*of_class, *(getattr(task, "__module__", "") for task in kind.tasks)]
     found: dict[str, None] = {}

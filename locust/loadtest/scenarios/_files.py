@@ -1,7 +1,7 @@
-"""Files: the scenario in a file, and ordinary locustfiles as a scenario, one, several or those of a folder.
+"""Files: loads the scenario of a file, or of one or more ordinary locustfiles or a folder of them.
 
-They are imported as Locust imports them. What they have in common is the scenario: their User classes, their
-LoadTestShapes, and the requests that a `scenario` object of theirs declares; other requests are learnt as they come.
+They are imported as in Locust. Together they make up the scenario: their User classes, their LoadTestShapes, and the
+requests declared by their `scenario` objects; other requests are added as they occur.
 
 Tested in tests/unit/scenarios/test_registry.py.
 """
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 _PACKAGE: Final = Path(__file__).parents[1]
 _LIBRARIES: Final = "site-packages"
 _labelled: set[type] = set()
-"""Classes that got their scenario's name here; a subclass in another file must not inherit it."""
+"""Classes whose scenario's name was set here; a subclass in another file must not inherit it."""
 
 
 def load(paths: Sequence[Path], name: str) -> Scenario:
-    """Return the scenario that these files and folders make.
+    """Return the scenario of these files and folders.
 
     Args:
         paths: Where they are.
-        name: What their scenario is called.
+        name: The scenario's name.
 
     Raises:
-        UsageError: There is no such file; one cannot be imported; there is no User class; two have the same name.
+        UsageError: A file is missing or cannot be imported, there is no User class, or two have the same name.
     """
     modules = [(file, _import_file(file)) for file in dict.fromkeys(file for path in paths for file in _files(path))]
     declared = [found for _, module in modules if isinstance(found := getattr(module, "scenario", None), Scenario)]
@@ -48,7 +48,7 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
         if declared[0].name != name:
             _refuse(paths[0], f"its scenario is named {declared[0].name!r}", f"name it {name!r}, or rename the file")
         return declared[0]
-    # The command line imports this module, and must not import Locust: that replaces sockets with gevent's.
+    # The command line imports this module, and must not import Locust, which replaces sockets with gevent's.
     from locust.util.load_locustfile import is_shape_class, is_user_class, load_locustfile_pytest  # noqa: PLC0415
 
     found = [value for _, module in modules for value in vars(module).values()]
@@ -75,11 +75,11 @@ def load(paths: Sequence[Path], name: str) -> Scenario:
 
 
 def sources(paths: Sequence[Path], known: Collection[str]) -> tuple[Path, ...]:
-    """Return the files that these paths are made of: their own, and what was imported for them from their folders.
+    """Return the files of these paths: their own, and the modules that were imported from their folders.
 
     Args:
         paths: Where they are; they were loaded.
-        known: The names of the modules that were imported before.
+        known: The names of previously imported modules.
     """
     own = [file.resolve() for path in paths for file in _files(path)]
     folders = {file.parent for file in own}
@@ -93,7 +93,7 @@ def sources(paths: Sequence[Path], known: Collection[str]) -> tuple[Path, ...]:
 
 
 def _each(functions: Iterable[Callable[..., Any] | None], *, whatever_fails: bool = False) -> Callable[..., Any] | None:
-    """Return what calls each of these once and adds up the numbers that they return; None when there are none."""
+    """Return a function that calls each of these once and sums the results; None if there are none."""
     known = list(dict.fromkeys(filter(None, functions)))  # a file may import the scenario of another
 
     def call(*arguments: Any) -> int:
@@ -113,7 +113,7 @@ def _each(functions: Iterable[Callable[..., Any] | None], *, whatever_fails: boo
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the locustfiles of a path; of a folder those that Locust takes, in a stable order."""
+    """Return the locustfiles of a path; for a folder those that Locust would load, in a stable order."""
     if path.is_dir():
         from locust.util.directory import get_abspaths_in  # noqa: PLC0415 - see `load`
 
@@ -127,7 +127,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _check_names(path: Path, user_classes: Iterable[type[User]]) -> None:
-    """Locust knows User classes by their names: of two alike it would run one."""
+    """Locust identifies User classes by name: of two with the same name it would run only one."""
     by_name: dict[str, type[User]] = {}
     for kind in user_classes:
         other = by_name.setdefault(kind.__name__, kind)
@@ -144,7 +144,7 @@ def _label(user_class: type[Any], name: str) -> None:
 
 
 def _import_file(path: Path) -> ModuleType:
-    # As in Locust, by its own name, so that what lies beside it can import it; but in the place of no other module.
+    # As in Locust, by its own name, so that neighbouring modules can import it, but without replacing another module.
     is_free = path.stem not in sys.modules or path.stem == "locustfile"
     specification = importlib.util.spec_from_file_location(
         path.stem if is_free else f"loadtest_scenario_{path.stem}", path
@@ -153,12 +153,12 @@ def _import_file(path: Path) -> ModuleType:
         _refuse(path, "it cannot be imported", "rename it")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
-    sys.path.insert(0, str(path.parent.resolve()))  # so that it can import what lies beside it
+    sys.path.insert(0, str(path.parent.resolve()))  # so that it can import neighbouring modules
     try:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
-        place = f"line {line}: " if line else ""  # none, if the file cannot be read
+        place = f"line {line}: " if line else ""  # none if the file cannot be read
         _refuse(path, f"{place}{type(error).__name__}: {error}", "correct it")
     finally:
         sys.path.remove(str(path.parent.resolve()))

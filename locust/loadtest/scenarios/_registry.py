@@ -1,6 +1,6 @@
 """The registry: finds a built-in scenario by its name, and a scenario in files by their paths.
 
-Either is a module that holds `scenario`, a `Scenario` of the module's name; a file may also be an ordinary locustfile.
+Either is a module with a `scenario`, a `Scenario` of the module's name; a file may also be an ordinary locustfile.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def names() -> list[str]:
 
 
 def load(name: str, *, fast: bool = False) -> Scenario:
-    """Return the built-in scenario of a name, or the scenario in the file of a path.
+    """Return the built-in scenario of a name, or the scenario in a file.
 
     Args:
         name: The setting `scenario`.
-        fast: Put the file's stock User classes on this product's client, where that changes nothing for it.
+        fast: Move the file's stock User classes to this product's client where that does not change their behaviour.
 
     Raises:
-        UsageError: there is none; the file cannot be imported, or does not define a scenario of its name.
+        UsageError: there is no such scenario, or the file cannot be imported or does not define a scenario of its name.
     """
     if paths := paths_of_scenario(name):
         before = set(sys.modules)
@@ -53,7 +53,7 @@ def load(name: str, *, fast: bool = False) -> Scenario:
 
 
 def files_of(name: str) -> tuple[Path, ...]:
-    """Return the files of code of a scenario that was loaded from files: see `_files.sources`; none of a built-in one.
+    """Return the source files of a scenario that was loaded from files, see `_files.sources`; none for a built-in one.
 
     Args:
         name: The setting `scenario`.
@@ -62,13 +62,13 @@ def files_of(name: str) -> tuple[Path, ...]:
 
 
 def requests_of(name: str) -> tuple[tuple[str, str], ...]:
-    """Return the requests that a scenario declares; none unless it is built-in, or of a file that was loaded."""
+    """Return the requests that a scenario declares; none unless it is built-in or its file has been loaded."""
     declared = _declared(name)
     return declared.requests if declared else ()
 
 
 def streams_of(name: str) -> tuple[tuple[str, str], ...]:
-    """Return those of them whose answers are read as streams."""
+    """Return the declared requests whose answers are read as streams."""
     declared = _declared(name)
     return declared.streams if declared else ()
 

@@ -1,4 +1,4 @@
-"""The mark of a run: part of the names of what its users create, so that its master can remove that, and nothing else.
+"""The mark of a run: part of the names of everything its users create, so that its master can remove exactly that.
 
 Tested in tests/unit/scenarios/test_removal.py.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def mark_of(run_id: str) -> str:
-    """Return twelve hexadecimal digits that are others for each run."""
+    """Return twelve hexadecimal digits that differ for each run."""
     return hashlib.blake2b(run_id.encode(), digest_size=6).hexdigest()
 
 

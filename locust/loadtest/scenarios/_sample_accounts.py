@@ -1,4 +1,4 @@
-"""Accounts of the sample target that the users of a run create, and that its master removes.
+"""Accounts of the sample target that a run's users create and its master removes.
 
 Tested in tests/unit/scenarios/test_removal.py.
 """
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def new_account(mark: str, domain: str) -> Account:
-    """Return an account to create, whose address holds the mark of its run."""
+    """Return an account to create, whose address contains the mark of its run."""
     return Account(f"{secrets.token_hex(8)}@{mark}.{domain}", secrets.token_urlsafe(16))
 
 
 def remove(redis_url: str, room: str, run_id: str, other_key: Callable[[str], str] | None = None) -> int:
-    """Remove the accounts of a run with all that belongs to them.
+    """Remove the accounts of a run with all their data.
 
     Args:
-        redis_url: of the sample target.
-        room: of the sample target.
+        redis_url: the Redis of the sample target.
+        room: the part of the sample target that the accounts belong to.
         run_id: the run.
         other_key: returns a further key of an account, given its e-mail address.
 
@@ -38,7 +38,7 @@ def remove(redis_url: str, room: str, run_id: str, other_key: Callable[[str], st
         The number of keys.
 
     Raises:
-        StackError: Redis is away.
+        StackError: Redis is unreachable.
     """
     prefix, mark = KEY_PREFIX + accounts.key(room, ""), f"@{mark_of(run_id)}."
     with RedisStore(redis_url) as store:

@@ -1,4 +1,4 @@
-"""Scenario: what every scenario says of itself, the built-in ones and those in files.
+"""Scenario: the declaration that every scenario makes, built-in or in a file.
 
 Tested in tests/unit/scenarios/test_registry.py.
 """
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named user journey: who does it, what it requests, and the data it needs.
+    """A named user journey: its users, its requests, and the data it needs.
 
     Attributes:
         name: The module's name.
         user_classes: Locust User classes whose `scenario` is that name.
-        requests: Every (method, name) that the users may record, so that each is known before load begins; empty where
-            they are learnt as they come.
-        load_data: Loads the data that the users read, given a Redis URL and a listener for progress (done, total);
-            None when there is nothing to load. May return a list of sentences for reports. Raises StackError when it
-            cannot.
-        remove_data: Removes at the end what was loaded and what the users created, given a Redis URL and the run's id,
-            and returns the number of keys; None when there is nothing to remove. Raises StackError when it cannot.
-        shapes: The LoadTestShapes of its file, of which Locust takes the first; none where the load profile says how
-            many users run.
+        requests: Every (method, name) that the users may record, so that each is known before load begins; empty if
+            they are added as they occur.
+        load_data: Loads the data that the users read, given a Redis URL and a progress callback (done, total); None if
+            there is nothing to load. May return a list of sentences for reports. Raises StackError on failure.
+        remove_data: Removes the loaded data and everything that the users created, at the end, given a Redis URL and
+            the run's id, and returns the number of keys; None if there is nothing to remove. Raises StackError on
+            failure.
+        shapes: The LoadTestShapes of its file, of which Locust uses the first; empty if the load profile determines the
+            users.
         is_locustfile: Whether it is an ordinary locustfile, which was not written for the sample target.
-        setup: Called once per run with Locust's Environment, on the master, before the users start. It has 300 s; an
-            exception stops the start.
-        teardown: Called once per run, on the master, after the users have stopped, if `setup` was complete. It has
+        setup: Called once per run with Locust's Environment, on the master, before the users start. It may take 300 s;
+            an exception prevents the start.
+        teardown: Called once per run, on the master, after the users have stopped, if `setup` was complete. It may take
             20 s; an exception makes the exit code 1.
-        notes: What reports say of its User classes.
-        streams: Those of the requests whose answers are read with `client.stream()`.
-        look: Whether the document of the run so far has the answer that the run is made for, which then ends; None for
-            a run that has its planned length.
-        looks_s: When that is asked, in seconds of load.
+        notes: Sentences about its User classes for reports.
+        streams: The requests whose answers are read with `client.stream()`.
+        look: Tells whether the document of the run so far decides its question, which ends the run; None for a run of
+            fixed length.
+        looks_s: When to check that, in seconds of load.
     """
 
     name: str
@@ -68,14 +68,15 @@ class Scenario:
 
     @property
     def takes_sample_target(self) -> bool:
-        """Whether the sample target is loaded when no other is given."""
+        """Whether the sample target is the default target."""
         return not (self.is_locustfile or self.hosts or self.loads_only_redis)
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The host of each User class that has one of its own, by the class's name.
+        """The hosts of User classes that set one, by class name.
 
-        The built-in ones name where the sample target usually is, which the local stack starts itself, elsewhere.
+        Those of built-in classes are the usual address of the sample target, which the local stack starts on another
+        one.
         """
         return {
             one.__name__: host
@@ -86,7 +87,7 @@ class Scenario:
 
     @property
     def loads_only_redis(self) -> bool:
-        """Whether all of its users speak to a Redis, and none to a service."""
+        """Whether all of its users use a Redis, and none a service."""
         from loadtest.clients.redis import RedisJsonUser  # noqa: PLC0415 - as in `needs_redis`
 
         kinds = each_side(self.user_classes)

@@ -1,7 +1,7 @@
 """Scratch keys: each user has its own, so that no user's deletion or rewrite makes another's request fail.
 
-A key contains the run's mark, the worker's index and a slot of that worker, the lowest one that is free. So there are
-never more slots than there were users at once, and the run's master finds all of them.
+A key contains the run's mark, the worker's index and the lowest free slot of that worker. So there are never more slots
+than concurrent users, and the run's master can find all of them.
 """
 
 import heapq
@@ -28,21 +28,21 @@ class Scratch:
         self._slot: int | None = heapq.heappop(_free)
         worker = getattr(environment.runner, "worker_index", 0)
         self.user = f"{worker}-{self._slot}"
-        """The same in every run: a good seed for random choices."""
+        """The same in every run, and so a good seed for random choices."""
         self.name = f"scratch:{present_mark(environment)}:{self.user}"
-        """What all keys of this user begin with."""
+        """The prefix of all keys of this user."""
 
     def key(self, use: str) -> str:
         """Return the key for a use, such as `simple`."""
         return f"{self.name}:{use}"
 
     def release(self) -> None:
-        """Give the slot back; a second time does nothing."""
+        """Release the slot; repeated calls do nothing."""
         if self._slot is not None:
             heapq.heappush(_free, self._slot)
             self._slot = None
 
     @staticmethod
     def remove(store: RedisStore, run_id: str) -> int:
-        """Remove the keys of all users of a run, and return how many there were."""
+        """Remove the keys of all users of a run, and return their number."""
         return store.unlink([*store.keys(f"{KEY_PREFIX}scratch:{mark_of(run_id)}:*")])

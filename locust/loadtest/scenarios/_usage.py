@@ -1,7 +1,8 @@
-"""Usage: what a Python source uses of Locust's HTTP clients that this product's client does not have, or not alike.
+"""Usage: finds features of Locust's HTTP clients in Python sources that this product's client lacks or handles
+differently.
 
-It is read, not run. Names that hold a client or a response are followed through assignments of the same source; as
-parameters they are known by what people usually call them.
+The source is parsed, not run. Names of clients and responses are followed through assignments in the same source;
+parameters are recognised by their usual names.
 
 Tested in tests/unit/scenarios/test_fast.py.
 """
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CALLS: Final = {"get": 1, "post": 3, "put": 2, "patch": 2, "delete": 1, "options": 1, "head": 1, "request": 3}
-"""The calls of a client, and how many arguments may be given by position."""
+"""The calls of a client, and how many arguments may be positional."""
 _REST: Final = ("rest", "rest_")
 _ARGUMENTS: Final = frozenset(
     (
@@ -52,19 +53,19 @@ _MISSING: Final[dict[type[Any], tuple[set[str], set[str]]]] = {
         _public(FastResponse) - _public(CaughtResponse),
     ),
 }
-"""For each stock class, what its client and its responses have, and ours do not, or differently."""
+"""For each stock class, the features of its client and its responses that ours lack or handle differently."""
 
 
 class Usage:
-    """What a source uses.
+    """The features that a source uses.
 
     Args:
         tree: the source.
-        stock: the class of Locust's whose client it was written for.
+        stock: the Locust class whose client it was written for.
 
     Attributes:
-        findings: line and description of everything that ties it to that client.
-        calls: the lines of the calls of a client.
+        findings: line and description of each feature that requires that client.
+        calls: the lines with calls of a client.
         unverified: those of them with verify=False.
     """
 
@@ -87,7 +88,7 @@ class Usage:
                 self._look(node)
 
     def _learn(self, node: ast.AST) -> None:
-        """Learn what the names of the source mean."""
+        """Resolve the names of the source."""
         match node:
             case ast.Import(names):
                 for alias in names:
@@ -109,7 +110,7 @@ class Usage:
             self._clients.add(name)
 
     def _look(self, node: ast.AST) -> None:
-        """Note what a part of the source has that our client has not."""
+        """Record features in a part of the source that our client lacks."""
         match node:
             case ast.Call():
                 self._look_at_call(node)
@@ -198,7 +199,7 @@ class Usage:
         return False
 
     def _is_call(self, node: ast.AST) -> bool:
-        """Whether an expression is a call of a client, that is a response."""
+        """Whether an expression is a call of a client, and so a response."""
         match node:
             case ast.Call(ast.Attribute(value, name)):
                 return name in _REST or (name in _CALLS and self._is_client(value))
@@ -211,7 +212,7 @@ class Usage:
         return self._is_call(node)
 
     def _origin(self, node: ast.AST) -> str:
-        """Return the dotted name that an expression was imported as; empty when it was not."""
+        """Return the dotted name under which an expression was imported; empty if it was not."""
         match node:
             case ast.Name(name):
                 return self._origins.get(name, "")

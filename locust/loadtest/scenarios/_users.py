@@ -1,6 +1,7 @@
 """The base classes of the built-in scenarios' users.
 
-`LOADTEST_CLIENT=locust` puts the HTTP users on Locust's FastHttpUser, to compare; any other value on the lean client.
+`LOADTEST_CLIENT=locust` runs the HTTP users on Locust's FastHttpUser for comparison; any other value on the lean
+client.
 """
 
 import os

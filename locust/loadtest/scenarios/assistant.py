@@ -12,7 +12,7 @@ from loadtest.scenarios import Scenario
 
 NAME = "assistant"
 SEEDS = 1_000
-"""So many different answers, each with a pace of its own."""
+"""The number of different answers, each with its own pace."""
 
 _CHANCE = random.Random(42)  # noqa: S311 - no secret
 _QUESTIONS = ("What is a prime number?", "How many of them are there?", "Who found that out, and how?")

@@ -1,6 +1,7 @@
 """Clients who register, and clients who log in.
 
-Each request costs the service a password hash, which takes CPU time by design. `LOCUST_TAGS=login` runs logins only,
+Each request makes the service compute a password hash, which takes CPU time by design. `LOCUST_TAGS=login` runs logins
+only,
 `LOCUST_TAGS=registration` registrations only; the profiles normal, heavy, spike, baseline, login-stress and
 breaking-point are made for them.
 """
@@ -26,7 +27,7 @@ class ClientUser(HttpUser):
     _mark = ""
 
     def on_start(self) -> None:
-        """Note the run, which the clients that are registered are marked with."""
+        """Get the mark of the run, which registered clients carry."""
         self._mark = present_mark(self.environment)
 
     @tag("registration")
@@ -65,7 +66,7 @@ def remove_data(redis_url: str, run_id: str) -> int:
     """Remove the clients that the users of a run registered, and return the number of keys.
 
     Raises:
-        StackError: Redis is away.
+        StackError: Redis is unreachable.
     """
     return _sample_accounts.remove(redis_url, ROOM, run_id, lambda email: name_key(_name_of(email)))
 

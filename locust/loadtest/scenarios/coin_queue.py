@@ -1,7 +1,7 @@
-"""The coin queue: users take their places in it, each user once in a round over the whole swarm.
+"""The coin queue: users take places in it, each user once per round over the whole swarm.
 
 For the sample target, the master generates the users and opens a new queue before each run. For your own service,
-LOADTEST_FEED names the file or the store with the ids of its users.
+LOADTEST_FEED names the file or store with the ids of its users.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from target_app.store import KEY_PREFIX
 
 NAME = "coin_queue"
 USERS = 10_000
-"""How many users the sample target gets; a second request for a user is answered with the same place."""
+"""The number of users of the sample target; a repeated request for a user is answered with the same place."""
 
 _PATH = "/api/quickie/user/coin-queue/pre-purchase"
 _USERS = Users(seed=42)
@@ -45,10 +45,10 @@ class CoinQueueUser(HttpUser):
 
 
 def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
-    """Write the users who are not there yet, and open a new queue.
+    """Write the missing users, and open a new queue.
 
     Raises:
-        StackError: Redis is away, or has no RedisJSON.
+        StackError: Redis is unreachable, or has no RedisJSON.
     """
     done = 0
     with RedisStore(redis_url) as store:
@@ -64,7 +64,7 @@ def remove_data(redis_url: str, run_id: str) -> int:  # noqa: ARG001 - the users
     """Remove the users and the queue that were made for a run, and return the number of keys.
 
     Raises:
-        StackError: Redis is away.
+        StackError: Redis is unreachable.
     """
     with RedisStore(redis_url) as store:
         return SharedData(store, NAME).release()

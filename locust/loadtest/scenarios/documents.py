@@ -1,14 +1,14 @@
-"""RedisJSON documents, through the target's API and directly over RESP, beside hashes and plain strings.
+"""RedisJSON documents, through the target's API and directly over RESP, compared with hashes and plain strings.
 
 Both users do the same operations, `documents/read_whole` through the API and `documents/resp/read_whole` over RESP, so
-that the report shows what the API costs on top of Redis, and what a document costs or saves against a hash and a
-string. Reads go to the seeded data; each user writes only its own scratch keys, which it makes when it starts and
-rewrites before they have grown much.
+that the report shows what the API costs on top of Redis, and what a document costs or saves compared with a hash or a
+string. Reads use the seeded data; each user writes only its own scratch keys, which it creates when it starts and
+rewrites before they grow much.
 
 A new operation is one row of `OPERATIONS`: both users' tasks and the declared requests are made from it.
 
-The sample target uses one server. Where REDIS_URL is that of a cluster or of a Sentinel, and HOST names no other
-target, there are the users over RESP alone.
+The sample target needs a single server. If REDIS_URL is that of a cluster or a Sentinel, and HOST names no other
+target, only the RESP users run.
 """
 
 import random
@@ -42,18 +42,18 @@ _SIMPLE = tuple(seed.basic_user(number) for number in range(20))
 _COMPLEX = tuple(seed.advanced_user(number) for number in range(20))
 _LOADING_TIMEOUT_S = 10.0
 _MOST_APPENDS = 50
-"""How often a user appends to a scratch array or string before it writes the whole document again."""
+"""How often a user appends to a scratch array or string before it rewrites the whole document."""
 
 
 _NESTED_PATHS = ("$.generation.name", "$.names[0].language.name", "$.damage_relations.double_damage_to[*].name")
 
 
 class Choices:
-    """What one user chooses and remembers: its scratch keys, its random choices, how much its documents have grown.
+    """The state of one user: its scratch keys, its random choices, and the growth of its documents.
 
     Attributes:
         scratch: the keys that only this user writes.
-        appends: how often the user has appended to a document, by the operation that writes the document again.
+        appends: how often the user has appended to a document, by the operation that rewrites the document.
     """
 
     def __init__(self, scratch: Scratch) -> None:
@@ -84,7 +84,7 @@ class Choices:
         return self._random.choice(_NESTED_PATHS)
 
     def factor(self) -> float:
-        """Return 2 and 0.5 in turns, so that a product stays where it is."""
+        """Return 2 and 0.5 alternately, so that the product stays constant."""
         self._factor = 1 / self._factor
         return self._factor
 
@@ -118,9 +118,9 @@ class _Http(NamedTuple):
 
 
 class _Resp(NamedTuple):
-    """An operation as a call of a Redis client with a key and a value, and the commands that the call sends.
+    """An operation as a Redis client's call with a key and a value, and the commands that the call sends.
 
-    The client is the one for JSON commands where the operation is on a document.
+    For an operation on a document, the client is the one for JSON commands.
     """
 
     commands: tuple[str, ...]
@@ -133,14 +133,14 @@ class Operation:
 
     Attributes:
         name: names the task and, after the scenario, its requests.
-        weight: how often it is done, relative to the other operations.
+        weight: its frequency relative to the other operations.
         tags: read or write; document, hash or string; delete if it does.
         key: chooses the key, without the prefix of all keys.
         http: its form through the API.
         resp: its form over RESP.
-        value: chooses what is written, or where.
+        value: chooses the value to write, or its path.
         written_by: the operation that writes the key first, with the same value.
-        rewritten_by: the operation that is done instead when the document has grown enough.
+        rewritten_by: the operation to run instead once the document has grown enough.
     """
 
     name: str
@@ -155,12 +155,12 @@ class Operation:
 
 
 def _read_string_field(client: Any, key: str, _: object) -> Any:
-    """Read one field of a string; all of it comes over the wire and is parsed here."""
+    """Read one field of a string; the whole string is transferred and parsed here."""
     return orjson.loads(client.get(key))["email"]
 
 
 def _update_string_field(client: Any, key: str, city: str) -> None:
-    """Set one field of a string: read, change and write back all of it."""
+    """Set one field of a string: read, change and write back the whole string."""
     document = orjson.loads(client.get(key))
     document["city"] = city
     client.set(key, orjson.dumps(document))
@@ -272,12 +272,12 @@ def _task(operation: Operation) -> Callable[["_DocumentsUser"], None]:
 
 
 class _DocumentsUser(User):
-    """What both users share: the tasks, and the scratch keys from start to stop."""
+    """The common base of both users: the tasks, and the scratch keys from start to stop."""
 
     abstract = True
     scenario = NAME
-    # A user thinks 0.3 s on average, so ten of them ask for some 35 requests a second. That is a few percent of a core
-    # for the generator and for the target: the default run shows the service's own times, not a queue's.
+    # The average think time is 0.3 s, so ten users send about 35 requests a second. That is a few percent of a core for
+    # the generator and for the target: the default run shows the service's own times, not a queue's.
     wait_time = between(0.1, 0.5)
     tasks = {  # type: ignore[assignment]  # noqa: RUF012 - Locust makes a list of it
         _task(operation): operation.weight for operation in OPERATIONS.values()
@@ -285,20 +285,20 @@ class _DocumentsUser(User):
     choices: Choices
 
     def on_start(self) -> None:
-        """Take scratch keys and write each of them."""
+        """Reserve scratch keys and write each of them."""
         self.choices = Choices(Scratch(self.environment))
         for name in ("write_simple", "write_complex", "hash_write", "string_write"):
             self.do(OPERATIONS[name])
 
     def on_stop(self) -> None:
-        """Give the scratch keys back."""
+        """Release the scratch keys."""
         self.choices.scratch.release()
 
     def do(self, operation: Operation) -> None:
-        """Do an operation with a key and a value of this user's choice."""
+        """Run an operation with a key and a value chosen by this user."""
         appends = self.choices.appends
         if operation.rewritten_by is None:
-            appends.pop(operation.name, None)  # a document that is written again begins to grow again
+            appends.pop(operation.name, None)  # a rewritten document starts to grow again
         else:
             appends[operation.rewritten_by] += 1
             if appends[operation.rewritten_by] > _MOST_APPENDS:
@@ -311,7 +311,7 @@ class _DocumentsUser(User):
 
     @abstractmethod
     def send(self, operation: Operation, key: str, value: Any) -> None:
-        """Make the requests of an operation, in this user's form."""
+        """Send the requests of an operation, in this user's form."""
 
 
 class DocumentsHttpUser(_DocumentsUser, HttpUser):
@@ -320,7 +320,7 @@ class DocumentsHttpUser(_DocumentsUser, HttpUser):
     _requests: dict[str, Callable[..., object]]
 
     def on_start(self) -> None:
-        """Bind each operation's name to its request, then begin as both users do."""
+        """Bind each operation's name to its request, then continue as in the base class."""
         self._requests = {
             name: partial(getattr(self.client, operation.http.method.lower()), name=f"{NAME}/{name}")
             for name, operation in OPERATIONS.items()
@@ -328,7 +328,7 @@ class DocumentsHttpUser(_DocumentsUser, HttpUser):
         super().on_start()
 
     def send(self, operation: Operation, key: str, value: Any) -> None:
-        """Make the one request of an operation."""
+        """Send the request of an operation."""
         _, path, body = operation.http
         url, request = f"/api/v1/{path(key, value)}", self._requests[operation.name]
         if body is None:
@@ -338,15 +338,15 @@ class DocumentsHttpUser(_DocumentsUser, HttpUser):
 
 
 class DocumentsRespUser(_DocumentsUser, RedisJsonUser):
-    """Does the same directly over RESP, at the Redis that REDIS_URL names."""
+    """Does the same directly over RESP, with the Redis of REDIS_URL."""
 
     _clients: dict[str, Any]
 
     def on_start(self) -> None:
-        """Require the data, take scratch keys and write each of them.
+        """Check the data, reserve scratch keys and write each of them.
 
         Raises:
-            StackError: the data that a run reads is not there.
+            StackError: the data that a run reads is missing.
         """
         self._clients = {name: self._client(operation) for name, operation in OPERATIONS.items()}
         key = f"{KEY_PREFIX}document:type-small"
@@ -370,10 +370,10 @@ class DocumentsRespUser(_DocumentsUser, RedisJsonUser):
 
 
 def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
-    """Load the documents that the users read; doing it again changes nothing.
+    """Load the documents that the users read; repeating it changes nothing.
 
     Raises:
-        StackError: Redis is away or has no RedisJSON.
+        StackError: Redis is unreachable or has no RedisJSON.
     """
     with RedisStore.of(redis_url) as store:
         SharedData(store, NAME).claim([*map(KEY_PREFIX.__add__, seed.keys())])
@@ -388,17 +388,17 @@ def load_data(redis_url: str, progress: Callable[[int, int], None]) -> None:
 
 
 def remove_data(redis_url: str, run_id: str) -> int:
-    """Remove the scratch keys of a run, and what was loaded for it; return the number of keys.
+    """Remove the scratch keys of a run and the data loaded for it; return the number of keys.
 
     Raises:
-        StackError: Redis is away.
+        StackError: Redis is unreachable.
     """
     with RedisStore.of(redis_url) as store:
         return Scratch.remove(store, run_id) + SharedData(store, NAME).release()
 
 
 def __getattr__(name: str) -> Scenario:
-    """Make the scenario when it is asked for: which users there are depends on the settings."""
+    """Create the scenario on first use, since its users depend on the settings."""
     if name != "scenario":
         raise AttributeError(name)
     config = Config.load()

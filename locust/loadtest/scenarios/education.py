@@ -1,8 +1,8 @@
-"""An education service: students with a session each, who go from one part of it to the next.
+"""An education service: students with one session each, who move from one part to the next.
 
 Five task sets, weighted 1:3:2:2:1. Each is a visit: a few steps in order, then `interrupt`, so that the user can choose
-another visit; without it the user would stay in its first visit for ever. Between two steps a student thinks for 1 to
-3 s. The access token is renewed before it expires.
+another visit; without it the user would stay in its first visit forever. The think time between two steps is 1 to 3 s.
+The access token is renewed before it expires.
 """
 
 import random
@@ -25,7 +25,7 @@ _SUBJECTS = ("algebra", "biology", "chemistry", "geometry", "grammar", "history"
 _WORDS = ("quiz", "lesson", "video", "project", "worksheet")
 _PAGES = 2
 _RENEW_AFTER = 0.9
-"""After this share of its lifetime an access token is renewed, so that it does not expire during a request."""
+"""The share of its lifetime after which an access token is renewed, so that it does not expire during a request."""
 
 
 class Session:
@@ -48,12 +48,12 @@ class Session:
         self._client.post("/api/accounts/sign-up/", json=body, name="education/sign_up")
 
     def sign_in(self) -> None:
-        """Begin a session with the password."""
+        """Sign in with the password."""
         body = {"email": self.account.login, "password": self.account.password}
         self._keep_tokens(self._client.post("/api/accounts/sign-in/", json=body, name="education/sign_in"))
 
     def refresh(self) -> None:
-        """Exchange the refresh token for new tokens; sign in again when it is refused."""
+        """Exchange the refresh token for new tokens; sign in again if it is refused."""
         body = {"refresh": self._refresh}
         self._keep_tokens(self._client.post("/api/accounts/token/refresh/", json=body, name="education/refresh"))
         if self._access is None:
@@ -82,7 +82,7 @@ class Session:
 
 
 class _Visit(SequentialTaskSet):
-    """What the visits share: requests as the signed-in student."""
+    """The common base of visits: requests as the signed-in student."""
 
     @property
     def session(self) -> Session:
@@ -90,12 +90,12 @@ class _Visit(SequentialTaskSet):
         return cast("StudentUser", self.user).session
 
     def get(self, path: str, name: str) -> Any:
-        """Read as the student."""
+        """Send a read as the student."""
         headers = self.session.headers()
         return self.client.get(f"/api/{path}", headers=headers, name=f"education/{name}")
 
     def post(self, path: str, name: str, body: dict[str, Any]) -> Any:
-        """Write as the student."""
+        """Send a write as the student."""
         headers = self.session.headers()
         return self.client.post(f"/api/{path}", headers=headers, json=body, name=f"education/{name}")
 
@@ -124,7 +124,7 @@ class AccountVisit(_Visit):
 
 
 class DashboardVisit(_Visit):
-    """Look at the dashboard, and search from there."""
+    """Visit the dashboard, and search from there."""
 
     @task
     def dashboard(self) -> None:
@@ -255,7 +255,7 @@ def remove_data(redis_url: str, run_id: str) -> int:
     """Remove the students who signed up in a run, with all that is theirs, and return the number of keys.
 
     Raises:
-        StackError: Redis is away.
+        StackError: Redis is unreachable.
     """
     return _sample_accounts.remove(redis_url, ROOM, run_id)
 

@@ -1,6 +1,6 @@
 """A key-value workload on Redis, described by the file of WORKLOAD_FILE: see `loadtest.workload`.
 
-Its users speak to the Redis of REDIS_URL only, and load no service.
+Its users load only the Redis of REDIS_URL, and no service.
 """
 
 from functools import cache
@@ -20,30 +20,30 @@ def workload() -> Workload:
     """Return the workload of WORKLOAD_FILE.
 
     Raises:
-        UsageError: the file cannot be read, or holds wrong values.
+        UsageError: the file cannot be read, or contains wrong values.
     """
     return Workload.read(Config.load().workload_file)
 
 
 class KeyValueUser(RedisJsonUser):
-    """Does one operation after the other."""
+    """Runs one operation after the other."""
 
     scenario = NAME
-    # A user thinks 0.1 s on average, so ten of them send 100 requests a second: the default run shows Redis' own times.
+    # The average think time is 0.1 s, so ten users send 100 requests a second: the default run shows Redis' own times.
     wait_time = between(0.05, 0.15)
 
     def on_start(self) -> None:
-        """Begin a series of accesses of its own."""
+        """Begin the user's own series of accesses."""
         self.accesses = workload().accesses(self)
 
     @task
     def access(self) -> None:
-        """Do the next operation."""
+        """Run the next operation."""
         self.accesses.next()
 
 
 def __getattr__(name: str) -> Scenario:
-    """Make the scenario when it is asked for: its requests are those that the file describes."""
+    """Create the scenario on first use, since its requests depend on the file."""
     if name != "scenario":
         raise AttributeError(name)
     described = workload()

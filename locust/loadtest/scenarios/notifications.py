@@ -1,13 +1,13 @@
 """WebSocket sessions in which a user sends messages and listens to what is pushed.
 
-Messages are answered by what was sent: `MESSAGE`. Events are those of the session's stream: `first_event`, `event_gap`.
+The service echoes each message: `MESSAGE`. Pushed events are those of the session: `first_event`, `event_gap`.
 """
 
 import random
 
 from locust import between, task
 
-from loadtest.clients.websocket import WebSocketUser  # Locust has no such client
+from loadtest.clients.websocket import WebSocketUser  # Locust has no WebSocket client
 from loadtest.scenarios import Scenario
 
 NAME = "notifications"

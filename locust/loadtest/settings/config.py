@@ -29,11 +29,11 @@ PREFIX = "LOADTEST_"
 SETTINGS_FILE = CONF_DIR / "loadtest.env"
 PLAIN_NAMES = {"redis_url": "REDIS_URL"}
 STACK_REDIS_URL = "redis://locust@redis:6379/0"
-"""The Redis of the Compose stack, which its file names where nothing else does."""
+"""The Redis of the Compose stack, the default in its file."""
 
 
 def default_workers() -> int:
-    """Return the number of workers for this machine: one less than its cores, and at least one."""
+    """Return the default number of workers for this machine: one fewer than its cores, and at least one."""
     return max(1, (os.cpu_count() or 1) - 1)
 
 
@@ -325,7 +325,7 @@ class Config(BaseModel):
             file: lines of `NAME=value`; by default local_conf/loadtest.env when it exists.
 
         Raises:
-            UsageError: naming every wrong setting at once.
+            UsageError: a setting is wrong; the message names all wrong ones.
         """
         config, problems = cls.sound_part(options, environ=environ, file=file)
         if problems:
@@ -340,7 +340,7 @@ class Config(BaseModel):
         environ: Mapping[str, str] | None = None,
         file: Path | None = None,
     ) -> tuple[Config, list[str]]:
-        """Merge as `load`, without what is wrong, and return a sentence for each of those.
+        """Merge like `load`, but leave out wrong settings, and return a sentence for each of them.
 
         Raises:
             UsageError: when the file cannot be read.
@@ -377,7 +377,7 @@ class Config(BaseModel):
 
     @property
     def warm_up_s(self) -> float:
-        """The warm-up that is set, in seconds; 0 where none is, or where it is to be found."""
+        """The configured warm-up, in seconds; 0 if there is none, or if it is to be detected."""
         return self.warm_up if isinstance(self.warm_up, float) else 0.0
 
     @property
@@ -387,11 +387,11 @@ class Config(BaseModel):
 
     @property
     def profile_name(self) -> str:
-        """The name of the profile: of a file, the file's up to its first dot."""
+        """The name of the profile; for a file, its name up to the first dot."""
         return Path(self.profile).name.partition(".")[0] or "profile"
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that give a child process the same Config."""
+        """Return environment variables with which a child process gets the same Config."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {variable(setting): _as_text(value) for setting, value in values.items()}
 
@@ -402,7 +402,7 @@ def variable(setting: str) -> str:
 
 
 def setting_of(name: str) -> str | None:
-    """Return the setting of an environment variable, or None when the variable is not this product's."""
+    """Return the setting of an environment variable, or None if it is not one of this product's."""
     for setting, plain in PLAIN_NAMES.items():
         if name == plain:
             return setting
@@ -410,7 +410,7 @@ def setting_of(name: str) -> str | None:
 
 
 def allowed(setting: str) -> str:
-    """Return what a setting may be, as the middle of a sentence."""
+    """Return the allowed values of a setting, as part of a sentence."""
     return _extra(setting)["allowed"]
 
 
@@ -443,7 +443,7 @@ def _password_in(setting: str) -> str:
 
 
 def _wrong_in_file(in_file: Mapping[str, str], file: Path, environ: Mapping[str, str]) -> list[str]:
-    """Return what is wrong about where settings stand: names without the prefix, and a Redis for half of the stack."""
+    """Return problems of settings in the wrong place: names without the prefix, and a Redis for half of the stack."""
     problems = [
         f"{name} (in {file}) is not read from there. Allowed: {full}. Next: write {full}=…, or remove it."
         for name in in_file

@@ -1,7 +1,7 @@
 """Credentials: passwords, tokens and keys, each in a file of its own.
 
-So they are in no environment, process list, log, record or report, and not in a Config either, which only names the
-files. Accounts and tokens of the service under test are read where they are used, by each worker.
+So they never appear in an environment, process list, log, record or report, nor in a Config, which only names the
+files. Each worker reads the accounts and tokens of the service under test itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONGEST: Final = 1024
 """The longest secret that `read_secret` accepts, in characters."""
 MOST_ACCOUNTS: Final = 1_000_000
-"""The most accounts of a file; each worker holds all of them."""
+"""The most accounts in a file; each worker holds all of them."""
 LARGEST_BYTES: Final = 256 * 1024 * 1024
 """The largest file of accounts."""
 _LARGEST_TOKEN_BYTES: Final = 64 * 1024
@@ -103,10 +103,10 @@ def basic_headers() -> dict[str, str]:
 
 
 def check(config: Config) -> None:
-    """Check the files, so that no run starts that cannot sign in.
+    """Check the files, so that a run that cannot sign in does not start.
 
     Raises:
-        UsageError: when one cannot be read, or has another format.
+        UsageError: one cannot be read, or has a wrong format.
     """
     if config.accounts_file:
         read_accounts(config.accounts_file)
@@ -118,7 +118,7 @@ def read_accounts(path: Path) -> tuple[Account, ...]:
     """Read accounts from a CSV file with the columns login and password, or a JSON array of objects with these members.
 
     Raises:
-        UsageError: naming the wrong line, without its content; also when there are more than `MOST_ACCOUNTS`.
+        UsageError: a line is wrong, which is named without its content, or there are more than `MOST_ACCOUNTS`.
     """
     file = DataFile(path, f"ACCOUNTS_FILE={path}", LARGEST_BYTES)
     ending = path.name.lower().removesuffix(".gz")
@@ -152,10 +152,10 @@ def _of_json(file: DataFile) -> Iterator[Account]:
 
 
 def read_token(path: Path) -> str:
-    """Read a token, the only word of the file.
+    """Read a token, the only word in the file.
 
     Raises:
-        UsageError: when there is none, or more than one word, or it cannot stand in a header.
+        UsageError: there is none, or more than one word, or it is not allowed in a header.
     """
     words = DataFile(path, f"TOKEN_FILE={path}", _LARGEST_TOKEN_BYTES).text().split()
     if len(words) != 1 or not words[0].isascii() or not words[0].isprintable():
@@ -168,7 +168,7 @@ def read_token(path: Path) -> str:
 
 
 def read_secret(file: Path, name: str, shortest: int) -> str:
-    """Return the secret in a file of one line.
+    """Return the secret in a one-line file.
 
     Args:
         file: its path.

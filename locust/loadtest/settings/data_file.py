@@ -1,7 +1,7 @@
-"""DataFile: a file of people's data, read so that every error leads to a line and a column.
+"""DataFile: reads user-supplied data, and reports every error with line and column.
 
-A line ends at a line feed only. `str.splitlines` also splits at U+2028 and at seven other characters that may stand
-within a value, and so makes new values out of a part of one.
+Only a line feed ends a line. `str.splitlines` also splits at U+2028 and at seven other characters that may occur within
+a value, and would make several values of one.
 
 Tested in tests/unit/feeding/test_sources.py and tests/unit/settings/test_credentials.py.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""What may separate the columns of a table, and its name."""
+"""The possible column separators, with their names."""
 LONGEST_LINE: Final = 16 * 1024 * 1024
 """In characters."""
 LARGEST_BYTES: Final = 2 * 1024 * 1024 * 1024
@@ -37,12 +37,12 @@ _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 
 
 class DataFile:
-    """A file in UTF-8, with or without a byte order mark; it is decompressed if its name ends in ``.gz``.
+    """A UTF-8 file, with or without a byte order mark; it is decompressed if its name ends in ``.gz``.
 
     Args:
         path: its path.
-        name: what errors call it; by default the path.
-        most_bytes: the most that it may hold.
+        name: its name in errors; by default the path.
+        most_bytes: its largest size.
     """
 
     def __init__(self, path: Path, name: str | None = None, most_bytes: int = LARGEST_BYTES) -> None:
@@ -115,14 +115,14 @@ class DataFile:
     def table(self, allowed: str) -> Iterator[tuple[int, list[str]]]:
         """Yield the rows of a CSV file, the header row first, each with the line in which it begins.
 
-        The header row says what separates the columns. Empty lines are left out; quoted values may hold line feeds.
+        The header row determines the separator. Empty lines are skipped; quoted values may contain line feeds.
 
         Args:
-            allowed: what the header row may be, for errors.
+            allowed: a description of allowed header rows, for errors.
 
         Raises:
-            UsageError: also when the header row leaves open what separates the columns, or a row has fewer or more
-                values than that.
+            UsageError: as above; or the separator is ambiguous, or a row has a different number of values from the
+                header row.
         """
         lines = self.lines()
         header = next(lines, "")
@@ -144,7 +144,7 @@ class DataFile:
             raise self.wrong(line, 1, f"not CSV ({reason})", "CSV with a header row") from error
 
     def _delimiter(self, header: str, allowed: str) -> str:
-        """Return what separates the columns; nothing where there is one column."""
+        """Return the column separator; empty if there is only one column."""
         if self.path.name.lower().removesuffix(".gz").endswith(".tsv"):
             return "\t"
         plain = _QUOTED.sub("", header)
@@ -155,7 +155,7 @@ class DataFile:
         return found[0] if found else ""
 
     def _undivided(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield the lines of a table of one column, if none holds what separates columns and is not quoted."""
+        """Yield the lines of a one-column table, if none contains an unquoted separator."""
         for number, line in enumerate(lines, 2):
             if '"' not in line and any(delimiter in line for delimiter in DELIMITERS):
                 raise self.wrong(number, 1, "several values in the only column", "1 in each row, as in the header row")
@@ -163,10 +163,10 @@ class DataFile:
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        """Have the file open.
+        """Keep the file open.
 
         Raises:
-            UsageError: when it cannot be read, or another program writes to it meanwhile.
+            UsageError: it cannot be read, or another program writes to it in the meantime.
         """
         try:
             with self._open() as file:
@@ -192,10 +192,10 @@ class DataFile:
         if not stat.S_ISREG(mode):
             os.close(descriptor)
             raise self.unreadable("it is a directory" if stat.S_ISDIR(mode) else "it is not a regular file")
-        return open(descriptor, "rb")  # noqa: PTH123 - of a descriptor, and closed by who asked
+        return open(descriptor, "rb")  # noqa: PTH123 - of a descriptor, and closed by the caller
 
 
 def _after(text: str, line: int, column: int) -> tuple[int, int]:
-    """Return where a text ends that begins at a line and a column."""
+    """Return the line and column where a text ends that begins at the given ones."""
     last = text.rfind("\n")
     return line + text.count("\n"), len(text) - last if last >= 0 else column + len(text)

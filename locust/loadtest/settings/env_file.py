@@ -18,7 +18,7 @@ def read(file: Path) -> dict[str, str]:
     """Read lines of NAME=value; # begins a comment line.
 
     Raises:
-        UsageError: for a line of another form.
+        UsageError: a line has another form.
     """
     try:
         lines = untrusted.read_file(file, _LONGEST_FILE_BYTES).decode("utf-8-sig").split("\n")

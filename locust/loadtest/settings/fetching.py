@@ -1,9 +1,9 @@
-"""Fetching: requests of this product's own, such as for a service's OpenAPI document; none of them is load.
+"""Fetching: this product's own requests, such as for a service's OpenAPI document, which are not part of any load.
 
-They go neither to closed addresses (see `loadtest.settings.hosts`), also not by a redirect or a name that suddenly
-resolves to one, nor through a proxy to this machine: the proxy variables of a company's laptop are for what is
-elsewhere. What is elsewhere redirects nobody to this machine. However slowly a server answers, and however much, a
-request ends in time, and its answer fits into memory; who accepts no connection is left sooner.
+They never reach blocked addresses (see `loadtest.settings.hosts`), not even by a redirect or by a name that suddenly
+resolves to one. Requests to this machine bypass proxies: the proxy variables of a company's laptop are for other
+machines. Other machines cannot redirect to this one. Time and size are limited, however slowly a server answers, and
+the limit for connecting is shorter.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 LARGEST_BYTES: Final = 32 * 1024 * 1024
 CONNECT_WITHIN_S: Final = 10.0
-"""How long it may take until one address has accepted a connection, TLS included."""
+"""The longest time until an address accepts a connection, including TLS."""
 _SCHEMES: Final = ("http", "https")
 
 
 class Answer(NamedTuple):
-    """An answer, whatever its status says."""
+    """An answer of any status."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -51,15 +51,15 @@ def fetch(
 
     Args:
         url: http or https.
-        within_s: for all of it: look-up, connections, redirects, head and body.
+        within_s: the limit for everything: look-up, connections, redirects, head and body.
         method: of HTTP.
         headers: to send with it.
-        most_bytes: the most that the answer's body may hold.
-        body: to send with it; `headers` give its Content-Length. After a timeout it may still be read.
+        most_bytes: the largest body of the answer.
+        body: to send with it; `headers` include its Content-Length. It may still be read after a timeout.
 
     Raises:
-        OSError: when no connection can be made, or it may not be, or the answer is too large or takes too long.
-        ValueError: when the URL is none.
+        OSError: a connection is impossible or not allowed, or the answer is too large or too slow.
+        ValueError: it is not a URL.
     """
     try:
         return in_time(lambda: _answer(url, within_s, method, headers, most_bytes, body), within_s)
@@ -68,13 +68,13 @@ def fetch(
 
 
 def in_time(ask: Callable[[], Found], within_s: float) -> Found:
-    """Return what a question to a service gives; after a timeout it may still be asked.
+    """Return the result of a request to a service, with a time limit; it may continue after a timeout.
 
-    A socket's limit is one for each read, and a resolver has none at all.
+    A socket's timeout applies to each read, and a resolver has none at all.
 
     Raises:
-        TimeoutError: when it takes longer.
-        Exception: what `ask` raises.
+        TimeoutError: it takes longer.
+        Exception: raised by `ask`.
     """
     outcome: queue.SimpleQueue[Callable[[], Found]] = queue.SimpleQueue()
 
@@ -125,7 +125,7 @@ def _answer(  # noqa: PLR0917 - those of `fetch`
 
 
 def _check(url: str, before: str | None = None) -> None:
-    """Check that a request may be made, and that one before it may lead to it."""
+    """Check that a request is allowed, also as the target of a redirect."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise ValueError(f"{url[:200]!r} is not an http or https URL")
@@ -140,7 +140,7 @@ def _is_here(url: str) -> bool:
 
 
 def _leads_here(url: str) -> bool:
-    """Return whether a URL means this machine in any notation, or by a name that resolves to it, such as its own."""
+    """Return whether a URL means this machine, in any notation or by a name that resolves to it."""
     return _is_here(url) or any(map(is_inside, addresses_of(urlsplit(url).hostname or "")))
 
 
@@ -152,7 +152,7 @@ class _Proxies(urllib.request.ProxyHandler):
 
 class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
-        """Connect in time, and leave at once when the name meanwhile means a closed address."""
+        """Connect in time, and disconnect at once if the name now resolves to a blocked address."""
         with _soon(self):
             super().connect()
         _check_peer(self)
@@ -160,7 +160,7 @@ class _Connection(http.client.HTTPConnection):
 
 class _SecureConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
-        """Connect in time, and leave at once when the name meanwhile means a closed address."""
+        """Connect in time, and disconnect at once if the name now resolves to a blocked address."""
         with _soon(self):
             super().connect()
         _check_peer(self)
@@ -168,7 +168,7 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 @contextmanager
 def _soon(connection: http.client.HTTPConnection) -> Iterator[None]:
-    """Give a connection less time to be made than to be used."""
+    """Allow less time for connecting than for the request."""
     whole_s = connection.timeout
     connection.timeout = min(whole_s or CONNECT_WITHIN_S, CONNECT_WITHIN_S)
     try:
@@ -198,14 +198,14 @@ class _SecureHandler(urllib.request.HTTPSHandler):
 
 
 def _as_given(request: urllib.request.Request) -> urllib.request.Request:
-    """Take off the type that urllib gives to every body: a presigned URL may be for a request without one."""
+    """Remove the Content-Type that urllib adds to every body: a presigned URL may be signed without one."""
     request.unredirected_hdrs.pop("Content-type", None)
     return request
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request: Any, *answer: Any) -> urllib.request.Request | None:
-        """Return the next request, if it may be made."""
+        """Return the redirected request, if it is allowed."""
         redirected, *_, url = answer
         try:
             _check(url, request.full_url)

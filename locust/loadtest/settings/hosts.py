@@ -1,13 +1,13 @@
-"""Hosts: which may be loaded, and which addresses no request may go to.
+"""Hosts: which hosts may be loaded, and which addresses are blocked for all requests.
 
-Who starts the process names the service under test, and that is allowed. Who merely reaches its web UI may load that
-service, this machine, and what LOADTEST_ALLOWED_HOSTS names. Nor does the service under test choose what else is
-loaded: a redirect is followed to a host that the scenario or LOADTEST_ALLOWED_HOSTS names, and to no other.
+The person who starts the process names the service under test, which is then allowed. People who only have access to
+its web UI may load that service, this machine, and the hosts in LOADTEST_ALLOWED_HOSTS. Nor can the service under test
+choose further hosts: redirects are only followed to hosts named by the scenario or LOADTEST_ALLOWED_HOSTS.
 
 Link-local addresses are one hop away from every machine, and clouds serve the machine's own credentials there
 (169.254.169.254 and fe80::/10); some clouds use another well-known address. A load generator that follows a redirect,
-or a name that suddenly resolves to such an address, would carry those credentials into its logs. So these addresses
-are closed to every request, unless LOADTEST_ALLOWED_HOSTS names them.
+or a name that suddenly resolves to such an address, would write those credentials to its logs. So these addresses are
+blocked for every request, unless LOADTEST_ALLOWED_HOSTS names them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLOSED: Final[tuple[Network, ...]] = tuple(
             "169.254.0.0/16",  # link-local (RFC 3927): metadata of nearly every cloud
             "fe80::/10",  # link-local (RFC 4291): OpenStack's fe80::a9fe:a9fe
             "fd00:ec2::/32",  # AWS: EC2 User Guide, "Access instance metadata" (fd00:ec2::254), EKS (fd00:ec2::23)
-            "fd20:ce::254/128",  # Google: Compute Engine, "About VM metadata", of instances with IPv6 only
+            "fd20:ce::254/128",  # Google: Compute Engine, "About VM metadata", for instances with IPv6 only
             "fd00:c1::a9fe:a9fe/128",  # Oracle: oci-python-sdk, auth/signers
             "fd00:42::42/128",  # Scaleway: cloud-init, "Datasources", Scaleway
             "fd00:a9fe:a9fe::1/128",  # Akamai (Linode): Metadata Service API
@@ -55,7 +55,7 @@ _EMBEDDING: Final = tuple(
         ipaddress.IPv6Network,
         (
             "64:ff9b::/96",  # NAT64 (RFC 6052)
-            "64:ff9b:1::/48",  # NAT64 of a network's own (RFC 8215)
+            "64:ff9b:1::/48",  # local-use NAT64 (RFC 8215)
             "::ffff:0:0:0/96",  # translated (RFC 2765)
             "::/96",  # compatible (RFC 4291)
         ),
@@ -63,27 +63,27 @@ _EMBEDDING: Final = tuple(
 )
 _OWN_NAT64: Final = _EMBEDDING[1]
 _BEGINNINGS: Final = (6, 7, 8)
-"""After how many bytes an IPv4 address may begin there (RFC 6052, section 2.2); byte 8 is no part of it."""
+"""The byte offsets at which an IPv4 address may begin (RFC 6052, section 2.2); byte 8 is not part of it."""
 _ISATAP: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,252})?", re.ASCII)
 _SCHEMES: Final = ("http", "https")
 _opened: set[Network] = set()
 _is_led: Final[ContextVar[bool]] = ContextVar("is_led", default=False)
-"""Whether a service that is not on this machine redirected the request that this greenlet makes."""
+"""Whether a service on another machine redirected this greenlet's current request."""
 _urls: Final[ContextVar[tuple[str, ...]]] = ContextVar("urls", default=())
-"""The URLs that the scenario named for that request."""
+"""The URLs named by the scenario for that request."""
 
 
 def open_up(networks: Iterable[Network]) -> None:
-    """Open these networks to the requests of this process: a person named them."""
+    """Unblock these networks, which a person named, for the requests of this process."""
     _opened.update(networks)
     is_closed.cache_clear()
     is_inside.cache_clear()
 
 
-@functools.lru_cache(maxsize=4096)  # asked for each connection
+@functools.lru_cache(maxsize=4096)  # called for each connection
 def is_closed(address: str) -> bool:
-    """Return whether no request may go to an IP address, also to an IPv4 address in any of its IPv6 notations."""
+    """Return whether an IP address is blocked, also an IPv4 address in any of its IPv6 notations."""
     parsed = parse(address)
     if parsed is None:
         return False
@@ -93,7 +93,7 @@ def is_closed(address: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def is_inside(address: str) -> bool:
-    """Return whether an IP address is this machine's own, whose services trust who asks, and not opened."""
+    """Return whether an IP address is this machine's own, whose services trust local clients, and is not unblocked."""
     parsed = parse(address)
     if parsed is None:
         return False
@@ -102,7 +102,7 @@ def is_inside(address: str) -> bool:
 
 
 def parse(text: str) -> Address | None:
-    """Return the IP address in a text, without its zone; None when there is none."""
+    """Return the IP address in a text, without its zone; None if there is none."""
     try:
         return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -131,7 +131,7 @@ def is_loopback(host: str) -> bool:
 
 
 def local_port(url: str) -> int | None:
-    """Return the TCP port that a URL leads to on this machine's loopback interface; None when it leads elsewhere."""
+    """Return the TCP port of a URL on this machine's loopback interface; None for other hosts."""
     try:
         parts = _split(url)
         port = parts.port or {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}.get(parts.scheme)
@@ -153,7 +153,7 @@ def _split(host: str) -> SplitResult:
 
 
 def is_http(url: str) -> bool:
-    """Return whether a text is a base URL of HTTP; the `host` of users with clients of their own may be anything."""
+    """Return whether a text is an HTTP base URL; the `host` of users with their own clients may be anything."""
     return url.startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
 
 
@@ -162,21 +162,21 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
 
 
 class RedirectError(PermissionError):
-    """A redirect leads to a host that nobody named."""
+    """A redirect leads to a host that is not allowed."""
 
 
 class Targets:
-    """The hosts that a start from the web UI may load.
+    """The hosts that a test started in the web UI may load.
 
     Args:
         allowed: LOADTEST_ALLOWED_HOSTS.
-        own: the configured service; None for none.
+        own: the configured service, or None.
 
     Attributes:
-        networks: those that `allowed` names.
+        networks: the networks in `allowed`.
 
     Raises:
-        UsageError: when an item of `allowed` is not a name, an address or a network.
+        UsageError: an item of `allowed` is not a name, an address or a network.
     """
 
     def __init__(self, allowed: str | None, *own: str | None) -> None:
@@ -199,15 +199,15 @@ class Targets:
             self._names.add(item)
 
     def update(self, other: Targets) -> None:
-        """Take over what another one allows."""
+        """Add the hosts that another one allows."""
         self.networks, self._names = other.networks, other._names
 
     def check(self, url: str) -> None:
-        """Check that a base URL that somebody entered may be loaded.
+        """Check that an entered base URL may be loaded.
 
         Raises:
-            UsageError: when it is not an HTTP URL, its host is not allowed, or its address is closed; never for a
-                configured host that only users with clients of their own understand.
+            UsageError: it is not an HTTP URL, its host is not allowed, or its address is blocked; never for a
+                configured host that only users with their own clients understand.
         """
         if url in self._texts:
             return
@@ -231,38 +231,38 @@ class Targets:
 
 
 _allowed: Final = Targets(None)
-"""What LOADTEST_ALLOWED_HOSTS names."""
+"""The hosts and networks of LOADTEST_ALLOWED_HOSTS."""
 
 
 def open_allowed(allowed: str | None) -> None:
-    """Open what LOADTEST_ALLOWED_HOSTS names to this process, and close the closed addresses to all that connects.
+    """Unblock the networks of LOADTEST_ALLOWED_HOSTS in this process, and block the others for every connection.
 
-    So a locustfile's own clients, which know nothing of closed addresses, follow no redirect there either.
+    This also covers a locustfile's own clients, which know nothing of blocked addresses, and their redirects.
 
     Raises:
-        UsageError: when it has an item that is no name, address or network.
+        UsageError: an item is not a name, an address or a network.
     """
     _allowed.update(Targets(allowed))
     open_up(_allowed.networks)
     _guard_process()
 
 
-@functools.cache  # a hook stays for as long as the process lives
+@functools.cache  # a hook lasts as long as the process
 def _guard_process() -> None:
     sys.addaudithook(_refuse_closed)
 
 
 def begin_request(*urls: str) -> None:
-    """Note that this greenlet makes a request for which a scenario named these URLs."""
+    """Record that this greenlet sends a request for which the scenario named these URLs."""
     _is_led.set(False)
     _urls.set(urls)
 
 
 def note_redirect(url: str, target: str) -> None:
-    """Note that the service at a URL redirects this greenlet's request: what is elsewhere leads nobody here.
+    """Record that the service at a URL redirects this greenlet's request; other machines must not redirect to this one.
 
     Raises:
-        RedirectError: the target is a host that nobody named.
+        RedirectError: the target's host is not allowed.
     """
     host = _split(url).hostname or ""
     if not (is_loopback(host) or is_inside(host)):
@@ -272,12 +272,12 @@ def note_redirect(url: str, target: str) -> None:
 
 
 def check_redirect(host: str, *named: str) -> None:
-    """Check that a redirect leads to a host that somebody named. Whether it may lead to this machine is decided where
-    the connection is made, by its address.
+    """Check that a redirect leads to an allowed host. Whether it may lead to this machine is decided by the address,
+    when the connection is made.
 
     Args:
-        host: where it leads.
-        named: the hosts that the scenario named, and those that earlier redirects led to.
+        host: the target's host.
+        named: the hosts named by the scenario, and those of earlier redirects.
 
     Raises:
         RedirectError: neither the scenario nor LOADTEST_ALLOWED_HOSTS names it.
@@ -307,10 +307,10 @@ def _refuse_closed(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def check_open(url: str) -> None:
-    """Check that no address of a URL's host is closed. A host that does not resolve passes: its requests will fail.
+    """Check that no address of a URL's host is blocked. A host that does not resolve passes: its requests will fail.
 
     Raises:
-        UsageError: when one is.
+        UsageError: one is blocked.
     """
     if closed := closed_address_of(_host_of(url)):
         raise UsageError(
@@ -320,7 +320,7 @@ def check_open(url: str) -> None:
 
 
 def closed_address_of(host: str) -> str | None:
-    """Return a closed address of a host; None when it has none, or does not resolve."""
+    """Return a blocked address of a host; None if it has none, or does not resolve."""
     return min(filter(is_closed, addresses_of(host)), default=None)
 
 

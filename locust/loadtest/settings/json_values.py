@@ -1,6 +1,6 @@
-"""JsonValues: the values of a JSON file one after another, without the whole file in memory.
+"""JsonValues: yields the values of a JSON file one by one, without the whole file in memory.
 
-A file is an array, whose members are the values, or values that follow one another.
+A file is an array of values, or a sequence of values.
 
 Tested in tests/unit/feeding/test_sources.py and tests/unit/settings/test_credentials.py.
 """
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from loadtest.settings.data_file import DataFile
 
     Decode = Callable[[str, int], tuple[Any, int]]
-    """Returns the value at a place, and the place after it; raises ValueError or RecursionError where there is none."""
+    """Returns the value at a position, and the position after it; raises ValueError or RecursionError if there is
+    none."""
 
 LONGEST: Final = 1024 * 1024
 """The longest value, in characters."""
@@ -31,8 +32,8 @@ class JsonValues:
 
     Args:
         file: the file.
-        decode: reads a value.
-        allowed: what a value may be, for errors.
+        decode: parses a value.
+        allowed: a description of allowed values, for errors.
     """
 
     def __init__(self, file: DataFile, decode: Decode, allowed: str) -> None:
@@ -42,16 +43,16 @@ class JsonValues:
         self._pieces = file.pieces()
         self._text = ""
         self._at = 0
-        self._is_whole = False  # whether the text holds the end of the file
+        self._is_whole = False  # whether the text contains the end of the file
         self._line = 1
-        self._line_start = 0  # may lie before the text
+        self._line_start = 0  # may be before the text
         self._counted = 0
 
     def __iter__(self) -> Iterator[tuple[tuple[int, int], Any]]:
-        """Yield each value after its line and column.
+        """Yield each value with its line and column.
 
         Raises:
-            UsageError: for what is no such file.
+            UsageError: it is not such a file.
         """
         is_array = self._next() == "["
         if is_array:
@@ -86,7 +87,7 @@ class JsonValues:
         return self._file.wrong(*self._place(at), reason, f"{self._allowed}, of at most {LONGEST:,} characters")
 
     def _next(self) -> str:
-        """Go to the next character that is no space, with a whole value's characters after it; return it."""
+        """Move to the next non-space character, with the characters of a whole value after it; return it."""
         while True:
             text = self._text
             at = self._at = _SPACE.match(text, self._at).end()  # type: ignore[union-attr]  # it matches everywhere
@@ -100,7 +101,7 @@ class JsonValues:
             self._at = self._counted = 0
 
     def _place(self, at: int) -> tuple[int, int]:
-        """Return line and column of a place that is not before those asked for earlier."""
+        """Return line and column of a position; positions must not decrease from call to call."""
         self._line += self._text.count("\n", self._counted, at)
         last = self._text.rfind("\n", self._counted, at)
         self._line_start = last + 1 if last >= 0 else self._line_start
@@ -109,13 +110,13 @@ class JsonValues:
 
 
 def read(decode: Decode, text: str, at: int, wrong: Callable[[int, str], UsageError]) -> tuple[Any, int]:
-    """Return the value at a place of a text, and the place after it.
+    """Return the value at a position of a text, and the position after it.
 
     Args:
-        decode: reads the value.
-        text: what holds the value.
+        decode: parses the value.
+        text: the text with the value.
         at: where it begins.
-        wrong: returns the error for a place and a reason.
+        wrong: returns the error for a position and a reason.
 
     Raises:
         UsageError: when there is none.
@@ -129,4 +130,4 @@ def read(decode: Decode, text: str, at: int, wrong: Callable[[int, str], UsageEr
     except ValueError as error:
         is_long = "integer string conversion" in str(error)
         found = wrong(at, "a number of too many digits" if is_long else str(error))
-    raise found from None  # the cause may hold what the file holds
+    raise found from None  # the cause may contain data of the file

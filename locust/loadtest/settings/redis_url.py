@@ -1,4 +1,4 @@
-"""redis-py's clients for the Redis of a URL, for what is no load: looking after it, and its test data."""
+"""redis-py's clients for a Redis URL, for administration and test data, not for load."""
 
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -8,17 +8,17 @@ from redis.connection import SSLConnection, parse_url
 from redis.sentinel import Sentinel
 
 OWN_OPTIONS = ("cluster", "read_from_replicas", "sentinel", "sentinel_username", "sentinel_password", "sentinel_ssl")
-"""What redis-py's URLs do not have; see `loadtest.clients.redis.settings`."""
+"""Options that redis-py's URLs do not have; see `loadtest.clients.redis.settings`."""
 _LONGEST_SAID: Final = 500
 
 
 def said(error: Exception) -> str:
-    """Return what a server says, which may be megabytes, in a length that can be read."""
+    """Return a server's message, which may have megabytes, in a readable length."""
     return str(error)[:_LONGEST_SAID]
 
 
 def is_cluster(url: str) -> bool:
-    """Whether a URL is one of a cluster."""
+    """Whether a URL is that of a cluster."""
     return _is_on(_options(url).get("cluster", ""))
 
 
@@ -28,10 +28,10 @@ def is_one_server(url: str) -> bool:
 
 
 def server_of(url: str, timeout_s: float) -> redis.Redis:
-    """Return the client of one server: of a cluster, the node of the URL; with Sentinel, the primary.
+    """Return the client of one server: for a cluster, the node in the URL; with Sentinel, the primary.
 
     Args:
-        url: as of a `RedisJsonUser`.
+        url: as for a `RedisJsonUser`.
         timeout_s: for connecting, and for each reply.
     """
     limits: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
@@ -50,18 +50,18 @@ def server_of(url: str, timeout_s: float) -> redis.Redis:
 
 
 def cluster_of(url: str, timeout_s: float) -> redis.RedisCluster:
-    """Return the client of a cluster; arguments as of `server_of`."""
+    """Return the client of a cluster; arguments as for `server_of`."""
     limits: Any = {"protocol": 2, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     return redis.RedisCluster.from_url(_of_redis_py(url), **limits)
 
 
 def client_of(url: str, timeout_s: float) -> redis.Redis | redis.RedisCluster:
-    """Return the client of a URL of any kind; arguments as of `server_of`."""
+    """Return the client for any kind of URL; arguments as for `server_of`."""
     return cluster_of(url, timeout_s) if is_cluster(url) else server_of(url, timeout_s)
 
 
 def db_of(url: str) -> int:
-    """Return the number of the database that a URL names."""
+    """Return the number of the database in a URL."""
     return int(parse_url(_of_redis_py(url)).get("db", 0))
 
 
@@ -74,6 +74,6 @@ def _options(url: str) -> dict[str, str]:
 
 
 def _of_redis_py(url: str) -> str:
-    """Return a URL without what redis-py's do not have."""
+    """Return a URL without the options that redis-py lacks."""
     kept = {name: value for name, value in _options(url).items() if name not in OWN_OPTIONS}
     return urlsplit(url)._replace(query=urlencode(kept)).geturl()

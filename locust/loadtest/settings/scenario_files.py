@@ -8,7 +8,7 @@ from pathlib import Path
 from loadtest.untrusted import is_folder
 
 SCENARIO_ENDING = ".py"
-"""The ending of a scenario's file."""
+"""The file extension of scenarios."""
 
 
 def paths_of_scenario(scenario: str) -> list[Path]:
@@ -25,5 +25,5 @@ def _is_built_in(scenario: str) -> bool:
 
 
 def name_of_scenario(scenario: str) -> str:
-    """Return what the setting `scenario` is called: files by their names without folder and ending, however given."""
+    """Return the name for the setting `scenario`: files by their names without folder and extension, however given."""
     return "-".join(path.resolve().stem for path in paths_of_scenario(scenario)) or scenario

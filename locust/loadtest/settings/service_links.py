@@ -1,7 +1,7 @@
-"""The variables that Kubernetes gives every pod for each Service of its namespace, which look like settings.
+"""The variables that Kubernetes sets in every pod for each Service of its namespace, and that look like settings.
 
 Those of a Service ``loadtest`` begin like this product's, those of ``locust-web`` like Locust's own. See "Environment
-variables" in Kubernetes' page on Services.
+variables" in the Kubernetes documentation of Services.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 def is_service_link(name: str, value: str) -> bool:
-    """Tell whether Kubernetes made a variable for a Service."""
+    """Tell whether Kubernetes set a variable for a Service."""
     return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)))
 
 
 def forget_service_links(environ: MutableMapping[str, str]) -> None:
-    """Remove the variables of a Service such as ``locust-web``, which Locust would take for its own options."""
+    """Remove the variables of a Service such as ``locust-web``, which Locust would read as its own options."""
     for name, value in list(environ.items()):
         if name.startswith("LOCUST_") and is_service_link(name, value):
             del environ[name]

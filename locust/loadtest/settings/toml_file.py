@@ -1,7 +1,7 @@
 """TomlFile: a TOML file that knows the line of each of its keys.
 
-The standard library's parser reports no positions. It still does the parsing; a scan over the same text, which is
-known to be valid by then, only finds the lines.
+The standard library's parser reports no positions. It does the parsing; a second scan over the text, by then known to
+be valid, only finds the lines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_BYTES = 256 * 1024
 _MOST_TABLES = 1_000
 _LONGEST_LINE = 2_000
-"""A key of a thousand parts takes a thousand times as long as one."""
+"""Limits the parts of a key: a thousand parts take a thousand times as long as one."""
 Location = tuple[str | int, ...]
 """The keys and list indexes that lead to a value."""
 
@@ -36,7 +36,7 @@ class TomlFile:
     """A parsed TOML file.
 
     Args:
-        file: what to read.
+        file: the file to read.
         what: its name in messages, such as "profiles file".
 
     Raises:
@@ -60,7 +60,7 @@ class TomlFile:
             self.tables: dict[str, Any] = tomllib.loads(text)
         except RecursionError as error:
             raise UsageError(f"{file} is nested too deeply. Allowed: lists in lists. Next: correct it.") from error
-        except ValueError as error:  # of numbers with thousands of digits, too
+        except ValueError as error:  # also for numbers with thousands of digits
             raise UsageError(f"{file} is not TOML: {error}. Next: correct that line.") from error
         if len(self.tables) > _MOST_TABLES:
             raise UsageError(f"{file} has {len(self.tables)} tables. Allowed: up to {_MOST_TABLES}. Next: divide it.")
@@ -73,7 +73,7 @@ class TomlFile:
         return self._lines.get(location, 1)
 
     def where(self, location: Location) -> str:
-        """Return file and line of a value, as messages show them; see `line_of`."""
+        """Return file and line of a value for messages; see `line_of`."""
         return f"{self.file}, line {self.line_of(location)}"
 
 
@@ -109,7 +109,7 @@ class _Scan:
         return location
 
     def _elements(self, keys: Location) -> Location:
-        """Return the location that a header's keys mean: a list stands for its last element so far."""
+        """Return the location of a header's keys: a list stands for its last element so far."""
         location: Location = ()
         for key in keys[:-1]:
             location = (*location, key)

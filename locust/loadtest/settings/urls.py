@@ -1,9 +1,9 @@
-"""Texts without the secrets of URLs and headers, for logs and reports.
+"""Removes secrets of URLs and headers from texts for logs and reports.
 
-What a URL may hold is not known, so it is masked by its structure: the credentials before its host, and the value of
-every parameter of its query and fragment, except those of the few names in `SHOWN`. Elsewhere in a text a value is
-masked whose name says that it is a secret: in a line of a header, between quotes as JSON and Python write it, after an
-equals sign, and as an option of curl.
+The contents of a URL are unknown, so it is masked by its structure: the credentials before the host, and the value of
+every parameter in its query and fragment, except for the few names in `SHOWN`. Elsewhere in a text, values are masked
+if their names indicate a secret: in a header line, between quotes as in JSON and Python, after an equals sign, and as
+an option of curl.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 MASK: Final = "***"
 UNREADABLE: Final = "its parts cannot be told apart; in a password, write / ? # [ ] and @ as %2F and so on"
-_ANY: Final = "…"  # what our own texts write for a value
+_ANY: Final = "…"  # the placeholders for values in our own texts
 SHOWN: Final = frozenset(
     (
         *("authsource", "authmechanism", "replicaset", "tls", "ssl", "readpreference", "directconnection"),  # MongoDB
@@ -22,24 +22,24 @@ SHOWN: Final = frozenset(
         *("page", "size", "limit", "offset", "sort", "order", "q", "path", "depth"),
     )
 )
-"""Names of parameters that hold no secret, in small letters."""
+"""Names of parameters that contain no secrets, in lower case."""
 _PASSWORD: Final = re.compile(r"pass|pwd|secret|token|authmechanismproperties", re.IGNORECASE)
 
 _URL: Final = re.compile(
     r"(?<![a-z0-9+.-])(?P<scheme>[a-z0-9+.-]*://)(?P<rest>(?:[^\s/?#]*@)?[^\s<>\"'`]*)", re.IGNORECASE
 )
 _WHOLE: Final = re.compile(r"\A([a-z0-9+.-]+://)[^/?#:]*:[^/?#]*@", re.IGNORECASE)
-"""A text that begins as a URL, whose password may then hold spaces."""
+"""A text that begins like a URL, whose password may then contain spaces."""
 _PARAMETER: Final = re.compile(
     r"(?P<before>[?&#;]|%(?:3f|26|23|3b))(?P<name>[^=&#;?\s]{0,200})="
     r"(?P<value>[^&#;\s]*?)(?=[\"'<>`)\]},.:]{0,4}(?:[&#;\s]|\Z))",
     re.IGNORECASE,
 )
 _BARE: Final = re.compile(r"(?<=[?&#])(?![A-Za-z_/-]*(?:[&#]|\Z))[^=&#?]+(?=[&#]|\Z)")
-"""A parameter without a value, which may be a secret itself; one of letters only, such as `?wsdl`, is none."""
+"""A parameter without a value, which may itself be a secret, unless it consists of letters only, like `?wsdl`."""
 _NESTED: Final = re.compile(r"[?=]|://|%(?:3f|3d|26)", re.IGNORECASE)
 _RAW_PASSWORD: Final = re.compile(r"[^/?#:]*:.*@")
-"""One with a character that should have been quoted, which seems to end the host."""
+"""A password with an unquoted character that seems to end the host."""
 _WITHOUT_SCHEME: Final = re.compile(
     r"(?:(?<![^\s=('\"])(//)[^\s/@]{1,500}"
     r"|(?<![^\s('\"])(?:[^\s:/@]{0,200}:/)?[^\s:/@]{0,200}:[^\s/@]{0,500})@(?=\S)"
@@ -49,12 +49,12 @@ _NAME: Final = (
     r"[\w-]{0,60}?(?:authori[sz]ation|cookie2?|(?:api|access|account|auth|functions|private|secret|subscription)[-_]?keys?"
     r"|token|secret|passw(?:or)?ds?|passphrase|pwd|session[-_]?id|signature|credentials?|jwt)"
 )
-"""What a secret is called. Its plural counts tokens, such as max_tokens."""
+"""Names of secrets. A plural counts tokens instead, such as max_tokens."""
 _SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
 _MAY_NAME: Final = re.compile(
     r"uthori|ookie|key|token|secret|pass|pwd|session|signature|credential|jwt|header |-[ubU]|--", re.IGNORECASE
 )
-"""What most texts lack: looking for it takes a tenth of looking for the rest."""
+"""A pre-check that most texts fail; it takes a tenth of the time of the full search."""
 _HEADER_NAME: Final = rf"(?=[\w-]*-|authorization|n?cookie|n?apikey){_NAME}"
 """In prose, `token: ` and the like are followed by words; these are not."""
 _SCHEME: Final = r"(?:(?:bearer|basic|digest|negotiate|token|apikey)[ \t]+)?"
@@ -99,19 +99,19 @@ _NAMED: Final = (
 
 
 def is_secret(name: str) -> bool:
-    """Return whether what a header, a parameter or a member of JSON is called says that its value is a secret."""
+    """Return whether the name of a header, a parameter or a JSON member indicates a secret."""
     return bool(_SECRET_NAME.fullmatch(name))
 
 
 def without_credentials(text: str) -> str:
-    """Return a text with ``***`` in place of every secret that a URL, a header, or a value with a name may hold."""
+    """Return a text with ``***`` in place of every secret in URLs, headers, and named values."""
     text = _WHOLE.sub(rf"\1{MASK}@", text)
     text = _WITHOUT_SCHEME.sub(rf"\1{MASK}@", _URL.sub(_masked_url, text))
     return without_named(_PARAMETER.sub(_masked_parameter, text))
 
 
 def without_named(text: str) -> str:
-    """Return the same, but with every parameter whose name does not say that it is a secret, as in a form."""
+    """Return the same, but keep parameters whose names do not indicate a secret, as in a form."""
     text = _AUTHORIZATION.sub(rf"\1 {MASK}", _URL.sub(_masked_authority, text))
     for named in _NAMED if _MAY_NAME.search(text) else ():
         text = named.sub(_masked_value, text)
@@ -123,12 +123,12 @@ def _masked_value(found: re.Match[str]) -> str:
 
 
 def reason_for(url: str, error: Exception) -> str:
-    """Return what an error says of a URL; of one with a secret, of which an error may quote a part, only what to do."""
+    """Return an error's text about a URL; only advice if the URL contains a secret, which the error might quote."""
     return str(error) if without_credentials(url) == url else UNREADABLE
 
 
 def has_password(url: str) -> bool:
-    """Return whether a URL in a text holds a password, or what is as good as one; the name of a user is none."""
+    """Return whether a URL in a text contains a password or an equivalent secret; a user name is not one."""
     return bool(_WHOLE.match(url)) or any(
         (_masked_authority(found) != found[0] and ":" in found["rest"].rpartition("@")[0])
         or any(_PASSWORD.search(parameter["name"]) for parameter in _PARAMETER.finditer(found[0]))

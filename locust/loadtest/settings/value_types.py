@@ -1,4 +1,4 @@
-"""The types of settings' values: what each may be, and how it is read from text."""
+"""The value types of settings: their allowed values, and how they are parsed from text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def duration_s(text: object) -> float:
     """Return the seconds that a duration such as `90`, `20s`, `1m30s` or `2h` means.
 
     Raises:
-        ValueError: when the text is not a duration.
+        ValueError: the text is not a duration.
     """
     match = _DURATION.fullmatch(str(text).strip())
     if match is None or not any(match.groups()):
@@ -30,7 +30,7 @@ def _base_url(value: str) -> str:
     url = urlsplit(value)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
         raise ValueError("not a base URL")
-    _ = url.port  # raises ValueError when it is not a port number
+    _ = url.port  # raises ValueError if it is not a port number
     return value.rstrip("/")
 
 
