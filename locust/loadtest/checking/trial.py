@@ -1,7 +1,7 @@
 """Trial: each task of each User class of a scenario once, without waiting, with every request and exception shown.
 
 The order is Locust's: `init`, `test_start`, of each user `on_start`, its tasks and those of its TaskSets, `on_stop`,
-and `test_stop`. The load shape and weights have no part in it.
+and `test_stop`. The load shape and weights are ignored.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 TASK_LIMIT_S: Final = 60.0
 LONGEST_LINE: Final = 2_000
-"""Characters of a line that are shown: what a service answers may be in an error."""
+"""The most characters of a line to show, since errors may contain a service's answer."""
 _STEERING: Final = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser)
 
 
@@ -109,7 +109,7 @@ class Trial:
         return worked
 
     def _live(self, user_class: type[User]) -> None:
-        """Live the life of a user, in a greenlet of its own, by which the recorder knows it."""
+        """Run a user's life cycle, in its own greenlet, by which the recorder identifies it."""
         name = user_class.__name__
         user: Any = self._try(f"{name}.__init__", lambda: user_class(self._environment))
         if user is not None:
@@ -118,7 +118,7 @@ class Trial:
     def _visit(self, user: Any) -> None:
         name = type(user).__name__
         user._state = LOCUST_STATE_RUNNING
-        user._taskset_instance = DefaultTaskSet(user)  # where its wait() looks
+        user._taskset_instance = DefaultTaskSet(user)  # where its wait() looks it up
         if self._succeeds(f"{name}.on_start", user.on_start):
             self._each_task(user, name)
             self._succeeds(f"{name}.on_stop", user.on_stop)
@@ -141,13 +141,13 @@ class Trial:
             self._succeeds(f"{name}.on_stop", task_set.on_stop)
 
     def _succeeds(self, where: str, work: Callable[[], object]) -> bool:
-        """Return whether a piece of the scenario's code ended without a problem."""
+        """Return whether a call of the scenario's code succeeded."""
         problems = self._problems
         self._try(where, work)
         return self._problems == problems
 
     def _try(self, where: str, work: Callable[[], Any]) -> Any:
-        """Return what a piece of the scenario's code returns; None when it raises."""
+        """Return the result of a call of the scenario's code; None if it raises."""
         self._where = where
         limit = gevent.Timeout(TASK_LIMIT_S)
         try:
@@ -161,7 +161,7 @@ class Trial:
             self._problem(where, f"did not end within {TASK_LIMIT_S:g} s")
         except StopTest as error:
             self._problem(where, str(error))
-        except (Exception, SystemExit) as error:  # an exit of the scenario's own is no end of this
+        except (Exception, SystemExit) as error:  # an exit of the scenario does not end this process
             self._problem(where, described(error))
         return None
 
@@ -188,7 +188,8 @@ class Trial:
 
 
 class _Data:
-    """What a run's controller does before the services begin: the scenario's data, and the users' test data."""
+    """The preparations of a run's controller before the services begin: the scenario's data, and the users' test
+    data."""
 
     def __init__(self, config: Config, scenario: scenarios.Scenario, environment: Environment) -> None:
         self._config = config
@@ -210,7 +211,7 @@ class _Data:
         """Do nothing more."""
 
     def end(self) -> None:
-        """Remove what was made."""
+        """Remove the created data."""
         self._hooks.tear_down()
 
     stopping = begin

@@ -1,7 +1,7 @@
-"""BatchAllocator: the master's side. It knows which worker holds which items, and allocates each item once.
+"""BatchAllocator: the master's side. It tracks which worker holds which items, and allocates each item once.
 
 A worker holds items under a numbered *lease*: a stream of items, counted from 0. Each `BatchRequest` carries the whole
-state of that stream in cumulative numbers, so that a message that is lost or arrives twice does no harm:
+state of that stream in cumulative numbers, so lost and duplicate messages do no harm:
 
     used      items that users have taken
     claimed   items that users may take without another message; never less than `used`
@@ -12,16 +12,16 @@ The answer is a `Batch`: the items from `received` on. A worker uses no item lat
 request that was answered. A master that has heard nothing for longer may therefore allocate the items again, whether
 the worker is dead, cut off, or paused and about to come back.
 
-No item may be used twice, so what a lost worker may have used is *in doubt*: it is counted, and not allocated again in
-its round.
+No item may be used twice, so items that a lost worker may have used are *in doubt*: they are counted, and not allocated
+again in their round.
 
-- A worker that leaves in order reports what it used: nothing is in doubt.
-- A worker whose process was killed had sent every claim before it used what it claimed, and the kernel delivers what
-  was sent before it closes the connection. In doubt is what was claimed and not reported as used: at most twice what
-  users took in their busiest `loadtest.feeding.held_batches.CLAIM_S`, or 8 if that is more. The rest is returned and
-  allocated next.
-- A worker that is silent while its connection stands, paused or cut off, may have used all that it held. In doubt is
-  all of that, about what users take in a second, until the worker comes back.
+- A worker that leaves in order reports the used items: nothing is in doubt.
+- A worker whose process was killed had sent every claim before it used the claimed items, and the kernel delivers sent
+  data before it closes the connection. Items that were claimed but not reported as used are in doubt: at most twice
+  what users took in their busiest `loadtest.feeding.held_batches.CLAIM_S`, or 8 if that is more. The rest is returned
+  and allocated next.
+- A worker that is silent while its connection is open, because it is paused or cut off, may have used everything that
+  it held. All of that, about what users take in a second, is in doubt until the worker comes back.
 
 This class sends nothing and reads no clock.
 """
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 LEASE_S: Final = 3.0
 RESERVE: Final = 512
-"""Items that a worker holds whatever its rate; fewer where the swarm would hold more than half of a source's items."""
+"""The fewest items that a worker holds, whatever its rate; fewer if the swarm would hold more than half of a source."""
 MOST: Final = 20_000
 """Most items in one message."""
 MOST_BYTES: Final = 900_000
@@ -58,9 +58,9 @@ class BatchRequest(NamedTuple):
     received: int = 0
     wanted: int = 0
     last_lease: int = 0
-    """The highest lease of which a batch arrived."""
+    """The highest lease for which a batch has arrived."""
     leaving: bool = False
-    """The worker uses nothing more."""
+    """Whether the worker has stopped using items."""
 
 
 class Batch(NamedTuple):
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
     """The position of the first item in the lease's stream."""
     items: list[Any]
     exhausted: bool = False
-    """There is nothing more for now, and there may never be."""
+    """Whether there is nothing more for now, and perhaps never will be."""
 
 
 @dataclass
@@ -79,11 +79,11 @@ class _Lease:
     number: int
     answered_s: float = 0.0
     items: deque[Any] = field(default_factory=deque)
-    """The allocated items that are not reported as used."""
+    """The allocated items that have not been reported as used."""
     used: int = 0
     claimed: int = 0
     is_silent: bool = False
-    """It was not renewed in time, and its worker may come back."""
+    """Whether it was not renewed in time, and its worker may come back."""
 
     @property
     def allocated(self) -> int:
@@ -101,7 +101,7 @@ class BatchAllocator:
 
     Args:
         order: the items.
-        first_lease: the number before the first lease's. Numbers only grow, also from run to run.
+        first_lease: the number before that of the first lease. Numbers only grow, also across runs.
     """
 
     def __init__(self, order: Order, first_lease: int = 0) -> None:
@@ -117,7 +117,7 @@ class BatchAllocator:
 
     @property
     def in_doubt(self) -> int:
-        """Items that users of a lost worker may have taken, and that are not allocated again."""
+        """Items that users of a lost worker may have taken, which are not allocated again."""
         return self._lost + sum(len(lease.items) for lease in self._leases.values() if lease.is_silent)
 
     @property
@@ -127,7 +127,7 @@ class BatchAllocator:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether no item is left: all are allocated, and no worker in touch with the master holds one."""
+        """Whether no item is left: all are allocated, and no connected worker holds one."""
         return not self._left and not any(lease.items for lease in self._leases.values() if not lease.is_silent)
 
     @property
@@ -143,7 +143,7 @@ class BatchAllocator:
         return math.ceil(items / (2 * max(self.workers, len(self._leases))))
 
     def allocate(self, worker: str, request: BatchRequest, now_s: float) -> Batch:
-        """Take in a worker's request and answer it; a worker without a known lease gets a new one."""
+        """Process a worker's request and answer it; a worker without a known lease gets a new one."""
         lease = self._leases.get(worker)
         if request.leaving:
             return self._leave(worker, request)
@@ -160,9 +160,9 @@ class BatchAllocator:
         return self._batch(lease, request.received, max(request.wanted, request.used + self._reserve))
 
     def expire_leases(self, now_s: float, is_connected: Callable[[str], bool]) -> list[str]:
-        """End the leases that were not renewed in time, and return whose they were.
+        """End the leases that were not renewed in time, and return their workers.
 
-        Call it only when every message that has arrived was handled.
+        Call it only after every received message has been handled.
 
         Args:
             now_s: the instant.
@@ -186,13 +186,13 @@ class BatchAllocator:
         return Batch(request.lease, request.received, [], exhausted=True)
 
     def _batch(self, lease: _Lease, received: int, wanted: int) -> Batch:
-        received = min(max(received, lease.used), lease.allocated)  # whatever the request says
+        received = min(max(received, lease.used), lease.allocated)  # whatever the request claims
         lease.items.extend(self._take(min(wanted, received + self._most) - lease.allocated))
         items = list(islice(lease.items, received - lease.used, None))
         return Batch(lease.number, received, items, exhausted=not items and not self._left)
 
     def _take(self, count: int) -> Iterable[Any]:
-        """Return the next items; near the end, no more than a share, so that no worker waits for what others hold."""
+        """Return the next items; near the end, at most a fair share, so that no worker waits for items of others."""
         if count <= 0:
             return []
         if self._left < math.inf:

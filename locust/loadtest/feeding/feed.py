@@ -36,15 +36,15 @@ logger = logging.getLogger(__name__)
 
 
 class Feed:
-    """A User class's test data; read through a user it is that process's `Feeder`.
+    """A User class's test data; accessed through a user, it is the process's `Feeder`.
 
     Several User classes share the items when they share the Feed.
 
     Args:
-        source: a file or URL (see `loadtest.feeding.sources`), the items themselves, or what returns them; read on the
-            master, when a run begins. LOADTEST_FEED takes its place.
-        policy: one of `loadtest.feeding.policies.ALLOWED`; LOADTEST_FEED_POLICY takes its place.
-        ids_only: whether the item of a record is its id, whatever other columns it has.
+        source: a file or URL (see `loadtest.feeding.sources`), the items themselves, or a function that returns them;
+            read on the master, when a run begins. LOADTEST_FEED overrides it.
+        policy: one of `loadtest.feeding.policies.ALLOWED`; LOADTEST_FEED_POLICY overrides it.
+        ids_only: whether the item of a record is only its id, whatever other columns it has.
 
     Raises:
         UsageError: for an unknown policy.
@@ -71,12 +71,12 @@ class Feed:
         feeder = Feeders.of(user.environment).find(self)
         attribute = self.name.rpartition(".")[2]
         if getattr(owner, attribute, None) is self:
-            user.__dict__[attribute] = feeder  # found first from now on
+            user.__dict__[attribute] = feeder  # takes precedence from now on
         return feeder
 
 
 def feeds_of(user_classes: Iterable[type[User]]) -> list[Feed]:
-    """Return the feeds that User classes declare, each once, in their order."""
+    """Return the feeds of User classes, each once, in order."""
     found = [
         value
         for user_class in user_classes
@@ -88,10 +88,10 @@ def feeds_of(user_classes: Iterable[type[User]]) -> list[Feed]:
 
 
 def check(feeds: Sequence[Feed], source: str | None) -> None:
-    """Check what the settings and the User classes say about feeds.
+    """Check the feeds of the settings and the User classes.
 
     Raises:
-        UsageError: for a source that none or several feeds could take, and for an unknown policy.
+        UsageError: a source matches no feed or several, or a policy is unknown.
     """
     if source is not None and len(feeds) != 1:
         names = ", ".join(feed.name for feed in feeds) or "none"
@@ -115,7 +115,7 @@ class Feeders:
 
     @classmethod
     def of(cls, environment: Environment) -> Feeders:
-        """Return those of an Environment; outside a swarm, they read their sources at the first call."""
+        """Return the feeders of an Environment; outside of a swarm, they read their sources at the first call."""
         return Session.of(environment).find_or_make(cls, lambda: cls(LocalFeeding(environment.user_classes).feeder))
 
 
@@ -123,7 +123,7 @@ class LocalFeeding:
     """Both sides of feeding, in a process that runs alone.
 
     Args:
-        user_classes: whose feeds it serves.
+        user_classes: the classes whose feeds it serves.
     """
 
     def __init__(self, user_classes: Sequence[type[User]]) -> None:
@@ -144,13 +144,13 @@ class LocalFeeding:
         return [self._read(feed) for feed in feeds]
 
     def begin(self) -> None:
-        """Nothing: the feeders are open since `prepare`."""
+        """Do nothing: the feeders have been open since `prepare`."""
 
     def joined(self, peer: str) -> None:
-        """Nobody joins."""
+        """Do nothing: there are no other processes."""
 
     def lost(self, peer: str) -> None:
-        """Nobody is lost."""
+        """Do nothing: there are no other processes."""
 
     def drain(self) -> None:
         """Stop the users that wait for items."""
@@ -158,7 +158,7 @@ class LocalFeeding:
             feeder.close()
 
     def feeder(self, feed: Feed) -> Feeder:
-        """Return the feeder of a feed; without a run that was prepared, its source is read at the first call."""
+        """Return the feeder of a feed; without a prepared run, its source is read at the first call."""
         if feed.name not in self._feeders:
             self._read(feed)
         return self._feeders[feed.name]
@@ -185,7 +185,7 @@ class LocalFeeding:
 
 
 def account_of(name: str, allocator: BatchAllocator, waits: list[Waits]) -> str:
-    """Return a sentence: what users got of a feed, and how long they waited for it."""
+    """Return a sentence about the items that users got from a feed, and how long they waited."""
     count, longest_s = sum(wait.count for wait in waits), max((wait.longest_s for wait in waits), default=0.0)
     waited = f"users waited {count:,} times, at most {longest_s * 1e3:.1f} ms" if count else "no user waited"
     doubt = f", {allocator.in_doubt:,} in doubt after a worker's death" if allocator.in_doubt else ""
@@ -193,6 +193,6 @@ def account_of(name: str, allocator: BatchAllocator, waits: list[Waits]) -> str:
 
 
 def used_up(name: str, allocator: BatchAllocator) -> str:
-    """Return a sentence: why there is nothing more to give."""
+    """Return a sentence about why there are no more items."""
     doubt = f", and {allocator.in_doubt:,} in doubt after a worker's death" if allocator.in_doubt else ""
     return f"every item of {name} was used: {allocator.used:,}{doubt}"

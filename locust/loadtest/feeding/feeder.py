@@ -1,7 +1,7 @@
 """Feeder: hands a feed's items to the users of its process.
 
-`next` takes an item that the worker already holds. It neither sends nor waits, unless the master's batch is late; such
-a wait is counted and shown at the end of the run.
+`next` takes an item that the worker already holds. It neither sends nor waits unless the master's batch is late; such
+waits are counted and shown at the end of the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loadtest.feeding.allocator import Batch, BatchRequest
 
 KEEP_ALIVE_S: Final = 0.5
-"""The longest time between two requests: they renew the lease and make up for lost messages."""
+"""The longest time between two requests, which renew the lease and make up for lost messages."""
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Feeder:
     """The items of one feed in this process.
 
     Args:
-        send: sends a request that was made at an instant of the clock.
-        request_soon: has `request` called soon, from another greenlet; by default it is called at once.
+        send: sends a request made at an instant of the clock.
+        request_soon: schedules a call of `request` from another greenlet; by default it is called at once.
         clock: monotonic seconds.
     """
 
@@ -67,34 +67,34 @@ class Feeder:
         """Return the next item of the swarm's order; no other user gets it in this round.
 
         Raises:
-            StopUser: the test ends while the user waits for an item.
+            StopUser: the test ended while the user was waiting for an item.
         """
         if len(self._items) <= self._held.alert or self._clock() > self._held.leased_until_s:
             self._replenish()
         return self._items.popleft()
 
     def open(self) -> None:
-        """Begin a run: hold nothing, and request."""
+        """Begin a run: drop all items, and request new ones."""
         self._held.drop()
         self._closed = False
         self.waits = Waits()
         self.request()
 
     def close(self) -> None:
-        """End a run: give back what is held; users that wait are stopped."""
+        """End a run: return held items, and stop waiting users."""
         if not self._closed:
             self._closed = True
             self._send(self._held.leave(), self._clock())
             self._wake()
 
     def request(self) -> None:
-        """Report what was used, claim what is next, and request more."""
+        """Report used items, claim the next ones, and request more."""
         if not self._closed:
             now_s = self._clock()
             self._send(self._held.request(now_s), now_s)
 
     def receive(self, batch: Batch, requested_s: float) -> None:
-        """Take in a batch, the answer to what was requested at an instant."""
+        """Process a batch, the answer to the request of an instant."""
         if not self._closed:
             self._held.receive(batch, requested_s)
             self._wake()
@@ -104,12 +104,12 @@ class Feeder:
         changed.set()
 
     def _replenish(self) -> None:
-        """Have more requested, and return when the next item may be used."""
+        """Request more, and return when the next item may be used."""
         if not self._closed:
             self._request_soon()
         while not self._held.may_use(now_s := self._clock()):
             if self._held.has(now_s):
-                self.request()  # the other greenlet has not come to it yet
+                self.request()  # the other greenlet has not run yet
             else:
                 self._wait()
 

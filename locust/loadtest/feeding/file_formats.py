@@ -1,4 +1,4 @@
-"""Formats of files: how the items of a feed are read from one.
+"""File formats: read the items of a feed from files.
 
 Tested in tests/unit/feeding/test_sources.py.
 """
@@ -35,7 +35,7 @@ STANDARD_INPUT: Final = "-"
 """The name of a file, without its ending, that stands for standard input."""
 _HEADER: Final = "a header row with a name for each column, separated by commas, semicolons, tabs or vertical bars"
 _DATA: Final = re.compile(r"-?\d[\d.,]*|[0-9a-fA-F]{24}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\S+@\S+")
-"""What no column is called: a number, an ObjectId, a UUID, or an address."""
+"""Values that cannot be column names: a number, an ObjectId, a UUID, or an address."""
 _DIGIT: Final = re.compile(r"\d+")
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _LONG: Final = 8
@@ -45,7 +45,7 @@ _PARQUET: Final = ".parquet"
 
 
 class StandardInput(DataFile):
-    """What another program writes into this one; it can be read once."""
+    """Standard input from another program; it can be read only once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "standard input")
@@ -59,7 +59,7 @@ class StandardInput(DataFile):
 
 
 class _Descriptor(io.RawIOBase):
-    """A file that is not closed with this; while it is waited for, other greenlets run."""
+    """A file that is not closed by this; other greenlets run during its reads."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -84,7 +84,7 @@ def is_standard_input(source: str) -> bool:
 
 
 def open_file(source: str) -> DataFile:
-    """Return the file of a source, with nothing read.
+    """Return the file of a source without reading it.
 
     Raises:
         UsageError: for an unknown format.
@@ -100,7 +100,7 @@ def open_file(source: str) -> DataFile:
 
 
 def found_in(file: DataFile) -> Found:
-    """Yield what a file holds.
+    """Yield the values of a file.
 
     Raises:
         UsageError: when it cannot be read, or is damaged.
@@ -133,7 +133,7 @@ def _table(file: DataFile) -> Found:
 
 
 def _no_name(name: str, value: str) -> str:
-    """Return why a column cannot be called so, if it cannot; a value is that of the first row."""
+    """Return why a text cannot be a column's name, if so, given the column's value in the first row."""
     if not name or not name.isprintable():
         return "is not a name"
     if _DATA.fullmatch(name):
@@ -145,7 +145,7 @@ def _no_name(name: str, value: str) -> str:
 
 
 def _shape(text: str) -> str:
-    """Return a text with a letter for all its letters that follow one another, and a digit for all its digits."""
+    """Return a text with each run of letters replaced by one letter, and each run of digits by one digit."""
     return _DIGIT.sub("0", _LETTERS.sub("a", text))
 
 
@@ -179,7 +179,7 @@ def _parquet(file: DataFile) -> Found:
         ) from error
     with file.opened() as opened:
         try:
-            pa.set_memory_pool(pa.system_memory_pool())  # which gives back what it does not need
+            pa.set_memory_pool(pa.system_memory_pool())  # which releases unneeded memory
             table = parquet.ParquetFile(opened, pre_buffer=False, buffer_size=_BUFFER_BYTES)
             _check_extent(file, table.metadata, opened)
             names = table.schema_arrow.names

@@ -1,9 +1,9 @@
-"""HeldBatches: a worker's side of the protocol: the items that its users may take, and what to tell the master.
+"""HeldBatches: a worker's side of the protocol: the items that its users may take, and its requests to the master.
 
-A worker requests long before it runs out: it wants to hold what its users need for `HOLD_S` at their present rate. The
-same message claims what they need in twice `CLAIM_S`, so that the claim for the second half is on its way before that
-half begins. See `loadtest.feeding.allocator` for the protocol. This class sends nothing and reads no clock. It is
-tested together with the allocator.
+A worker requests items long before it runs out: it aims to hold the items that its users need for `HOLD_S` at their
+current rate. The same message claims the items for twice `CLAIM_S`, so that the next claim is on its way before the
+second half begins. See `loadtest.feeding.allocator` for the protocol. This class sends nothing and reads no clock. It
+is tested together with the allocator.
 
 Tested in tests/unit/feeding/test_allocator.py.
 """
@@ -18,7 +18,7 @@ from loadtest.feeding.allocator import LEASE_S, MOST, Batch, BatchRequest
 
 HOLD_S: Final = 1.0
 CLAIM_S: Final = 0.05
-_LEAST: Final = 4  # users that wake together find a claim, and send none themselves
+_LEAST: Final = 4  # users that wake together find a claim, and need not send one
 _RATE_EVERY_S: Final = 0.05
 
 
@@ -26,8 +26,8 @@ class HeldBatches:
     """The items of one feed that a worker holds.
 
     Attributes:
-        items: those that no user has taken yet; take from the left, when `may_use`.
-        alert: with this many items or fewer, a request is due.
+        items: those that no user has taken yet; take from the left, if `may_use`.
+        alert: a request is due at this many items or fewer.
         leased_until_s: no item may be used after this instant.
         exhausted: the master has nothing more for now.
     """
@@ -50,7 +50,7 @@ class HeldBatches:
         return self._received - len(self.items)
 
     def has(self, now_s: float) -> bool:
-        """Return whether there is an item that may be used once it is claimed."""
+        """Return whether there is an item that can be used once it is claimed."""
         return bool(self.items) and now_s <= self.leased_until_s
 
     def may_use(self, now_s: float) -> bool:
@@ -58,7 +58,7 @@ class HeldBatches:
         return self.has(now_s) and self.used < self._claimed
 
     def request(self, now_s: float) -> BatchRequest:
-        """Return what to send now; what the request claims is claimed from then on."""
+        """Return the request to send now; its claims take effect at once."""
         margin = self._margin = self._margin_at(now_s)
         self._claimed = max(self._claimed, min(self._received, self.used + 2 * margin))
         self._set_alert()
@@ -66,14 +66,14 @@ class HeldBatches:
         return BatchRequest(self._lease, self.used, self._claimed, self._received, self.used + hold, self._last_lease)
 
     def leave(self) -> BatchRequest:
-        """Hold nothing from now on, and return the request that says so."""
+        """Drop all items, and return the request that reports it."""
         used, received = self.used, self._received
         request = BatchRequest(self._lease, used, used, received, received, self._last_lease, leaving=True)
         self.drop()
         return request
 
     def drop(self) -> None:
-        """Hold nothing; from now on only a new lease is accepted."""
+        """Drop all items, and accept only a new lease from now on."""
         self.items.clear()
         self._lease = self._received = self._claimed = self.alert = 0
         self.leased_until_s = -math.inf
@@ -81,7 +81,7 @@ class HeldBatches:
         self._rated = (0, -math.inf)
 
     def receive(self, batch: Batch, requested_s: float) -> None:
-        """Take in a batch: the answer to what was requested at an instant."""
+        """Process a batch, the answer to the request of an instant."""
         if batch.lease > self._last_lease:
             self.drop()
             self._lease = self._last_lease = batch.lease

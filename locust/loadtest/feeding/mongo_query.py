@@ -1,4 +1,4 @@
-"""MongoQuery: the documents that a URL of a feed asks for.
+"""MongoQuery: the documents that a feed's URL selects.
 
 mongodb://host/shop                                                   the users of `loadtest seed users`
 mongodb://host/shop?collection=customers                              other documents
@@ -25,14 +25,14 @@ _ALLOWED: Final = "mongodb://host:port/database?collection=…&field=…&filter=
 
 
 class MongoQuery:
-    """What a URL asks for; its other parameters are pymongo's.
+    """The query of a URL; its other parameters are pymongo's.
 
     Args:
         url: ``mongodb://…`` or ``mongodb+srv://…``.
-        fields: those that are needed of the documents; None for all.
+        fields: the fields of the documents to read; None for all.
 
     Raises:
-        UsageError: for a filter that is not a JSON object, or parameters that are empty or there twice.
+        UsageError: the filter is not a JSON object, or a parameter is empty or repeated.
     """
 
     def __init__(self, url: str, fields: Sequence[str] | None = None) -> None:
@@ -44,7 +44,7 @@ class MongoQuery:
         """Yield the documents, or the field, sorted by ``_id``.
 
         Raises:
-            StackError: when the MongoDB does not answer.
+            StackError: MongoDB does not answer.
             UsageError: when a document lacks the field.
         """
         field = self._url.given.get("field")

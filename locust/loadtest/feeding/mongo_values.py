@@ -1,4 +1,4 @@
-"""MongoDB's types: as Extended JSON writes them, as the shells print them, and as a worker gets them.
+"""MongoDB's types in Extended JSON, in the shells' output, and as a worker gets them.
 
     mongoexport         {"_id": {"$oid": "507f1f77bcf86cd799439011"}}
     mongo, mongosh      { _id: ObjectId("507f1f77bcf86cd799439011") }
@@ -39,7 +39,7 @@ _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
-    """Return a value of MongoDB's as a worker gets it."""
+    """Convert a MongoDB value to the form that a worker gets."""
     if isinstance(value, dict):
         return {name: plain(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -56,10 +56,10 @@ def plain(value: Any) -> Any:  # noqa: PLR0911 - one for each type
 
 
 def from_extended_json(found: dict[str, Any]) -> Any:
-    """Return what an object stands for whose first name begins with a dollar sign.
+    """Return the value of an object whose first name begins with a dollar sign.
 
     Raises:
-        ValueError: for a form of Extended JSON that is not complete.
+        ValueError: the form of Extended JSON is not complete.
     """
     try:
         return plain(json_util.object_hook(found))
@@ -85,14 +85,14 @@ _CALLS: Final[dict[str, Callable[[Any], Any]]] = {
     "NumberDecimal": str,
     "Decimal128": str,
 }
-"""What the shells print as a call, and what it stands for."""
+"""The calls that the shells print, and their values."""
 
 
 class ShellValues:
-    """Values as MongoDB's shells print them.
+    """Parses values as printed by MongoDB's shells.
 
     Args:
-        text: what holds them.
+        text: the text with the values.
     """
 
     def __init__(self, text: str) -> None:
@@ -102,8 +102,8 @@ class ShellValues:
         """Return the value that begins at a place, and the place after it.
 
         Raises:
-            json.JSONDecodeError: at the place where it is none.
-            RecursionError: when it is nested too deep.
+            json.JSONDecodeError: it is not a value, with the position.
+            RecursionError: it is nested too deeply.
         """
         character = self._text[at : at + 1]
         if character == "{":

@@ -1,7 +1,7 @@
-"""PackedItems: the items of a source, as the link between master and workers will carry them.
+"""PackedItems: the items of a source, in the form sent from master to workers.
 
-Two million Python objects take more than half a gigabyte, their bytes a tenth of that. What the link cannot carry
-fails here, when it is read, and not when a worker waits for it.
+Two million Python objects take more than half a gigabyte, their bytes a tenth of that. Items that cannot be sent fail
+here, when they are read, and not when a worker waits for them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 LARGEST_BYTES: Final = 256 * 1024
 """The largest item."""
 MOST: Final = 10_000_000
-"""Items of one source; those of a small file that stands for very many would fill the master's memory."""
+"""The most items of one source; a small file that expands to very many would fill the master's memory."""
 DEEPEST: Final = 32
-"""How many lists and mappings of an item may stand within each other."""
+"""The deepest nesting of lists and mappings in an item."""
 _BARE: Final = -1
 _AT_ONCE: Final = 65_536
 _NESTS: Final = (dict, list, tuple)
@@ -28,7 +28,7 @@ _RESERVED: Final = (b"__datetime__", b"__ObjectId__")
 
 
 class PackedItems(Sequence[Any]):
-    """Items in their order; a mapping is a record, and the names of its columns are kept once.
+    """Items in order; a mapping is a record, and its column names are stored once.
 
     If all records have the same single column, its values are the items.
     """
@@ -44,12 +44,12 @@ class PackedItems(Sequence[Any]):
 
     @property
     def columns(self) -> tuple[Any, ...]:
-        """The columns of the records, in the order in which they came; none without records."""
+        """The columns of the records, in order of appearance; empty without records."""
         return tuple(dict.fromkeys(name for names in self._names for name in names))
 
     @property
     def largest_bytes(self) -> int:
-        """The size of the largest item, its columns' names included."""
+        """The size of the largest item, including its column names."""
         of_names = np.array([*(sum(len(name) + 1 for name in names) for names in self._names), 0])
         largest = 0
         for start in range(0, len(self), _AT_ONCE):  # all at once would take as much memory as their places
@@ -62,7 +62,7 @@ class PackedItems(Sequence[Any]):
         """Add an item.
 
         Raises:
-            ValueError: saying why it cannot be carried.
+            ValueError: it cannot be sent; the message says why.
         """
         try:
             if isinstance(item, dict):
@@ -84,7 +84,7 @@ class PackedItems(Sequence[Any]):
         self._add(packed, shape)
 
     def without_duplicates(self) -> PackedItems:
-        """Return the items, each once; these themselves if there are no duplicates. Nothing is added afterwards."""
+        """Return the distinct items, or this object if there are no duplicates; add nothing afterwards."""
         again = self._duplicates()
         del self._hashes
         if not again.any():
@@ -96,7 +96,7 @@ class PackedItems(Sequence[Any]):
         return kept
 
     def _duplicates(self) -> Any:
-        """Return for each item whether it is there before; in arrays, since a set of millions takes a gigabyte."""
+        """Return whether each item is a duplicate; in arrays, since a set of millions takes a gigabyte."""
         hashes = np.frombuffer(self._hashes, np.int64)
         order = np.argsort(hashes, kind="stable")
         again = np.zeros(len(self), bool)

@@ -5,7 +5,8 @@
     random             any item each time, all equally likely
     zipf(s)            any item each time, the k-th of n in proportion to 1 / k^s: a few are drawn often
 
-The first two have no repeats in a round. The others draw with repeats, from a fixed seed: two runs draw the same items.
+The first two have no repeats in a round. The others draw with replacement, with a fixed seed: two runs draw the same
+items.
 """
 
 from __future__ import annotations

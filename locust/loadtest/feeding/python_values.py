@@ -1,4 +1,4 @@
-"""Python's values that JSON does not have, as a worker gets them.
+"""Converts Python values that JSON lacks to the form that a worker gets.
 
 A date or a time becomes text by ISO 8601, a decimal number and a UUID become text, bytes become text by Base64.
 

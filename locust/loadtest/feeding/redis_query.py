@@ -1,4 +1,4 @@
-"""RedisQuery: what a URL of a feed asks a Redis for.
+"""RedisQuery: the keys and values of a Redis that a feed's URL selects.
 
 redis://host:port/0                       the ids of the users that `loadtest seed users` wrote
 redis://host:port/0?key=tokens            the members of a list, of a set, or of an array of RedisJSON
@@ -27,13 +27,13 @@ _AT_ONCE: Final = 1_000
 
 
 class RedisQuery:
-    """What a URL asks for; its other parameters are redis-py's.
+    """The query of a URL; its other parameters are redis-py's.
 
     Args:
         url: ``redis://…``, ``rediss://…`` or ``unix://…``.
 
     Raises:
-        UsageError: for parameters that are empty, there twice, or exclude each other.
+        UsageError: parameters are empty, repeated, or exclude each other.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,7 +46,7 @@ class RedisQuery:
         all else sorted.
 
         Raises:
-            StackError: when the Redis does not answer.
+            StackError: Redis does not answer.
             UsageError: when a key is missing or holds something else.
         """
         given = self._url.given

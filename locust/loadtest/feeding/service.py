@@ -1,7 +1,8 @@
-"""Feeding as a service of the swarm: the master's FeedCoordinator allocates items, the workers' FeedWorkers hold them.
+"""Feeding as a swarm service: the master's FeedCoordinator allocates items, the workers' FeedWorkers hold them.
 
-The coordinator opens a run before Locust tells the workers to start users, and gives them `OPENING_S` to ask: what they
-are allocated then arrives before the first user is started. A worker that joins later asks when it begins.
+The coordinator opens a run before Locust tells the workers to start users, and gives them `OPENING_S` for their
+requests, so that their items arrive before the first user starts. A worker that joins later sends its request when it
+begins.
 
 Tested in tests/native/test_feeding_swarm.py.
 """
@@ -66,10 +67,10 @@ def service(swarm: Swarm) -> Service:
 
 
 def of(environment: Environment) -> FeedCoordinator | LocalFeeding:
-    """Return the side that reads the sources: a master's, or that of a process that runs alone.
+    """Return the side that reads the sources: that of a master, or of a process that runs alone.
 
     Raises:
-        RuntimeError: on a worker, and before the swarm was started.
+        RuntimeError: this is a worker, or the swarm has not been started.
     """
     session = Session.of(environment)
     found = session.find(FeedCoordinator) or session.find(LocalFeeding)
@@ -79,11 +80,11 @@ def of(environment: Environment) -> FeedCoordinator | LocalFeeding:
 
 
 class FeedWorker:
-    """A worker's side: its feeders ask the master.
+    """A worker's side: its feeders send requests to the master.
 
     Args:
-        link: the way to the master.
-        user_classes: whose feeds it serves.
+        link: the connection to the master.
+        user_classes: the classes whose feeds it serves.
     """
 
     def __init__(self, link: Link, user_classes: Sequence[type[User]]) -> None:
@@ -99,18 +100,18 @@ class FeedWorker:
         return self._feeders[feed.name]
 
     def begin(self) -> None:
-        """Ask for items, unless the master has said so already."""
+        """Request items, unless the master has already opened the run."""
         if self._keeper is None:
             self._open()
 
     def joined(self, peer: str) -> None:
-        """Nothing: another run begins with another spawn message."""
+        """Do nothing: another run begins with another spawn message."""
 
     def lost(self, peer: str) -> None:
-        """Nothing: what is held ends with its lease."""
+        """Do nothing: held items expire with their lease."""
 
     def drain(self) -> None:
-        """Give back what is held; users that wait are stopped."""
+        """Return held items, and stop waiting users."""
         if self._keeper is not None:
             self._keeper.kill(block=False)
             self._keeper = None
@@ -124,7 +125,7 @@ class FeedWorker:
             message = BatchRequestMessage(name, tuple(request), now_s, waited)  # type: ignore[arg-type]  # these fields
             try:
                 self._link.send(BATCH_REQUEST, message)
-            except Exception as error:  # whatever Locust's link raises, the keeper asks again
+            except Exception as error:  # whatever Locust's link raises, the keeper retries
                 logger.warning("items of %s could not be requested from the master; trying again: %s", name, error)
 
         feeder = Feeder(send, self._bell.set)
@@ -153,8 +154,8 @@ class FeedCoordinator:
     """The master's side: it reads the sources and allocates.
 
     Args:
-        link: the way to the workers.
-        user_classes: whose feeds it serves.
+        link: the connection to the workers.
+        user_classes: the classes whose feeds it serves.
     """
 
     def __init__(self, link: Link, user_classes: Sequence[type[User]]) -> None:
@@ -165,24 +166,24 @@ class FeedCoordinator:
         self._asked: set[str] = set()
         self._lost: set[str] = set()
         self._on_used_up: Callable[[str], None] = logger.warning
-        self._last_lease = time.time_ns() // 1_000_000  # also above those of a master that ran before
+        self._last_lease = time.time_ns() // 1_000_000  # also above those of an earlier master
         self._watcher: gevent.Greenlet[..., None] | None = None
         link.on(BATCH_REQUEST, self._on_request)
 
     def prepare(self, source: str | None, policy: str | None, on_used_up: Callable[[str], None]) -> list[str]:
-        """Read the sources for the run that begins next.
+        """Read the sources for the next run.
 
         Args:
-            source: in place of what the one feed declares.
-            policy: in place of what the feeds declare.
-            on_used_up: called once, with the reason, when a user has got every item there will ever be.
+            source: replaces the source of the only feed.
+            policy: replaces the policies of the feeds.
+            on_used_up: called once, with the reason, when users have got every item that there will ever be.
 
         Returns:
             A sentence for each feed.
 
         Raises:
-            UsageError: for a source that cannot be used, or one for a scenario that has no feed or several.
-            StackError: for a store that does not serve.
+            UsageError: a source cannot be used, or is set for a scenario without a feed or with several.
+            StackError: a store does not answer.
         """
         self.drain()
         self._last_lease = max((self._last_lease, *(one.last_lease for one in self._allocators.values())))
@@ -211,17 +212,17 @@ class FeedCoordinator:
         self._lost.discard(peer)
 
     def lost(self, peer: str) -> None:
-        """Give what it held to the others when its lease has ended: until then it may still use it."""
+        """Give its items to the others once its lease has ended; until then it may still use them."""
         self._lost.add(peer)
 
     def drain(self) -> None:
-        """Watch the leases no more; what was counted stays until the next run is prepared."""
+        """Stop watching the leases; the counts stay until the next run is prepared."""
         if self._watcher is not None and self._watcher is not gevent.getcurrent():
             self._watcher.kill(block=False)
         self._watcher = None
 
     def account(self) -> list[str]:
-        """Return a sentence for each feed: what was used, and how long users waited."""
+        """Return a sentence for each feed: the used items, and how long users waited."""
         return [
             account_of(name, one, [waits for (feed, _), waits in self._waits.items() if feed == name])
             for name, one in self._allocators.items()
@@ -254,7 +255,7 @@ class FeedCoordinator:
             gevent.sleep(_WATCH_EVERY_S)
             looked_s, before_s = time.perf_counter(), looked_s
             if looked_s - before_s > 2 * _WATCH_EVERY_S:
-                prompt_since_s = looked_s  # this process was held up, and has yet to receive what came meanwhile
+                prompt_since_s = looked_s  # this process was blocked, and has messages to read
             receives_all = looked_s - prompt_since_s > _CATCH_UP_S
             for name, allocator in self._allocators.items():
                 for worker in allocator.expire_leases(looked_s, self._is_there) if receives_all else ():

@@ -1,4 +1,4 @@
-"""SourceUrl: the URL of a feed: the store's own part of it, and the parameters that choose what is read there.
+"""SourceUrl: a feed's URL, split into the store's URL and the parameters of the query.
 
 Tested in tests/unit/feeding/test_sources.py.
 """
@@ -20,11 +20,11 @@ class SourceUrl:
 
     Args:
         url: the whole URL.
-        names: the parameters that choose; the others are the store's.
-        allowed: what the URL may be, for errors.
+        names: the parameters of the query; the others are the store's.
+        allowed: a description of allowed URLs, for errors.
 
     Attributes:
-        given: the values of the parameters that choose.
+        given: the values of the query's parameters.
         store: the URL without them.
 
     Raises:
@@ -44,5 +44,5 @@ class SourceUrl:
             raise self.wrong(f"{', '.join(names)}: one of them is empty, or given twice")
 
     def wrong(self, reason: str) -> UsageError:
-        """Return the error for what cannot be read there."""
+        """Return the error for a URL that cannot be read."""
         return UsageError(f"FEED={self._name}: {reason}. Allowed: {self._allowed}. Next: correct it.")

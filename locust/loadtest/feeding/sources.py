@@ -11,8 +11,8 @@
     a list             the items
     a function         what it returns
 
-An item is a text, a whole number, or a record: a mapping of columns. Records of a single column are dealt as its
-values. Files may be compressed (.gz). Empty lines are skipped; duplicates are left out and counted.
+An item is a text, a whole number, or a record: a mapping of columns. Records with a single column are reduced to its
+values. Files may be compressed (.gz). Empty lines are skipped; duplicates are dropped and counted.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ logger = logging.getLogger(__name__)
 ID_COLUMNS: Final = ("id", "user_id", "_id")
 _SHOWN: Final = 60
 _MOST_SHOWN: Final = 20
-"""Names of columns in a sentence."""
+"""The most column names in a sentence."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a source holds.
+    """The contents of a source.
 
     Attributes:
         items: each once, in the source's order.
-        duplicates: how many were left out.
+        duplicates: how many were dropped.
         origin: the source, for people.
     """
 
@@ -64,7 +64,7 @@ class Data:
 
     @property
     def sentence(self) -> str:
-        """Say how many items there are, and of which columns."""
+        """Return a sentence with the number of items and their columns."""
         columns = self.items.columns
         names = f" with the column{'s' * (len(columns) > 1)} {listed(columns, _MOST_SHOWN)}" if columns else ""
         again = f" ({self.duplicates:,} duplicates left out)" if self.duplicates else ""
@@ -75,12 +75,12 @@ def read(source: Source, *, ids_only: bool = False) -> Data:
     """Read a source; warn of duplicates.
 
     Args:
-        source: what to read.
-        ids_only: whether the item of a record is its id: its only column, or the one of `ID_COLUMNS` that it has.
+        source: the source to read.
+        ids_only: whether the item of a record is its id: its only column, or its column in `ID_COLUMNS`.
 
     Raises:
-        UsageError: a file that cannot be read, is damaged, has an unknown format, holds what cannot be carried to the
-            workers, or holds no item.
+        UsageError: a file that cannot be read, is damaged, has an unknown format, contains items that cannot be sent to
+            the workers, or contains none.
         StackError: a store that does not answer.
     """
     found = PackedItems()
@@ -114,14 +114,14 @@ def read(source: Source, *, ids_only: bool = False) -> Data:
 
 
 def check(source: str) -> None:
-    """Check what can be known of a source without reading it.
+    """Check a source as far as possible without reading it.
 
     Raises:
         UsageError: for an unknown format, a URL that asks for nothing, or a file that cannot be opened.
     """
     if _query(source) is None:
         with file_formats.open_file(source).opened():
-            """It can be opened."""
+            """Check that it can be opened."""
 
 
 def _made(source: Sequence[Any] | Callable[[], Iterable[Any]]) -> Iterable[Any]:
@@ -150,7 +150,7 @@ def _add(
     wrong: Callable[[Any, str], UsageError],
     item_of: Callable[[Any], Any],
 ) -> None:
-    """Add values, each of which comes with its place."""
+    """Add values, each with its position."""
     for place, value in found:
         try:
             items.append(item_of(value))
@@ -196,7 +196,7 @@ def _id_of(value: Any) -> Any:
     if name is None:
         raise ValueError(f"a record without a column {', '.join(ID_COLUMNS[:-1])} or {ID_COLUMNS[-1]}")
     if isinstance(_checked(value[name]), dict):
-        raise ValueError(f"its {name} is a mapping")  # noqa: TRY004 - of what a person wrote
+        raise ValueError(f"its {name} is a mapping")  # noqa: TRY004 - an error in the user's data
     return value[name]
 
 

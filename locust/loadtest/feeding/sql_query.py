@@ -1,4 +1,4 @@
-"""SqlQuery: the rows that a URL of a feed asks a database for, by SQLAlchemy.
+"""SqlQuery: the rows of a database that a feed's URL selects, read with SQLAlchemy.
 
 sqlite:///shop.db?table=customers
 postgresql+psycopg://me@host/shop?query=SELECT id, email FROM customers WHERE active ORDER BY id
@@ -22,7 +22,7 @@ _AT_ONCE: Final = 10_000
 
 
 class SqlQuery:
-    """What a URL asks for; its other parameters are the driver's.
+    """The query of a URL; its other parameters are the driver's.
 
     Args:
         url: ``dialect+driver://user:password@host:port/database``.
@@ -49,7 +49,7 @@ class SqlQuery:
             raise self._url.wrong(without_credentials(str(error)).partition("\n")[0]) from error
         database = self._engine.url.database or ":memory:"
         if self._engine.url.get_backend_name() == "sqlite" and not Path(database).is_file():
-            raise self._url.wrong("there is no such file")  # SQLite would make one
+            raise self._url.wrong("there is no such file")  # SQLite would create one
 
     def values(self) -> Generator[dict[str, Any], None, None]:
         """Yield the rows as records.

@@ -33,26 +33,27 @@ if TYPE_CHECKING:
 _RUN: Final = "app.kubernetes.io/part-of=loadtest"
 _MASTER: Final = "master"
 _PATIENCE_S: Final = 120.0
-"""How long a cluster may not answer while a run goes on there."""
+"""How long a cluster may be unreachable during a run."""
 _DRAIN_S: Final = 90.0
-"""How long a master that is told to end may take: 40 s, then it is killed."""
+"""How long a master may take to end on request: 40 s, then it is killed."""
 _OF_MASTER: Final = ("securityContext", "imagePullSecrets", "nodeSelector", "tolerations")
-"""What the pod that copies results has of the master's: no other user may read them, and it has to run there too."""
+"""Fields that the pod that copies results shares with the master's: it must run there too, and no other user may read
+the results."""
 _VERDICT: Final = re.compile(r"(?P<name>passed|failed|no data|not trustworthy|interrupted): run (?P<run>\S+)\n")
 
 
 @dataclass(frozen=True)
 class Manifests:
-    """What a run needs: its objects, its volume, and the pod that copies its results, as text."""
+    """The manifests of a run: its objects, its volume, and the pod that copies its results, as text."""
 
     run: str
     volume: str | None
-    """None where the run's kustomization has taken the volume out, so that its results go to a bucket only."""
+    """None if the run's kustomization removed the volume, so that its results go only to a bucket."""
     fetch: str
 
     @classmethod
     def rendered(cls, kubectl: Kubectl, run: Kustomization) -> Manifests:
-        """Have kubectl render a run, and what lets its results outlive it.
+        """Render a run with kubectl, and the objects that let its results outlive it.
 
         Raises:
             UsageError: for a kustomization without a run.
@@ -95,13 +96,13 @@ class ClusterRun:
 
     Args:
         kubectl: of the namespace.
-        manifests: what is made there.
+        manifests: the objects to create.
         run_id: the run's name.
-        runs_dir: where its results go.
+        runs_dir: the folder for its results.
         say: called with a part and a sentence about it.
         show: called with each line that the master prints.
         wait_s: how long the pods may take to become ready.
-        keep: leave what was made where it is.
+        keep: leave the created objects in place.
     """
 
     def __init__(
@@ -131,10 +132,10 @@ class ClusterRun:
         """Where the results are, once they have been fetched."""
 
     def conduct(self) -> int:
-        """Make the run, follow it, fetch its results, remove what was made, and return its exit code.
+        """Create the run, follow it, fetch its results, remove its objects, and return its exit code.
 
         Raises:
-            UsageError: when the namespace has a run already, or this machine has its results.
+            UsageError: the namespace already has a run, or this machine already has its results.
             StackError: when the run cannot be made, or does not end by itself.
         """
         results.check_new(self._runs_dir, self._run_id)
@@ -188,7 +189,8 @@ class ClusterRun:
         )
 
     def _is_loading(self, items: list[Item]) -> bool:
-        """Return whether the workers have joined, or the run is over without them; show the master's log meanwhile."""
+        """Return whether the workers have joined, or the run has ended without them; show the master's log
+        meanwhile."""
         for pod in filter(_is_master, items):
             if self._log is None and {"running", "terminated"} & set(_state(pod)):
                 self._log = MasterLog(self._kubectl, pod["metadata"]["name"], _MASTER, self._show)
@@ -224,7 +226,7 @@ class ClusterRun:
         self._kubectl.run("delete", "job", "loadtest", *gone, timeout_s=_DRAIN_S + 10)
 
     def _fetch(self, verdict: re.Match[str] | None = None) -> None:
-        """Fetch what the run has written, if it has; without it the run's exit code is the same."""
+        """Fetch the run's results, if any; the run's exit code does not depend on them."""
         if self._log is None:
             return
         if self._manifests.volume is None:

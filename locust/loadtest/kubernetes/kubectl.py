@@ -1,7 +1,7 @@
 """Kubectl: the program that talks to the cluster, in one namespace.
 
-It is what people have and have logged in with. It has a session of its own, so that Ctrl-C ends the run and not a
-command of kubectl's in the midst of its work.
+It is the tool that people have and are logged in with. It runs in its own session, so that Ctrl-C ends the run and not
+a kubectl command in the middle of its work.
 
 Tested in tests/unit/kubernetes/test_kubectl.py.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S: Final = 180.0
 _LOG_LINE: Final = re.compile(r"^[EWI]\d{4} \d\d:\d\d:\d\d\.\d+ .*\n?", re.MULTILINE)
-"""Of kubectl's own log, which repeats each try before the sentence that says what is wrong."""
+"""Lines of kubectl's own log, which repeats each attempt before the error message."""
 
 
 class Kubectl:
@@ -46,7 +46,7 @@ class Kubectl:
         """Run a command and return what it printed.
 
         Raises:
-            StackError: when it fails, with its own words, or does not end in time.
+            StackError: it fails, with its own message, or does not end in time.
         """
         try:
             done = subprocess.run(  # noqa: S603 - kubectl, and words of ours
@@ -77,7 +77,7 @@ class Kubectl:
         return self.run("kustomize", str(folder))
 
     def check(self, objects: str) -> None:
-        """Have the cluster say what is wrong with objects, of which it makes none."""
+        """Let the cluster validate objects without creating them."""
         self.run("apply", "--server-side", "--dry-run=server", "--filename=-", stdin=objects)
 
     def apply(self, objects: str) -> None:
@@ -97,7 +97,7 @@ class Kubectl:
 
 
 def _advice(command: str, said: str) -> str:
-    """Return what is allowed, and the next step, for an error in kubectl's words."""
+    """Return what is allowed, and the next step, for an error message of kubectl."""
     if found := re.search(r'namespaces "([^"]+)" not found', said):
         return f"Allowed: a namespace that exists. Next: create it, kubectl create namespace {found[1]}."
     if "exceeded quota" in said:

@@ -1,7 +1,7 @@
-"""Kustomization: what a run changes in a kustomization of deploy/kubernetes, from the same settings as any other run.
+"""Kustomization: adapts a kustomization of deploy/kubernetes to a run, from the same settings as any other run.
 
-Files that the settings name become keys of a ConfigMap, which pods see as a folder. Credentials do not: they belong
-into the Secret.
+Files that the settings name become keys of a ConfigMap, which pods see as a folder. Credentials do not: they belong in
+the Secret.
 
 Tested in tests/unit/kubernetes/test_kustomization.py.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MANIFESTS: Final = shipped.ROOT / "deploy" / "kubernetes"
 LONGEST_BYTES: Final = 1024 * 1024
-"""What a ConfigMap holds."""
+"""The capacity of a ConfigMap."""
 SECRETS: Final = "/run/secrets/loadtest"
 _MOUNTED: Final = "scenarios"
 _FILES: Final = ("feed", "profiles_file", "thresholds_file", "workload_file")
@@ -47,10 +47,10 @@ PASSED_ON: Final = frozenset({
     "exporter_compatibility", "trace_sample",
     *_FILES, *_CREDENTIALS,
 })  # fmt: skip
-"""The settings that mean the same in a pod; the others are those of this machine, or the manifests set them."""
+"""The settings that have the same meaning in a pod; the others concern this machine, or are set by the manifests."""
 _VARIABLES_OF_OTHERS: Final = (
     *("LOCUST_TAGS", "LOCUST_EXCLUDE_TAGS"),
-    *(name for name in spans.VARIABLES if name not in spans.HEADERS),  # which may hold a secret
+    *(name for name in spans.VARIABLES if name not in spans.HEADERS),  # which may contain a secret
 )
 _IMAGE: Final = re.compile(r"(?P<name>[^@]+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?")
 
@@ -60,12 +60,12 @@ class Kustomization:
     """A kustomization on top of another one.
 
     Args:
-        base: the folder of that one.
+        base: the folder of the other one.
         image: the image of master and workers; None for the base's.
         openshift: leave users and groups to OpenShift.
         workers: how many there are; None for as many as in the base.
-        settings: variables of master and workers.
-        files: what they see as scenarios/, by name.
+        settings: environment variables of master and workers.
+        files: the files that they see as scenarios/, by name.
         pod: fields of its pod, in place of the base's.
     """
 
@@ -80,13 +80,13 @@ class Kustomization:
     def of_run(
         self, config: Config, hosts: Iterable[str], run_id: str, theirs: Mapping[str, str] | None = None
     ) -> Kustomization:
-        """Return it with the settings of a run.
+        """Return a copy with the settings of a run.
 
         Args:
-            config: what was set.
+            config: the settings.
             hosts: those of the User classes, which are loaded where `host` is not set.
             run_id: the run's name.
-            theirs: the settings of a person's own kustomization, by name: defaults do not take their place.
+            theirs: the settings of the user's own kustomization, by name; defaults do not override them.
 
         Raises:
             UsageError: for a file or an address that pods cannot see, and a run that could not end by its comparison.
@@ -168,9 +168,9 @@ def settings_in(objects: str) -> dict[str, str]:
 
 
 def _defaults(config: Config) -> dict[str, str]:
-    """Return what a run gets that sets nothing.
+    """Return the defaults of a run without settings.
 
-    The files are those of this folder: the image has its own, and another rule would be another verdict.
+    The files are those of this folder: the image has its own, and other rules could give another verdict.
     """
     found = {
         "scenario": config.scenario,

@@ -1,7 +1,7 @@
-"""MasterLog: what the master prints, its progress line among it, as it comes.
+"""MasterLog: shows the master's output, including its progress line, as it arrives.
 
-kubectl loses the connection when an API server is replaced or a proxy finds it idle. It is made again, from the last
-line on.
+kubectl loses the connection when an API server is replaced or a proxy closes it as idle. It is then reopened after the
+last line.
 
 Tested in tests/kubernetes.
 """
@@ -44,7 +44,7 @@ class MasterLog:
         self._thread.start()
 
     def end(self) -> None:
-        """Show what is left; the container has ended."""
+        """Show the remaining lines; the container has ended."""
         self._ended.set()
         self._thread.join(_REST_S)
         if self._reading is not None:

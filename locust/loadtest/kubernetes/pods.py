@@ -23,7 +23,7 @@ VOLUME: Final = "loadtest-runs"
 """The claim for the volume of the results; a person may have made it, without any label."""
 POLL_S: Final = 2.0
 _SETTLED_S: Final = 10.0
-"""How long a trouble lasts until it counts: objects are made one after the other, and one may need another."""
+"""How long a problem must last to count: objects are created one by one, and one may need another."""
 
 
 def await_state(
@@ -40,10 +40,10 @@ def await_state(
         selector: of labels.
         is_reached: whether they are.
         longest_s: how long to wait.
-        say: told what is being waited for when that changes.
+        say: called with what is being waited for when that changes.
 
     Raises:
-        StackError: with what keeps them from it, at once when it would not pass by itself.
+        StackError: something prevents it, which the message names; raised at once if it cannot resolve by itself.
     """
     began_s = time.monotonic()
     lasting, since_s, said = None, began_s, None

@@ -1,4 +1,4 @@
-"""Results: what runs left on the volume, copied to this machine by a pod that is made for it.
+"""Results: copies runs' results from the volume to this machine, with a pod created for it.
 
 Tested in tests/kubernetes.
 """
@@ -28,7 +28,7 @@ def check_new(runs_dir: Path, run_id: str) -> None:
     """Check that this machine has no run of this name.
 
     Raises:
-        UsageError: when it has.
+        UsageError: it has one.
     """
     if (runs_dir / run_id).exists():
         raise UsageError(
@@ -93,7 +93,7 @@ def _is_numbered(name: str, run_id: str) -> bool:
 
 
 def _copy(kubectl: Kubectl, name: str, runs_dir: Path) -> None:
-    """Copy a folder as a whole: one that is there is complete."""
+    """Copy a folder atomically, so that an existing one is complete."""
     runs_dir.mkdir(parents=True, exist_ok=True)
     for _ in range(_ATTEMPTS):
         with tempfile.TemporaryDirectory(dir=runs_dir, prefix=".fetching-") as folder:
@@ -103,7 +103,7 @@ def _copy(kubectl: Kubectl, name: str, runs_dir: Path) -> None:
                     tarfile.open(fileobj=reading.stdout, mode="r|") as archive,
                 ):
                     untrusted.unpack(archive, Path(folder))
-                    cast("IO[bytes]", reading.stdout).read()  # what pads the archive, or tar could not end
+                    cast("IO[bytes]", reading.stdout).read()  # the archive's padding, or tar could not end
                 if reading.returncode == 0:
                     (Path(folder) / name).rename(runs_dir / name)
                     return

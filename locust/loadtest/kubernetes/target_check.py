@@ -1,9 +1,9 @@
-"""TargetCheck: what a worker's pod runs before its worker, which then finds a target that accepts connections.
+"""TargetCheck: runs in a worker's pod before the worker, and waits until the target accepts connections.
 
     python -m loadtest.kubernetes.target_check SECONDS
 
-It tries for so long, and then ends with exit code 2 and a sentence, which Kubernetes keeps in the pod's status. Where
-no target is set, the users know theirs, and it ends at once.
+After that time it ends with exit code 2 and a sentence, which Kubernetes keeps in the pod's status. If no target is
+set, the users know theirs, and it ends at once.
 
 Tested in tests/unit/kubernetes/test_target_check.py and tests/kubernetes.
 """

@@ -1,7 +1,7 @@
-"""Trouble: what keeps the pods of a run from running, in one sentence, from the objects and events of the namespace.
+"""Trouble: explains in one sentence what prevents a run's pods from running, from the namespace's objects and events.
 
-An event tells what was; whether it still holds, its object says: a pod that could not be made because another one was
-still ending is made a moment later.
+An event describes the past; its object tells whether it still applies: a pod that could not be created because another
+one was still ending is created a moment later.
 
 Tested in tests/unit/kubernetes/test_trouble.py and tests/kubernetes.
 """
@@ -23,7 +23,7 @@ _MOST_VALUES: Final = 1_000
 """Of JSON in a line of a log."""
 COMPONENT: Final = "app.kubernetes.io/component"
 _WATCHING: Final = ("prometheus", "grafana", "redis-exporter")
-"""The components that only watch a run, which goes on without them."""
+"""The components that only observe a run, which continues without them."""
 _IMAGE: Final = "load or push it, and set it with --image"
 _LOOK: Final = "look at it: kubectl describe pod"
 _MISSING: Final = "create what the message names, or take it out of your kustomization"
@@ -45,7 +45,7 @@ NEXT: Final = {
     "ProvisioningFailed": "correct the storage class, or create the claim yourself before the run",
     "Unschedulable": "add a node that has what it requests, or lower the requests or --workers",
 }
-"""The reasons that are known, and the next step for each."""
+"""The known reasons, with the next step for each."""
 _AUTHORITY: Final = "name the file of its authority's certificate, a key of the Secret, in GIT_SSL_CAINFO"
 _NEXT_BY_MESSAGE: Final = {
     'secret "loadtest" not found':
@@ -62,7 +62,7 @@ _NEXT_BY_MESSAGE: Final = {
     "fatal: unable to access": "correct GITSYNC_REPO, or let the pods reach it",
     "fatal: repository": "correct GITSYNC_REPO, or give GITSYNC_USERNAME the right to read it",
 }  # fmt: skip
-"""The next step where a part of the message tells more than the reason."""
+"""The next step for parts of messages that are more specific than the reason."""
 _SAID_BY_GIT: Final = re.compile(r'stderr: "(?:.*\\n)?(.+)"')
 """The last line, within the error that git-sync makes of it."""
 _OF_EVENTS: Final = ("FailedCreate", "FailedBinding", "FailedMount", "ProvisioningFailed")
@@ -71,7 +71,7 @@ _FINAL_STATES: Final = frozenset(NEXT) - {*_OF_EVENTS, "Unschedulable"}
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with one object."""
+    """A problem of one object."""
 
     subject: str
     """Kind and name, such as ``pod/loadtest-x7k2p``."""
@@ -79,11 +79,11 @@ class Trouble:
     """Kubernetes' word for it."""
     message: str
     is_final: bool
-    """Whether it stays until a person does something; a pod that no node has room for may wait for one."""
+    """Whether it lasts until a person intervenes; a pod that no node has room for may wait for one."""
 
     @property
     def sentence(self) -> str:
-        """What was wrong, where, and the next step."""
+        """The problem, its object, and the next step."""
         text = f"{self.subject}: {self.reason}: {self.message.rstrip('. ')}."
         if "Next:" in self.message:
             return text
@@ -149,7 +149,7 @@ def _of_pods(items: Sequence[Item]) -> Iterator[Trouble]:
 def _stopped(pod: Item, container: Item, *, counts_while_running: bool = False) -> Iterator[Trouble]:
     """Yield what is wrong with a container that does not run; nothing when it does, or only begins.
 
-    One that prepares a pod has been in vain when it was ended by an error, although it is tried again.
+    An init container that ended with an error has failed, although it is retried.
     """
     name, state = container["name"], container["state"]
     reason = state.get("waiting", {}).get("reason")

@@ -1,4 +1,5 @@
-"""`python -m loadtest.local`: install and download what runs on this machine need, so that they need no network."""
+"""`python -m loadtest.local`: installs and downloads the dependencies of runs on this machine, so that they need no
+network."""
 
 import sys
 

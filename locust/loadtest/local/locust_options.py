@@ -1,8 +1,8 @@
 """Locust's own options on the command line of `loadtest run`, in LOCUST_ variables, and in its configuration files.
 
-What both products name alike (users, run time, host …) becomes a setting; everything else goes to Locust as it was
-given. The settings of a run are then the only source of its numbers: what Locust's processes would read again from the
-environment is taken out of it, and what they would read from a file is given to them on the command line, which wins.
+Options with the same name in both products (users, run time, host …) become settings; all others are passed to Locust
+unchanged. The settings of a run are then the only source of its numbers: variables that Locust's processes would read
+again are removed from the environment, and options that they would read from a file are overridden on the command line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VARIABLES: Final = (
     "EXPECT_WORKERS", "EXPECT_WORKERS_MAX_WAIT", "WEB_HOST", "WEB_PORT",
 )  # fmt: skip
 _NOT_REPEATED: Final = ("autostart", "ui", "host")
-"""Flags, and what may hold a password, which everybody could read on a command line: see `environment`."""
+"""Flags, and options that may contain a password, which anyone could read on a command line: see `environment`."""
 _NO_FILES: Final = ("--csv", "", "--html", "", "--json-file", "")
 _CLASSES_FOLLOW: Final = "--"
 
@@ -39,14 +39,14 @@ def split(arguments: Sequence[str], own: Mapping[str, bool]) -> tuple[list[str],
 
     Args:
         arguments: the command line.
-        own: this product's options, each with whether it takes a value.
+        own: this product's options, and whether each takes a value.
 
     Returns:
-        This product's part, and Locust's. A word behind an option of this product is none of the values of Locust's
-        option before it, but a User class, as in Locust.
+        This product's part, and Locust's. A word after an option of this product does not belong to Locust's option
+        before it, but is a User class, as in Locust.
 
     Raises:
-        UsageError: for an option by which the stack connects its processes.
+        UsageError: an option is one with which the stack connects its processes.
     """
     mine: list[str] = []
     theirs: list[str] = []
@@ -81,28 +81,29 @@ def _check(option: str) -> None:
 
 
 def for_worker(options: Sequence[str]) -> list[str]:
-    """Return the options for a worker, which must not write the files that the master writes."""
+    """Return the options for a worker, which must not write the master's files."""
     end = list(options).index(_CLASSES_FOLLOW) if _CLASSES_FOLLOW in options else len(options)
     return [*options[:end], *_NO_FILES, *options[end:]]
 
 
 def take_out(environ: MutableMapping[str, str]) -> None:
-    """Take out of the environment what has become a setting."""
+    """Remove variables that have become settings from the environment."""
     for name in _VARIABLES:
         environ.pop(f"LOCUST_{name}", None)
 
 
 def environment(config: Config) -> dict[str, str]:
-    """Return the variables of Locust's processes that win against Locust's files, for what no command line may show."""
+    """Return variables for Locust's processes that override Locust's files, for options not allowed on a command
+    line."""
     return {"LOCUST_HOST": config.host} if config.host else {}
 
 
 def repeated(found: Iterable[str], config: Config) -> list[str]:
-    """Return, as options for Locust's processes, the settings that these would otherwise take from Locust's files.
+    """Return the settings that Locust's processes would otherwise read from Locust's files, as options.
 
     Args:
-        found: the settings that Locust's variables or files give.
-        config: what holds instead.
+        found: the settings in Locust's variables or files.
+        config: the settings that apply instead.
     """
     values: dict[str, Any] = {name: getattr(config, name) for name in found if name not in _NOT_REPEATED}
     if "workers" in values:

@@ -33,7 +33,7 @@ _PORTS = range(20_000, 30_000)
 _TRIED_PORTS = 100
 _LOG_TAIL_BYTES = 16_384
 _NO_ERROR = re.compile(r"\[[^]]+\] \S+/(DEBUG|INFO|WARNING)/")
-"""How Locust begins a line of its log; another greenlet may log after the error that ends the process."""
+"""The beginning of a line in Locust's log; another greenlet may log after the error that ends the process."""
 
 
 class ManagedProcess:
@@ -108,7 +108,7 @@ class ManagedProcess:
         return time.monotonic() - started
 
     def last_log_line(self) -> str:
-        """Return the last line of the log that is not at most a warning: the error, also that of a traceback."""
+        """Return the last line of the log above the level of a warning: the error, also of a traceback."""
         with self.log.open("rb") as log_file:
             log_file.seek(max(0, self.log.stat().st_size - _LOG_TAIL_BYTES))
             lines = [line.strip() for line in log_file.read().decode(errors="replace").splitlines() if line.strip()]
@@ -141,8 +141,8 @@ class ManagedProcess:
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that is free right now.
 
-    The kernel gives connections the ports from 32,768 on (ip(7), ``ip_local_port_range``). A load test opens thousands,
-    and one of them could have such a port before the server that it is meant for listens.
+    The kernel assigns ports from 32,768 on to connections (ip(7), ``ip_local_port_range``). A load test opens
+    thousands, and one of them could take such a port before the intended server listens on it.
 
     Raises:
         StackError: when none was found.

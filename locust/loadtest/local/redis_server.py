@@ -54,14 +54,14 @@ _IMITATION = (
     "from fakeredis import TcpFakeServer; import sys; TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
 )
 _LACKING = shipped.CACHE / "redis_without_json"
-"""Remembers the redis-server that was found to lack RedisJSON, by path, size and time of change."""
+"""Remembers a redis-server that lacks RedisJSON, by path, size and modification time."""
 IMITATION_NOTICE = "NOTICE: a Python imitation (fakeredis) takes the place of Redis"
 """How the notice about the imitation begins."""
 
 
 def _connect(url: str) -> redis.Redis:
     client = server_of(url, _PROBE_TIMEOUT_S)
-    client.set_retry(Retry(NoBackoff(), 0))  # who waits for it asks again
+    client.set_retry(Retry(NoBackoff(), 0))  # a waiting caller retries
     return client
 
 
@@ -72,19 +72,19 @@ def _probe(url: str) -> None:
 
     try:
         in_time(ask, _LONGEST_PROBE_S)
-    except TimeoutError as error:  # redis-py's limit is one for each of a reply's values
+    except TimeoutError as error:  # redis-py's timeout applies to each value of a reply
         raise redis.exceptions.TimeoutError(str(error)) from error
 
 
 class NoJsonError(StackError):
-    """A Redis answers, and has no RedisJSON."""
+    """A Redis answers, but has no RedisJSON."""
 
 
 def answers_json(url: str) -> bool:
     """Return whether the Redis at `url` responds.
 
     Raises:
-        NoJsonError: when it does, and has no RedisJSON.
+        NoJsonError: it does, but has no RedisJSON.
     """
     try:
         _probe(url)
@@ -137,7 +137,7 @@ def modules(url: str) -> list[str]:
     try:
         return in_time(ask, _LONGEST_PROBE_S)[:_MOST_MODULES]
     except (redis.RedisError, TimeoutError, MemoryError, *untrusted.WRONG_FORM):
-        return []  # it may speak the protocol, and be no Redis
+        return []  # it may speak the protocol without being a Redis
 
 
 class _Server(NamedTuple):
@@ -152,7 +152,7 @@ def prospect() -> str:
     """Return which Redis a run on this machine would use, without starting it.
 
     Raises:
-        UsageError: when it would be the imitation.
+        UsageError: it would be the imitation.
     """
     for server in _with_json_on_path():
         return f"{server.described}, which has RedisJSON"
@@ -164,10 +164,10 @@ def prospect() -> str:
 
 
 def prepare(say: Callable[[str], None]) -> None:
-    """Install and download what a run on this machine would.
+    """Install and download the Redis that a run on this machine would use.
 
     Args:
-        say: called with what is done.
+        say: called with each step.
 
     Raises:
         StackError: when a run would have to use the imitation.
@@ -242,7 +242,7 @@ def _with_json_on_path() -> Iterator[_Server]:
 def _has_json_built_in() -> bool:
     """Return whether the redis-server on PATH has RedisJSON; Debian builds Redis 8 without it.
 
-    It is started to be asked; the answer no is remembered for as long as the program stays the same.
+    It is started to find out; a negative answer is remembered as long as the program stays the same.
     """
     program = Path(str(shutil.which("redis-server"))).resolve()
     state = program.stat()
@@ -260,7 +260,7 @@ def _has_json_built_in() -> bool:
                 _LACKING.parent.mkdir(parents=True, exist_ok=True)
                 atomic_file.replace(_LACKING, identity)
             return False
-        except StackError:  # it did not start, which running() will say
+        except StackError:  # it did not start, which running() will report
             return True
         finally:
             process.stop()
@@ -281,7 +281,7 @@ def _module_for_path(say: Callable[[str], None]) -> str:
 
 
 def _obstacle() -> str | None:
-    """Return why no redis-server can be run with the module on this machine; None when one can, as far as is known."""
+    """Return why no redis-server with the module can run on this machine; None if one can, as far as is known."""
     if not _found() and not can_install():
         return "no redis-server is on PATH (needed: 7.0 or later)"
     if _found() and _major() < _OLDEST_FOR_MODULE:

@@ -20,7 +20,7 @@ _LISTENER = "127.0.0.1"
 
 
 class SampleTarget(ManagedProcess):
-    """Starts at once; `wait_until_ready` says when it answers.
+    """Starts at once; `wait_until_ready` waits until it answers.
 
     Args:
         redis_url: its Redis.
@@ -43,13 +43,13 @@ class SampleTarget(ManagedProcess):
         """Wait until it and its Redis answer, and return the seconds that took.
 
         Raises:
-            StackError: when it ends before, or does not answer in time.
+            StackError: it ends before that, or does not answer in time.
         """
         return self.wait_until(lambda: status(f"{self.url}/healthz/ready") == http.client.OK, _TIMEOUT_S)
 
 
 def status(url: str) -> int | None:
-    """Return the status with which a URL answers; None when it does not."""
+    """Return the status of a URL's answer; None if there is none."""
     try:
         return fetch(url, 2).status
     except OSError:

@@ -56,11 +56,11 @@ class LocalStack:
         hosts_of_classes: the host of each User class that has one, loaded where `host` is not set; None: the sample
             target is started there.
         needs_redis: whether the scenario itself uses the Redis of REDIS_URL.
-        loads_only_redis: whether it uses that alone; then no sample target is started either.
+        loads_only_redis: whether it uses only that; then no sample target is started either.
         locust_options: further options of Locust's, for the master and the workers.
 
     Attributes:
-        notices: what to repeat when the figures of the run are shown.
+        notices: sentences to repeat when the figures of the run are shown.
 
     Raises:
         StackError: on entering, when a part does not become ready.
@@ -111,7 +111,7 @@ class LocalStack:
 
     @contextlib.contextmanager
     def service(self) -> Iterator[dict[str, str]]:
-        """Start only what the users load, and yield the environment of a process that loads it.
+        """Start only the users' target, and yield the environment of a process that loads it.
 
         Raises:
             StackError: when a part does not become ready.
@@ -139,7 +139,7 @@ class LocalStack:
                     self._watched.remove(part)
                     self._on_loss(part)
             time.sleep(_POLL_S)
-        has_reported = RunFolder(self._logs.parent).record.exists()  # then the code may be one that a locustfile set
+        has_reported = RunFolder(self._logs.parent).record.exists()  # then a locustfile may have set the code
         if code not in tuple(ExitCode) and not (has_reported and code > 0):
             raise StackError(
                 f"the master ended with exit code {code}: {master.last_log_line()} Full log: {master.log}. "
@@ -148,7 +148,7 @@ class LocalStack:
         return code
 
     def drain(self, signal_number: int = signal.SIGTERM) -> int:
-        """Ask the master, by a signal that it names in its report, to stop its users; return its exit code."""
+        """Send the master a signal, which it names in its report, to stop its users; return its exit code."""
         master = self._running_master()
         master.terminate(signal_number)
         deadline = time.monotonic() + _DRAIN_S
@@ -176,7 +176,7 @@ class LocalStack:
         )
 
     def _start_service(self, parts: contextlib.ExitStack) -> tuple[str | None, str | None]:
-        """Start what the users load and what that needs; the cheap checks come first.
+        """Start the users' target and its dependencies; cheap checks come first.
 
         Returns:
             The URL of the sample target, None where another is loaded; and that of Redis, None where neither the
@@ -205,7 +205,7 @@ class LocalStack:
         self._say("redis", text)
 
     def _check_target(self) -> None:
-        """Say what will be loaded, and check that it may be and answers."""
+        """Report the target, and check that it is allowed and answers."""
         find = redis_target_of if self._loads_only_redis else target_of
         target = find(self._config.host, self._hosts_of_classes, self._config)
         hosts.open_allowed(self._config.allowed_hosts)
@@ -343,13 +343,13 @@ def check_host_answers(host: str) -> None:
 
 
 def show_by_locust(config: Config, options: Sequence[str]) -> int:
-    """Have Locust print what some of its options ask for, and return its exit code."""
+    """Let Locust print the output of options such as --list, and return its exit code."""
     environment = {**os.environ, **config.environment()}
     return subprocess.run([*_locust(), *options], env=environment, check=False).returncode  # noqa: S603
 
 
 def _locust() -> list[str]:
     options = shipped.own_or_shipped(shipped.CONF_DIR / "locust.conf")
-    # The flags stand in that file too, but a --config of the person's takes its place.
+    # The flags are in that file too, but the user's own --config replaces it.
     flags = ["--config", str(options), "--enable-rebalancing", "--only-summary"]
     return [sys.executable, "-m", "locust", "-f", str(shipped.LOCUSTFILE), *flags]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def supervise(config: Config, folder: RunFolder, *, as_json: bool = False, more: Sequence[str] = ()) -> int:
-    """Run the stack to its end; a first signal lets it report, a second one ends it at once."""
+    """Run the stack to its end; the first signal lets it report, a second one ends it at once."""
     started = time.monotonic()
     screen = Screen(sys.stderr if as_json else sys.stdout)
 
@@ -70,7 +70,7 @@ def _show_statistics(folder: RunFolder, code: int) -> int:
 def _drain(
     stack: LocalStack, folder: RunFolder, say: Callable[[str, str], None], signal_number: int, *, ui: bool
 ) -> int:
-    """Let the master report, and return how the run ended; with the web UI, nothing is wrong with ending it."""
+    """Let the master report, and return how the run ended; with the web UI, ending it is normal."""
     try:
         say("stopping", "press Ctrl-C again to end at once, without a report")
         code = stack.drain(signal_number)

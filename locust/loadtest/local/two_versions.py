@@ -1,4 +1,4 @@
-"""TwoVersions: the sample target twice, as it is at a commit and as it is in this checkout, for a duet.
+"""TwoVersions: runs the sample target of a commit and that of this checkout for a duet.
 
 Tested in tests/native/test_duet.py.
 """
@@ -26,20 +26,20 @@ _PACKAGE: Final = "target_app"
 
 
 class Version(NamedTuple):
-    """A version of a service that runs."""
+    """A running version of a service."""
 
     name: str
-    """What people call it."""
+    """Its name for people."""
     url: str
     redis_url: str | None = None
-    """Its Redis, if the scenario may use that too."""
+    """Its Redis, if the scenario may use it too."""
 
 
 @contextmanager
 def of_sample_target(ref: str, say: Callable[[str, str], None]) -> Iterator[tuple[Version, Version]]:
-    """Start both, each with a Redis of its own, and yield the one of the commit and that of this checkout.
+    """Start both, each with its own Redis, and yield that of the commit and that of this checkout.
 
-    Both run with the packages of the present environment.
+    Both run with the packages of the current environment.
 
     Args:
         ref: a commit, a branch or a tag of this checkout's repository.

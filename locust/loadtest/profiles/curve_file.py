@@ -1,7 +1,7 @@
 """CurveFile: a file of measured load as a profile of the open model.
 
-- A CSV file with two columns, a time and arrivals per second: each rate holds until the next time.
-- The answer of Prometheus to a range query, in a .json file, whose values are rates per second.
+- A CSV file with two columns, time and arrivals per second: each rate holds until the next time.
+- Prometheus' response to a range query in a .json file, with rates per second as values.
 - A CSV file with one column: the time of each single arrival.
 
 Times are seconds, Unix times in seconds or milliseconds, or ISO 8601; the first one is the beginning of the run.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 ENDINGS: Final = (".csv", ".csv.gz", ".json")
-"""The endings of a profile that is a file, not a name."""
+"""The file extensions that distinguish a file from a profile's name."""
 MOST_RATES: Final = 10_000
 MOST_STARTS: Final = 500_000
 LONGEST_S: Final = 7 * 24 * 3600
@@ -38,11 +38,11 @@ _LARGEST_BYTES: Final = 64 * 1024 * 1024
 _MOST_VALUES: Final = 1_000_000
 _MOST_STAGES: Final = 500
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-"""A Unix time above this is one in parts of a second, so many: as seconds it would be after the year 5000."""
+"""A Unix time above this is in fractions of a second; in seconds it would be after the year 5000."""
 _FURTHEST_S: Final = 6e10
-"""The furthest time from 1970, some 1,900 years: every date around it can be reckoned with and shown."""
+"""The furthest time from 1970, about 1,900 years: every date within it can be calculated with and shown."""
 _APART_S: Final = 1e-6
-"""Arrivals at the same time are made this far apart, so that each has a time of its own."""
+"""Arrivals at the same time are moved this far apart, so that each has its own time."""
 _ALLOWED: Final = (
     "a CSV file with a header row and the columns time and rate, or the times of single arrivals alone, or a .json "
     "file with Prometheus' response to a range query"
@@ -97,7 +97,7 @@ class CurveFile:
         except json.JSONDecodeError as error:
             raise self._file.wrong(error.lineno, error.colno, f"not JSON ({error.msg})", _ALLOWED) from error
         except UnicodeDecodeError:
-            self._file.text()  # which says where
+            self._file.text()  # with the position
             raise
         except (OSError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)

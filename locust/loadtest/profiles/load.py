@@ -1,8 +1,8 @@
-"""Load: what one test asks for, and how Locust is made to give it.
+"""Load: the load of one test, and how Locust is configured to generate it.
 
 A test that starts by itself takes its load from the settings and Locust's command line (`LoadFactory.automatic`); each
-start from the web UI's form brings its own values (`LoadFactory.entered`). So one process can run a closed profile,
-then an open one, then a closed one again.
+start from the web UI's form has its own values (`LoadFactory.entered`). So one process can run a closed-model profile,
+then an open-model one, then a closed-model one again.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from loadtest.profiles.think_time import ThinkTime
 
 AS_ENTERED: Final = "as-entered"
-"""In place of a profile's name: Locust's own users, spawn rate and run time."""
+"""Stands for a profile: Locust's own users, spawn rate and run time."""
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one test asks for.
+    """The load of one test.
 
     Attributes:
         config: the settings of this test.
-        rules: the thresholds that it is judged by.
-        profile: what the users or arrivals follow; None when something else decides: Locust's own users, spawn rate
-            and run time, a LoadTestShape in the locustfile, or a capacity search.
-        plan: what the record says was planned: the profile, also one that Locust's own numbers can express.
-        think_time: replaces the scenario's own wait; None keeps that.
+        rules: its thresholds.
+        profile: the profile of users or arrivals; None if something else determines them: Locust's own users, spawn
+            rate and run time, a LoadTestShape in the locustfile, or a capacity search.
+        plan: the planned load in the record: the profile, also one expressed by Locust's own numbers.
+        think_time: replaces the scenario's own wait; None keeps it.
         expected_s: how long the test will take; None when that is not known.
         end_after_s: end the test after this time; None when something else ends it.
     """
@@ -71,7 +71,7 @@ class Load:
 
 
 def release(environment: Environment) -> None:
-    """Take back what `Load.impose` gave Locust, after a test, so that the next one can differ."""
+    """Undo `Load.impose` after a test, so that the next one can differ."""
     if not isinstance(environment.shape_class, ProfileShape):
         return
     environment.shape_class = None
@@ -88,8 +88,8 @@ class LoadFactory:
         requests: what the scenario declares, for the names in thresholds.
 
     Attributes:
-        choices: what a start can name as its load profile.
-        texts: the values of a start that says nothing, by name: load_profile, arrival_rate, thresholds.
+        choices: the load profiles that a start can choose.
+        texts: the default values of a start, by name: load_profile, arrival_rate, thresholds.
         run_times: how long each choice takes, as text for Locust's field; none where its numbers have no end.
 
     Raises:
@@ -108,7 +108,7 @@ class LoadFactory:
         self.run_times[config.profile] = _timespan(own_s)
         if profile.is_flat and own_s.is_integer():  # Locust knows whole seconds only
             self.run_times[AS_ENTERED] = _timespan(own_s)
-        # A profile of one level fills Locust's own fields, where it can be changed; others cannot be shown there.
+        # A single-level profile fills Locust's own fields, where it can be changed; others cannot be shown there.
         self.texts = {
             "load_profile": AS_ENTERED if profile.is_flat else config.profile,
             "arrival_rate": repr(config.rate).removesuffix(".0") if config.rate else "",
@@ -133,7 +133,7 @@ class LoadFactory:
         starts_itself = options.headless or options.autostart
         has_numbers = options.num_users or options.spawn_rate or options.run_time
         options.num_users = options.num_users or profile.peak_users
-        # In the open model the number of users is a limit, and holds at once.
+        # In the open model the number of users is a limit, and applies at once.
         options.spawn_rate = options.spawn_rate or (
             profile.spawn_rate_per_s if profile.model == "closed" else options.num_users
         )
@@ -147,7 +147,7 @@ class LoadFactory:
         return Load(config, rules, None, plan, profile.think_time, expected_s, end_after_s)
 
     def entered(self, values: Mapping[str, str], environment: Environment) -> Load:
-        """Return what a start with these values of the web UI's form asks for; a missing field keeps its default.
+        """Return the load for these values of the web UI's form; a missing field keeps its default.
 
         Raises:
             UsageError: with a line for everything that is wrong.
@@ -196,7 +196,7 @@ def _timespan(seconds: float) -> str:
 
 
 def _plan(users: float | None, spawn_rate_per_s: float | None, run_time_s: float | None) -> LoadProfile | None:
-    """Return what Locust's own numbers ask for; None where they have no end, or Locust refuses them."""
+    """Return the load of Locust's own numbers; None if they have no end, or Locust refuses them."""
     if not (users and spawn_rate_per_s and run_time_s):
         return None
     stage = Stage(float(run_time_s), float(users), "step")
@@ -204,7 +204,7 @@ def _plan(users: float | None, spawn_rate_per_s: float | None, run_time_s: float
 
 
 def _has_own_shape(environment: Environment) -> bool:
-    """Whether the locustfile has a LoadTestShape of its own, which always wins."""
+    """Whether the locustfile has its own LoadTestShape, which always takes precedence."""
     return environment.shape_class is not None and not isinstance(environment.shape_class, ProfileShape)
 
 

@@ -1,7 +1,7 @@
 """LoadProfile: how much load, for how long, in the closed or in the open model.
 
 *Closed*: a number of users, each of which waits for its responses; a slow system under test gets fewer requests.
-*Open*: a rate of arrivals, however long the responses take, on a pool of users that grows up to a stated maximum.
+*Open*: an arrival rate, however long the responses take, with a pool of users that grows up to a maximum.
 docs/reference/profiles.md describes the file; `Profile file` below is its schema.
 """
 
@@ -49,9 +49,9 @@ class LoadProfile:
         think_time: closed model: the wait between two iterations, which replaces the scenario's; None keeps that.
         max_users: open model: the largest pool.
         pre_allocated_users: open model: users that are there from the start, at most `max_users`.
-        arrivals: open model: "even" distances, or a "poisson" process of the same rate.
+        arrivals: open model: "even" intervals, or a "poisson" process of the same rate.
         seed: open model: of the Poisson process; the same seed gives the same arrivals.
-        starts: open model: when each single arrival is, where that is known: see `CurveFile.starts`.
+        starts: open model: the time of each single arrival, if known: see `CurveFile.starts`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class LoadProfile:
 
     @classmethod
     def of(cls, config: Config, profiles: Mapping[str, LoadProfile] | None = None) -> LoadProfile:
-        """Return the profile that the Config names, with the Config's own users, rates and run time.
+        """Return the Config's profile, with the Config's users, rates and run time.
 
         Args:
             config: the settings.
@@ -94,12 +94,12 @@ class LoadProfile:
 
     @property
     def peak_users(self) -> int:
-        """The most users that the profile asks for; in the open model, the most that it allows."""
+        """The highest number of users; in the open model, the highest that is allowed."""
         return self.max_users if self.model == "open" else _nearest(self.curve.peak)
 
     @property
     def peak_rate_per_s(self) -> float:
-        """The highest rate of arrivals; 0 in the closed model."""
+        """The highest arrival rate; 0 in the closed model."""
         return self.curve.peak if self.model == "open" else 0.0
 
     @property
@@ -109,7 +109,7 @@ class LoadProfile:
 
     @property
     def unreached(self) -> str:
-        """A sentence about a ramp that the run is too short for; empty where every level is reached."""
+        """A sentence about a ramp that the run is too short for; empty if every level is reached."""
         asked, peak = max(stage.level for stage in self.stages), self.curve.peak
         if _nearest(peak) >= _nearest(asked):
             return ""
@@ -187,7 +187,7 @@ def _nearest(level: float) -> int:
 
 
 def profiles_of(config: Config) -> dict[str, LoadProfile]:
-    """Return what PROFILE can be: the profiles, and the one of a file of measured load if it names one.
+    """Return the possible profiles, including that of a measured-load file if PROFILE names one.
 
     Raises:
         UsageError: as `read_profiles` and `CurveFile`.
@@ -377,7 +377,7 @@ def _without_gaps(stages: Iterable[Mapping[str, Any]]) -> Iterable[Stage]:
 
 
 def _problems(name: str, stages: list[dict[str, Any]], fields: Mapping[str, Any], toml: TomlFile) -> list[str]:
-    """Return the problems that no single value shows."""
+    """Return the problems that involve several values."""
     problems = []
     end_s = 0.0
     for index, stage in enumerate(stages):

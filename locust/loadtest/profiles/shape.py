@@ -32,11 +32,11 @@ class ProfileShape(LoadTestShape):
 
     @property
     def is_ramping_up(self) -> bool:
-        """Whether the users have yet to reach the level at which the profile stops rising for the first time."""
+        """Whether the users have yet to reach the end of the profile's first ramp-up."""
         return self._users < round(self.profile.curve.first_peak)
 
     def hold(self, users: int) -> None:
-        """Go over to this number of users, as fast as a step of the profile does, and have it to the profile's end."""
+        """Switch to this number of users at the profile's spawn rate, and keep it to the profile's end."""
         t_s: float = self.get_run_time()  # type: ignore[no-untyped-call]
         left_s = self.profile.run_time_s - t_s
         until_now = Stage(t_s, self._users, "linear")
@@ -54,7 +54,7 @@ class ProfileShape(LoadTestShape):
         if left_s <= 0:
             return None
         users = self.profile.users_at(t_s + min(TICK_S, left_s) / 2)
-        if left_s < TICK_S and users == self._users:  # nothing changes any more, and the next tick would be too late
+        if left_s < TICK_S and users == self._users:  # nothing changes anymore, and the next tick would be too late
             gevent.sleep(left_s)
             return None
         if users != self._users:

@@ -1,7 +1,7 @@
 """ThinkTime: a load profile's wait between two iterations, which replaces the scenario's own.
 
-It rides to the workers with every spawn message (see `loadtest.swarm.messages`), so that all of them have the one of
-the run, whatever their own settings say.
+Every spawn message carries it to the workers (see `loadtest.swarm.messages`), so that all of them use that of the run,
+whatever their own settings.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class ThinkTime:
 
 
 class WaitTimes:
-    """Gives User classes a run's think time, and after it their own wait times back."""
+    """Sets a run's think time on User classes, and restores their own wait times afterwards."""
 
     def __init__(self) -> None:
-        """Nothing is replaced yet."""
+        """Start without replacing anything."""
         self._own: dict[type[User], Any] = {}
 
     def replace(self, user_classes: Iterable[type[User]], bounds_s: tuple[float, float] | None) -> None:
-        """Let users of these classes wait from the shortest to the longest time; None: as each class says itself."""
+        """Let users of these classes wait between the shortest and the longest time; None restores each class's own."""
         for user_class in user_classes:
             wait_time = self._own.setdefault(user_class, user_class.wait_time)
             user_class.wait_time = ThinkTime(*bounds_s) if bounds_s else wait_time  # type: ignore[assignment]

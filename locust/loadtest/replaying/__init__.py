@@ -1,1 +1,1 @@
-"""Replaying: what production did, read from its logs, as a scenario and a profile of single arrivals."""
+"""Replaying: turns production logs into a scenario and a profile of single arrivals."""

@@ -1,10 +1,10 @@
-"""AccessLog: the requests of a log, in the order of their starts.
+"""AccessLog: the requests of a log, ordered by start.
 
-Read are the common and the combined format of nginx and Apache, also with more fields behind; a JSON object on each
-line, with the usual names of each field; the access logs of AWS's Application Load Balancer; and HAR files.
+It reads the common and the combined format of nginx and Apache, also with additional fields at the end; JSON lines with
+the usual field names; the access logs of AWS's Application Load Balancer; and HAR files.
 
-A line whose request is none (noise of a scan, a connection without a request) is counted and left out. A line that the
-format does not have is an error.
+A line without a valid request (noise of a scan, a connection without a request) is counted and skipped. A line that
+does not match the format is an error.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class AccessLog:
 
     Args:
         path: of the log.
-        takes: whether a request is of interest.
+        takes: tells whether a request is of interest.
 
     Attributes:
         requests: in the order of their starts.
-        left_out: how many lines hold no request that can be sent.
+        left_out: the number of lines without a request that can be sent.
 
     Raises:
         UsageError: when it cannot be read, with line and column of what is wrong.
@@ -186,7 +186,7 @@ class AccessLog:
 
 
 def _spread(requests: list[LoggedRequest]) -> None:
-    """Spread requests over their second, where a log has no smaller unit: at its start they would be a burst."""
+    """Spread requests over their second if a log has no finer unit; at its start they would form a burst."""
     for _, group in groupby(requests, lambda request: request.start_s):
         together = list(group)
         for index, request in enumerate(together):

@@ -1,4 +1,4 @@
-"""LoggedRequest: one request as a log tells of it.
+"""LoggedRequest: one request of a log.
 
 Tested in tests/unit/replaying/test_access_log.py.
 """
@@ -28,8 +28,8 @@ class LoggedRequest:
         start_s: when it began, a Unix time.
         method: in capital letters.
         target: path and query, percent-encoded.
-        host: to which it was sent, without a port; empty where the log does not say.
-        status: of its answer; 0 where the log does not say.
+        host: the host it was sent to, without a port; empty if the log does not say.
+        status: the status of its answer; 0 if the log does not say.
         body: its body.
         media_type: of the body.
     """
@@ -44,7 +44,7 @@ class LoggedRequest:
 
 
 def made(start_s: float, method: str, url: str, host: str = "", status: int = 0) -> LoggedRequest | None:
-    """Return a request; None where a log holds what cannot be sent, such as noise of a port scan.
+    """Return a request; None if it cannot be sent, such as noise of a port scan.
 
     Args:
         start_s: see `LoggedRequest`.

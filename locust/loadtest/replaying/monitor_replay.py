@@ -1,8 +1,8 @@
 """MonitorReplay: the output of MONITOR as a scenario and a profile, in files that a run reads; see `replaying.replay`.
 
-What is replayed are the commands that name a key, which Redis itself knows best: it is asked for its COMMANDs. Those of
-administration, scripts, transactions and subscriptions, and those that wait, are left out. What a script did is in the
-log as commands of its own.
+Commands that name a key are replayed; Redis itself is asked which these are, with COMMAND. Commands for administration,
+scripts, transactions and subscriptions, and blocking commands, are left out. The commands of a script are in the log
+one by one.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from loadtest.replaying.replay import Selection
 
 _LEFT_OUT: Final = frozenset({"admin", "blocking", "noscript", "pubsub"})
-"""Flags of commands; what scripts may not do are scripts and transactions."""
+"""Flags of excluded commands; those not allowed in scripts are scripts and transactions."""
 _NOT_SENT: Final = "migrate"
-"""It has a key, and would copy it to another server."""
+"""It names a key, but would copy it to another server."""
 _TIMEOUT_S: Final = 5.0
 _LONGEST_S: Final = 30.0
-"""For the whole answer."""
+"""The time limit for the whole answer."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def key_places(redis_url: str) -> Mapping[str, int]:
 
     try:
         return in_time(ask, _LONGEST_S)
-    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM) as error:  # it may speak the protocol, and be none
+    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM) as error:  # it may not be a Redis
         raise StackError(
             f"the Redis at {without_credentials(redis_url)} does not list its commands ({said(error)}). Allowed: a "
             "running Redis that answers COMMAND. Next: start it, or correct REDIS_URL."

@@ -1,4 +1,4 @@
-"""MonitorUser: sends, with each arrival, the command that Redis executed then.
+"""MonitorUser: sends the command that Redis executed at each arrival's time.
 
 Tested in tests/native/test_replay.py.
 """
@@ -31,12 +31,12 @@ class MonitorUser(RedisJsonUser):
     commands_file: Path
 
     def on_start(self) -> None:
-        """Have a view of the client for each name, made when it is first needed."""
+        """Keep a view of the client for each name, created on first use."""
         self._views: dict[str, RedisJsonClient] = {}
 
     @task
     def send(self) -> None:
-        """Send the command of this arrival; what it answers is not looked into, unless it is an error."""
+        """Send the command of this arrival; its reply is ignored unless it is an error."""
         if self.intended_start_s is None:
             raise RuntimeError("a replay follows the times of its log: run it by `loadtest replay`")
         name, *words = lines_of(self.commands_file)[number_of(self.environment, self.intended_start_s)]

@@ -1,4 +1,4 @@
-"""PathNames: names for requests by their paths, with `:id` in place of what tells one thing from the next."""
+"""PathNames: derives request names from paths, with `:id` in place of identifiers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_SIBLINGS: Final = 40
-"""Parts of paths in one place; more of them are values of one kind, such as names of articles."""
+"""The most different path segments at one position; more are values of one kind, such as article names."""
 _DEEPEST: Final = 20
 _LONGEST_PART: Final = 60
 _LONGEST_ID: Final = 500
@@ -24,13 +24,13 @@ _ID: Final = re.compile(
     r"|eyJ[\w-]{8,}(?:\.[\w-]*)*"  # a JSON web token
     r"|[^@]+@[^@]+\.[^@]+"  # an e-mail address
     r"|(?:[A-Za-z]{1,8}[-_])\d+"  # order-17
-    r"|.*%[0-9A-Fa-f]{2}.*"  # text that somebody wrote
+    r"|.*%[0-9A-Fa-f]{2}.*"  # free text
 )
 _ENDING: Final = re.compile(r"(.+?)(\.[A-Za-z][A-Za-z0-9]{0,4})?")
 
 
 def names_of(targets: Iterable[str]) -> dict[str, str]:
-    """Return a name for the path of each target; the query plays no part."""
+    """Return a name for the path of each target; the query is ignored."""
     paths = {target: target[:LONGEST_TARGET].partition("?")[0] for target in targets}
     parts = {path: [_plain(part) for part in path.split("/", _DEEPEST)] for path in dict.fromkeys(paths.values())}
     for depth in range(1, _DEEPEST + 1):

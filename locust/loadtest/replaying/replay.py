@@ -1,7 +1,7 @@
 """Replay: a log as a scenario and a profile, in files that a run reads.
 
-Three files: `replay.py` is the scenario, `replay.requests` holds each request on a line, `replay.csv` the time of each.
-They hold what the log holds, which may be secret, so only their owner can read them, and the run removes them.
+There are three files: `replay.py` is the scenario, `replay.requests` has one request per line, `replay.csv` the time of
+each. They contain data of the log, which may be secret, so only their owner can read them, and the run removes them.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ scenario = scenario_of({name!r}, Path(__file__).with_suffix(".requests"), {argum
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of a log is replayed, and how fast.
+    """The part of a log to replay, and the speed.
 
     Attributes:
-        speed: how many seconds of the log are one of the run.
-        share: of the requests, by chance, the same ones each time; above 0, at most 1.
+        speed: the seconds of the log per second of the run.
+        share: the random share of the requests, the same ones each time; above 0, at most 1.
         from_: from when on, a duration since the log's first request or a time; None: from the first one on.
         until: until when; None: to the last one.
-        hosts: of requests to these hosts only, where the log has hosts.
+        hosts: replay only requests to these hosts, if the log has hosts.
     """
 
     speed: float = 1.0
@@ -204,7 +204,7 @@ def write(
 def private_folder(runs_dir: Path, log: Path) -> Iterator[Path]:
     """Make a folder for the files of a replay, which only its owner can read, and remove it afterwards.
 
-    Its name is the same for the same log, so that two runs are found to have the same scenario.
+    Its name is the same for the same log, so that two runs have the same scenario.
 
     Raises:
         UsageError: when it cannot be made, or another replay of that log uses it.
@@ -213,7 +213,7 @@ def private_folder(runs_dir: Path, log: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as at_the_end:
         try:
             runs_dir.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)  # it may be left from a run that was killed
+            folder.mkdir(mode=0o700, exist_ok=True)  # it may be left over from a killed run
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             at_the_end.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,10 +229,10 @@ def private_folder(runs_dir: Path, log: Path) -> Iterator[Path]:
 
 
 def _check_hosts(path: Path, hosts: Counter[str], wanted: set[str]) -> None:
-    """Check that it is clear which host's requests are meant.
+    """Check that the host of the requests is unambiguous.
 
     Raises:
-        UsageError: when it is not: those to another service, such as one that counts visits, are not this one's load.
+        UsageError: it is not: requests to another service, such as one that counts visits, are not load of this one.
     """
     found = listed(hosts)
     if not wanted and len(hosts) > 1:

@@ -1,4 +1,4 @@
-"""ReplayUser: sends, with each arrival, the request of the log that began then.
+"""ReplayUser: sends the log's request that began at each arrival's time.
 
 Tested in tests/native/test_replay.py.
 """
@@ -63,8 +63,8 @@ class ReplayUser(HttpUser):
     def send(self) -> None:
         """Send the request of this arrival.
 
-        An answer with the status that the log has is as it should be, whatever it says. Redirects are not followed: the
-        log has what followed. Cookies of earlier answers are not sent: they were another client's.
+        An answer with the status in the log is correct, whatever its content. Redirects are not followed, since the log
+        contains the next request. Cookies of earlier answers are not sent, since they belong to another client.
         """
         if self.intended_start_s is None:
             raise RuntimeError("a replay follows the times of its log: run it by `loadtest replay`")

@@ -117,7 +117,7 @@ def remove(count: str, seed_number: int, store: str | None, everything: bool, **
 
 
 def _opened(store: str | None, of_mongo: dict[str, Any]) -> Store:
-    """Return the store that a command names, or the settings.
+    """Return the store named by a command or by the settings.
 
     Raises:
         UsageError: when the command's URL contains a password, or is not that of a store.
@@ -146,7 +146,7 @@ def _write(store: Store, generated: Users, count: int) -> int:
 
 
 def check_writable(file: Path) -> None:
-    """Check that a file can be written, before the work whose result it will hold.
+    """Check that a file can be written before the work begins.
 
     Raises:
         UsageError: when it cannot.

@@ -1,8 +1,8 @@
-"""SharedData: what the runs of a scenario load into a Redis, and which runs need it.
+"""SharedData: the data that runs of a scenario load into a Redis, and the runs that use it.
 
-Several runs may share a Redis. So it is noted there which keys they made and who uses them, and the last run to end
-removes them. Keys that were there before are not noted, and stay. So does everything, once a run keeps its data or its
-master was killed: `loadtest seed remove --all` removes that.
+Several runs may share a Redis. So the keys that they created and the runs that use them are recorded there, and the
+last run to end removes them. Keys that existed before are not recorded, and stay. Everything stays if a run keeps its
+data or its master was killed: `loadtest seed remove --all` removes that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SharedData:
     Args:
         store: of that Redis.
         scenario: its name.
-        user: who uses the data.
+        user: the user of the data.
     """
 
     def __init__(self, store: RedisStore, scenario: str, user: str = _USER) -> None:
@@ -40,17 +40,18 @@ class SharedData:
         self._user = user
 
     def claim(self, keys: Sequence[str] = ()) -> None:
-        """Note that the data are used, and that those of these keys which are missing are about to be made."""
+        """Record that the data is in use, and that the missing ones of these keys are about to be created."""
         self._store.ask(("SADD", self._users, self._user))
         there = self._store.ask(*(("EXISTS", key) for key in keys))
         if missing := [key for key, is_there in zip(keys, there, strict=True) if not is_there]:
             self._store.ask(("SADD", self._made, *missing))
 
     def release(self, pattern: str = "") -> int:
-        """Note that they are used no longer; if nobody else uses them, remove what was made, and return how many.
+        """Record that it is no longer in use; if it has no other users, remove the created keys, and return their
+        number.
 
         Args:
-            pattern: what else the data are: too many keys to be noted one by one.
+            pattern: matches further keys of the data that are too many to be recorded one by one.
         """
         was_claimed, others = self._store.ask(("SREM", self._users, self._user), ("SCARD", self._users))
         if others or not was_claimed:

@@ -1,4 +1,4 @@
-"""Accesses: what one user does with the keys of a workload, the same in each run.
+"""Accesses: one user's operations on the keys of a workload, the same in each run.
 
 Tested in tests/unit/scenarios/test_key_value.py.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadtest.workload.documents import Documents
 
 HIT: Final = "hit"
-"""The check that counts of each key that was read whether it was there."""
+"""The check that counts whether each read key existed."""
 
 
 class Encoded:
@@ -37,11 +37,11 @@ class Accesses:
     """The operations of one user, at random by their weights.
 
     Args:
-        description: the workload.
+        description: the workload's description.
         documents: its documents.
-        prefix: what all keys begin with.
-        user: whose client does it, and under whose scenario it is recorded.
-        seed: users of the same seed do the same.
+        prefix: the prefix of all keys.
+        user: the user whose client executes them, and whose scenario they are recorded under.
+        seed: users with the same seed do the same.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Accesses:
                 self._clients[name] = client.json(Encoded(), RAW)
 
     def next(self) -> None:
-        """Do the next operation.
+        """Run the next operation.
 
         Raises:
             redis.RedisError: it failed, which is recorded.

@@ -1,4 +1,4 @@
-"""Description: what a workload's TOML file says, checked. docs/reference/workloads.md describes the file."""
+"""Description: a workload's TOML file, checked. docs/reference/workloads.md describes the file."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Keys(_Strict):
 
     @property
     def filled(self) -> int:
-        """How many keys there are when load begins: those with the lowest numbers."""
+        """The number of keys that exist when load begins: those with the lowest numbers."""
         return round(self.fill * self.size)
 
     def numbers(self, generator: np.random.Generator) -> Iterator[int]:
@@ -91,7 +91,7 @@ class Keys(_Strict):
         return Distribution.of(self.distribution).numbers(self.size, generator)
 
     def ttls_ms(self, chance: random.Random) -> Iterator[int | None]:
-        """Yield after how many milliseconds keys expire, without end; None where they do not."""
+        """Yield the expiry times of keys in milliseconds, without end; None for no expiry."""
         if self.ttl is None:
             return itertools.repeat(None)
         low_s, high_s = self.ttl
@@ -123,7 +123,7 @@ class Description(_Strict):
 
     @property
     def shares(self) -> dict[str, float]:
-        """The operations that are done, and how often each is, relative to the others."""
+        """The operations, with their relative frequencies."""
         done = {name: weight for name, weight in self.operations.items() if weight}
         if self.read_share is None:
             return done
@@ -137,7 +137,7 @@ class Description(_Strict):
 
     @property
     def forms(self) -> list[Form]:
-        """What the keys hold that the operations need."""
+        """The forms of keys that the operations need."""
         used = {OPERATIONS[name].form for name in self.shares}
         return [form for form in get_args(Form) if form in used]
 
@@ -161,7 +161,7 @@ ALLOWED: Final = {
     "depth": "a whole number from 1 to 50, or the least and the greatest such as [1, 4]",
     "operations": f"a table of weights, numbers from 0 to 1000000, of {', '.join(OPERATIONS)}",
 }
-"""What each key of the file may be."""
+"""The allowed values of each key of the file."""
 
 
 def read(file: Path) -> Description:
@@ -202,7 +202,7 @@ def _explain(error: Any, toml: TomlFile) -> str:
 
 
 def _problems(description: Description) -> Iterator[str]:
-    """Yield the problems that no single value shows; each sentence begins with the place in the file."""
+    """Yield the problems that involve several values; each sentence begins with the position in the file."""
     unknown = [name for name in description.operations if name not in OPERATIONS]
     for name in unknown:
         yield (

@@ -32,7 +32,7 @@ ALLOWED: Final = (
 )
 _CALL: Final = re.compile(r"(\w+)(?:\(([^()]*)\))?")
 _BATCH: Final = 64
-"""Numbers that are drawn at once: a single one would cost as much."""
+"""The numbers drawn at once: a single one would cost as much."""
 
 
 class Distribution(NamedTuple):
@@ -60,11 +60,11 @@ class Distribution(NamedTuple):
         return cls(match[1], parameters)
 
     def numbers(self, size: int, random: np.random.Generator) -> Iterator[int]:
-        """Yield numbers of keys without end.
+        """Yield key numbers without end.
 
         Args:
             size: the number of keys, at least 1.
-            random: one of the same seed gives the same numbers.
+            random: the generator; the same seed gives the same numbers.
         """
         draw, _ = _KINDS[self.name]
         if self.name == "sequential":

@@ -66,11 +66,11 @@ class _Batch(NamedTuple):
 class Workload:
     """A workload.
 
-    Its keys begin with a digest of what describes the data, so that two runs of the same description share them, and
-    those of another one are none of this one's.
+    Its keys begin with a digest of the data's description, so that runs with the same description share them, and runs
+    with another one do not.
 
     Args:
-        description: as it was read.
+        description: the parsed description.
 
     Attributes:
         description: the same.
@@ -95,7 +95,7 @@ class Workload:
         return cls(descriptions.read(Path(file)))
 
     def __str__(self) -> str:
-        """Say in a few words what it is."""
+        """Describe it in a few words."""
         keys, values = self.description.keys, self.description.values
         shares = self.description.shares
         reads = sum(share for name, share in shares.items() if OPERATIONS[name].effect == "read")
@@ -115,7 +115,7 @@ class Workload:
         )
 
     def accesses(self, user: RedisJsonUser) -> Accesses:
-        """Return what a user does: the n-th of its class in a worker does the same in each run.
+        """Return a user's accesses: the n-th user of its class in a worker does the same in each run.
 
         The first time it makes the documents, which takes up to half a second: call it in ``on_start``.
         """
@@ -125,17 +125,17 @@ class Workload:
         return Accesses(self.description, self._documents, self._prefix, user, seed)
 
     def load(self, redis_url: str, progress: Callable[[int, int], None]) -> list[str]:
-        """Write the documents that are there from the beginning; doing it again changes nothing.
+        """Write the initial documents; repeating it changes nothing.
 
         Args:
-            redis_url: where.
-            progress: is told how many keys are written, and of how many.
+            redis_url: the Redis to write to.
+            progress: called with the number of written keys, and of all keys.
 
         Returns:
-            What a report says of them: the memory that a document takes.
+            Sentences for reports: the memory per document.
 
         Raises:
-            StackError: Redis is away, has no RedisJSON, or no room.
+            StackError: Redis is unreachable, has no RedisJSON, or is out of memory.
         """
         done, total = 0, self.description.keys.filled * len(self.description.forms)
         with RedisStore.of(redis_url) as store:
@@ -154,9 +154,9 @@ class Workload:
             return self._memory(store)
 
     def _memory(self, store: RedisStore) -> list[str]:
-        """Return what a document takes in Redis, by a sample of each form; nothing where Redis does not tell.
+        """Return the memory per document in Redis, from a sample of each form; empty if Redis does not report it.
 
-        The sample is of those that were written: a copy may take less.
+        The sample contains written documents only: a copy may take less.
         """
         keys, taken = self.description.keys, []
         written = min(keys.filled, self._documents.count)
@@ -175,10 +175,10 @@ class Workload:
         )
 
     def remove(self, redis_url: str, run_id: str) -> int:  # noqa: ARG002 - the keys are no single run's
-        """Remove all keys, unless another run uses them, and return how many there were.
+        """Remove all keys, unless another run uses them, and return their number.
 
         Raises:
-            StackError: Redis is away.
+            StackError: Redis is unreachable.
         """
         with RedisStore.of(redis_url) as store:
             return SharedData(store, self._name).release(f"{self._prefix}*")
@@ -192,7 +192,7 @@ class Workload:
         """
         keys, documents = self.description.keys, self._documents
         per_batch = max(1, min(_BATCH_KEYS, _BATCH_BYTES // self.description.values.size_bytes[1]))
-        copies = may_copy and keys.ttl is None  # what expires may be gone when it is to be copied
+        copies = may_copy and keys.ttl is None  # a key that expires may be gone before it is copied
         first_copy = min(keys.filled, documents.count) if copies else keys.filled
         ttls_ms = keys.ttls_ms(random.Random(self.description.seed))  # noqa: S311 - test data
         for form in self.description.forms:

@@ -1,4 +1,4 @@
-"""Operations: what can be done with a key, as RedisJSON document, as hash, or as string.
+"""Operations on a key that holds a RedisJSON document, a hash, or a string.
 
 A new operation is one row of `OPERATIONS`.
 
@@ -32,8 +32,8 @@ class Operation:
         form: what its keys hold.
         effect: it reads; it writes a whole document, whether or not the key is there; or it updates one that is there.
         command: what is sent to Redis.
-        call: does it, given the client (for JSON, that of RedisJSON's commands), a key (for `MULTIPLE`, several), the
-            documents, and the number of one; None where it writes, which `written` does.
+        call: executes it, given the client (for JSON, that of RedisJSON's commands), a key (for `MULTIPLE`, several),
+            the documents, and the number of one; None for writes, see `written`.
     """
 
     form: Form
