@@ -1,9 +1,10 @@
-"""Against: whether the capacity that a search found is better, the same or worse than that of an earlier one.
+"""Against: whether the capacity that a search found is better, the same or worse than an earlier one.
 
-The difference of two capacities is that of their logarithms. Its interval comes from those of the two by the method of
-variance estimates recovery (Zou and Donner, *Statistics in Medicine* 27, 2008), which needs no symmetry. The conclusion
-is that of `loadtest compare`: worse only where the whole interval is beyond the margin. So are the reasons why two
-searches cannot be compared, as they met different machines: see `loadtest.comparing.comparability`.
+Two capacities are compared by the difference of their logarithms. Its interval is computed from the intervals of the
+two by the method of variance estimates recovery (Zou and Donner, *Statistics in Medicine* 27, 2008), which does not
+require symmetry. The conclusion follows the rules of `loadtest compare`: worse only if the whole interval is beyond the
+margin. Two searches cannot be compared for the same reasons as two runs, such as different machines: see
+`loadtest.comparing.comparability`.
 
 Tested in tests/unit/capacity/test_against.py.
 """
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 MARGIN: Final = 0.10
-"""Two intervals of ±3 % leave ±4 % to their difference: with half this margin, few equal ones would be the same."""
+"""The default margin. Intervals of ±3 % give ±4 % for their difference: with half the margin, few equal capacities
+would be found to be the same."""
 LONGER: Final = "5m"
-"""A run time with which a search has steps enough for ±3 %."""
+"""The run time with which a search has enough steps for ±3 %."""
 FILE: Final = "capacity.json"
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 100_000
@@ -36,7 +38,7 @@ _LARGEST: Final = 1e20
 
 
 class Found(NamedTuple):
-    """What a search found."""
+    """The result of a search."""
 
     run_id: str
     scenario: str
@@ -44,14 +46,14 @@ class Found(NamedTuple):
     rate_per_s: float
     low_per_s: float
     high_per_s: float
-    """Infinity where only a lower bound is known."""
+    """Infinity if only a lower bound is known."""
 
     @classmethod
     def read(cls, folder: Path) -> Found:
-        """Read it from the folder of its run.
+        """Read the result from the folder of the search's run.
 
         Raises:
-            RecordError: when the folder holds no capacity, or it cannot be read.
+            RecordError: when the folder contains no capacity, or cannot be read.
         """
         path = folder / FILE
         try:
@@ -74,7 +76,7 @@ def _check(rate: float, low: float, high: float) -> None:
 
 
 def check(base: Found, scenario: str, slo: str) -> None:
-    """Check, before a search, that its capacity can be compared with that of an earlier one.
+    """Check, before a search, that its capacity can be compared with that of an earlier search.
 
     Raises:
         UsageError: when scenario or objective differ, or the earlier search found no rate.
@@ -103,7 +105,7 @@ def read_run(folder: Path) -> Document:
 
 
 def check_machine(base: Document) -> None:
-    """Check, before a search, that the earlier one measured the service and not other work on its machine.
+    """Check, before a search, that the earlier search measured the service and not other work on its machine.
 
     Raises:
         UsageError: when it did not.
@@ -116,12 +118,12 @@ def check_machine(base: Document) -> None:
 
 
 def surroundings(base: Document, new: Document, *, force: bool = False) -> tuple[list[str], list[str]]:
-    """Return what keeps two searches from being compared, and what people should know; with `force`, all of it as that.
+    """Return the obstacles to comparing two searches, and the notes for people; with `force`, obstacles become notes.
 
     Args:
-        base: of the earlier search, which `check_machine` let pass.
-        new: of the later one.
-        force: compare whatever their machines did beside them.
+        base: the earlier search, accepted by `check_machine`.
+        new: the later search.
+        force: compare regardless of other work on their machines.
     """
     problems, notes = comparability.surroundings(base, new)
     problems += comparability.crowded(new)
@@ -129,12 +131,12 @@ def surroundings(base: Document, new: Document, *, force: bool = False) -> tuple
 
 
 def conclusion(base: Found, new: Found, problems: Sequence[str] = ()) -> tuple[Conclusion, str]:
-    """Return whether the new capacity is better, the same, worse, or not sure to be either; and in a sentence.
+    """Return whether the new capacity is better, the same, worse, or not certain to be any of these; and a sentence.
 
     Args:
-        base: the older one.
-        new: the newer.
-        problems: what keeps them from being compared: then it is inconclusive.
+        base: the earlier result.
+        new: the later result.
+        problems: obstacles to a comparison, which make it inconclusive.
     """
     if not new.rate_per_s:
         return Conclusion.INCONCLUSIVE, f"inconclusive against {base.run_id}: no rate was found"
@@ -154,7 +156,7 @@ def conclusion(base: Found, new: Found, problems: Sequence[str] = ()) -> tuple[C
 
 
 def difference(base: Found, new: Found) -> tuple[float, float, float]:
-    """Return the difference of the two logarithms, and its 95 % interval; an end that is not known is infinite."""
+    """Return the difference of the two logarithms with its 95 % interval; an unknown end is infinite."""
     change = math.log(new.rate_per_s / base.rate_per_s)
     below = math.hypot(_log(new.rate_per_s, new.low_per_s), _log(base.high_per_s, base.rate_per_s))
     above = math.hypot(_log(new.high_per_s, new.rate_per_s), _log(base.rate_per_s, base.low_per_s))

@@ -1,15 +1,16 @@
 """CapacityRun: the capacity search on a running swarm.
 
-It is one open-model run whose rate is changed live; nothing restarts between two steps. A step changes to its rate,
-lets it settle for `SETTLE_S`, and evaluates the objective on what is measured in the `MEASURE_S` after that. A step
-whose outcome is clear is cut short: when a time is more than `HOPELESS` times its limit, or when a tenth of the
-iterations were dropped. After a step that missed the objective, the swarm pauses until every iteration has ended, so
-that the next step starts without a backlog.
+The search is one open-model run whose rate is changed while it runs; nothing restarts between two steps. A step changes
+the rate, lets it settle for `SETTLE_S`, and evaluates the objective on the measurements of the following `MEASURE_S`. A
+step with a clear outcome is cut short: when a time exceeds `HOPELESS` times its limit, or a tenth of the iterations
+were dropped. After a step that missed the objective, the swarm pauses until every iteration has ended, so that the next
+step starts without a backlog.
 
-A step also fails when iterations were dropped: all users of the pool were waiting for the system. It is discarded when
-the generator was not fit to measure: by the limits of `loadtest.judging.generator_health` for the mean of the step's
-seconds; and, if a limit on time was exceeded, when the generator's own event loop was late by `LAG_SHARE` of that limit
-or more and the limit would have been met without that delay: then the generator may have caused what it measured.
+A step also fails if iterations were dropped, because all users of the pool were waiting for the system. It is discarded
+if the generator was not fit to measure, which has two criteria. One is the limits of
+`loadtest.judging.generator_health`, applied to the mean of the step's seconds. The other applies if a limit on time was
+exceeded: the generator may have caused that if its own event loop was late by at least `LAG_SHARE` of that limit, and
+the limit would have been met without the delay.
 
 Tested in tests/native/test_capacity.py.
 """
@@ -60,26 +61,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WARM_UP_S: Final = 3.0
-"""Load at the first rate before the first step."""
+"""Seconds of load at the first rate before the first step."""
 SETTLE_S: Final = 1.5
 MEASURE_S: Final = 6.0
 LONGEST_MEASURE_S: Final = 60.0
-"""How long a step waits, at a low rate, for the samples that its percentiles need."""
+"""Seconds that a step at a low rate may wait for the samples that its percentiles need."""
 DELIVERY_S: Final = 1.5
-"""How long the workers' last second takes to reach the record, at most."""
+"""Seconds that the workers' last second takes at most to reach the record."""
 DRAIN_S: Final = 60.0
-"""The longest pause."""
+"""The longest pause in seconds."""
 HOPELESS: Final = 3.0
 DROPPED_RATIO: Final = 0.001
-"""From this ratio of dropped iterations on, a step has failed."""
+"""The ratio of dropped iterations from which a step has failed."""
 _CLEARLY_DROPPED: Final = 0.1
 MAX_USERS: Final = 1_000
 LAG_SHARE: Final = 0.5
 HIGHEST_RATE_PER_S: Final = 100_000.0
 FINE: Final = 0.03
-"""The precision of a search that may make more steps than by default."""
+"""The precision of a search that may make more steps than the default."""
 _POLL_S: Final = 0.05
-_STEP_LASTS_S: Final = 24 * 3600.0  # until the next one
+_STEP_LASTS_S: Final = 24 * 3600.0  # until the next step
 
 _EXPLAINED: Final = {
     End.PRECISE: "",
@@ -90,10 +91,10 @@ _EXPLAINED: Final = {
 
 
 def start(environment: Environment, config: Config, scenario: Scenario, _form: object = None) -> None:
-    """Search for the capacity in every test that a master starts; a worker searches for nothing.
+    """Run a capacity search in every test that a master starts; on a worker, do nothing.
 
     Raises:
-        UsageError: for a wrong objective.
+        UsageError: when the objective is invalid.
     """
     if not controls_runs(environment, config, scenario):
         return
@@ -131,9 +132,9 @@ class CapacityRun:
     """One search, conducted on the master in a run of the open model.
 
     Args:
-        environment: of the master.
+        environment: the master's Environment.
         run: prepares the test, ends it and reports.
-        load: its rules are the objective, its profile is the first step's.
+        load: its rules are the objective, and its profile is that of the first step.
     """
 
     def __init__(self, environment: Environment, run: Run, load: Load) -> None:
@@ -149,17 +150,17 @@ class CapacityRun:
         self._run.prepare()
 
     def begin(self) -> None:
-        """Begin to search; the test ends with the search."""
+        """Begin the search; the test ends with it."""
         if self._run.arrivals is not None:
             self._run.say(f"objective    {self._load.config.slo}")
             self._searching = gevent.spawn(self._search, self._run.arrivals)
 
     def stopping(self) -> None:
-        """Note what ends the search, if it is not done."""
+        """Record what ends the search, if it is not complete."""
         self._run.stopping()
 
     def end(self) -> None:
-        """Show and write what was found, then set the exit code."""
+        """Show and write the result, then set the exit code."""
         with self._run.reporting():
             self._report()
 
@@ -198,7 +199,7 @@ class CapacityRun:
             self._run.end_test()
 
     def _measure(self, coordinator: ArrivalCoordinator, rate_per_s: float) -> StepResult:
-        """Make one step."""
+        """Carry out one step."""
         from_s = coordinator.change_rate(rate_per_s, _STEP_LASTS_S)
         gevent.sleep(max(0.0, from_s + SETTLE_S - time.perf_counter()))
         record = RecordKeeper.of(self._environment).record
@@ -238,7 +239,7 @@ class _Step:
         self._healths: dict[tuple[int, str], list[float]] = {}
 
     def watch(self) -> None:
-        """Wait until the step is measured, with samples enough for its percentiles, or its outcome is clear."""
+        """Wait until the step is measured, with enough samples for its percentiles, or until its outcome is clear."""
         until_s = self._began_s + MEASURE_S + DELIVERY_S
         longest_s = self._began_s + LONGEST_MEASURE_S
         while (now_s := time.perf_counter()) < until_s or (now_s < longest_s and self._lacks_samples()):
@@ -271,7 +272,7 @@ class _Step:
         return dropped / (dropped + begun) if dropped else 0.0
 
     def result(self) -> StepResult:
-        """Judge the step."""
+        """Evaluate the step."""
         self._record.forget(self._second)
         took_s = time.perf_counter() - self._began_s
         results = self._judge.results()
@@ -301,7 +302,7 @@ class _Step:
         return StepResult(self._rate_per_s, outcome, shown, per_s, p50_s, p99_s, mean_s, per_s * mean_s)
 
     def _late(self, results: list[Result]) -> list[str]:
-        """Return the generator's delays that may have made a time exceed its limit."""
+        """Return the generator's delays that may have caused a time to exceed its limit."""
         found = []
         broken = [r for r in results if r.outcome is Outcome.FAILED and r.threshold.kind == "time"]
         for (index, name), values in self._healths.items():
@@ -316,7 +317,7 @@ class _Step:
 
 
 def _unfit(healths: Mapping[tuple[int, str], Sequence[float]]) -> list[str]:
-    """Say which workers were not fit to measure, from what each second of the step had of each figure."""
+    """Name the workers that were not fit to measure, from each second's health figures during the step."""
     found = []
     for (index, name), values in healths.items():
         rule, mean = SUSTAINED[name], sum(values) / len(values)
@@ -326,7 +327,7 @@ def _unfit(healths: Mapping[tuple[int, str], Sequence[float]]) -> list[str]:
 
 
 def _line(steps: list[StepResult]) -> str:
-    """Return the last step as a line: its outcome, and the bracket known by now to hold the limit."""
+    """Return the last step as a line: its outcome, and the current bracket around the limit."""
     number, step = len(steps), steps[-1]
     p99 = "-" if math.isnan(step.p99_s) else milliseconds(step.p99_s)
     reasons = "; ".join(step.reasons)
@@ -353,7 +354,7 @@ def _verdict(found: Capacity | None, sentence: str, record: RunRecord) -> Verdic
 
 
 def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
-    """Return the result in a sentence."""
+    """Return the result as a sentence."""
     if found is None:
         kept = max((step.rate_per_s for step in steps if step.outcome is Outcome.PASSED), default=None)
         so_far = "" if kept is None else f"; {kept:g} arrivals/s met the objective"
@@ -370,7 +371,7 @@ def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
 
 
 def _document(found: Capacity, config: Config, sentence: str, fit: UslFit | None, *, complete: bool) -> dict[str, Any]:
-    """Return everything, ready for JSON; NaN and infinity become None."""
+    """Return the whole result, ready for JSON; NaN and infinity become None."""
     bend = chart.knee(found.steps)
     return {
         "format": 1,

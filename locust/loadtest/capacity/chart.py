@@ -1,7 +1,7 @@
-"""A capacity search for people: a chart of latency against rate with the knee, in the terminal and as an HTML page.
+"""Charts of a capacity search: latency against rate with the knee, in the terminal and as an HTML page.
 
-The knee is where more load begins to cost disproportionate latency: on the curve of the median latency at each
-rate, both axes scaled to 0 … 1, the point that lies farthest below the diagonal (the Kneedle method for a convex,
+The knee is the point from which more load costs disproportionate latency. On the curve of the median latency at each
+rate, with both axes scaled to 0 … 1, it is the point farthest below the diagonal (the Kneedle method for a convex,
 rising curve: Satopää, Albrecht, Irwin and Raghavan, *ICDCS Workshops*, 2011).
 """
 
@@ -40,10 +40,10 @@ class Point(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """What the objective allows of a time."""
+    """A limit of the objective on a time."""
 
     condition: str
-    """The rule, as a person reads it."""
+    """The rule as text for people."""
     seconds: float
 
     @classmethod
@@ -53,7 +53,7 @@ class Limit(NamedTuple):
 
 
 def knee(steps: Iterable[StepResult]) -> Point | None:
-    """Return the knee of p99 against rate; None with fewer than three rates, or when latency does not rise."""
+    """Return the knee of p99 against rate; None with fewer than three rates, or if latency does not rise."""
     by_rate: dict[float, list[float]] = {}
     for step in _drawable(steps):
         by_rate.setdefault(step.rate_per_s, []).append(step.p99_s)
@@ -124,7 +124,7 @@ def terminal_chart(found: Capacity, limits: Sequence[Limit] = (), width: int = 7
 
 
 def html_page(found: Capacity, title: str, sentence: str, fit: UslFit | None, limits: Sequence[Limit] = ()) -> str:
-    """Return a self-contained page: the chart, the result and every step with its reasons."""
+    """Return a self-contained page with the chart, the result, and every step with its reasons."""
     rows = "\n".join(
         f'<tr><td>{number}</td><td>{step.rate_per_s:g}</td><td style="color:{_COLOURS[step.outcome]}">'
         f"{step.outcome.value}</td><td>{_number(step.requests_per_s)}</td><td>{_ms(step.p50_s)}</td>"
@@ -157,7 +157,7 @@ h1 {{ overflow-wrap: anywhere }}
 
 
 def usl_sentence(fit: UslFit) -> str:
-    """Return the fitted law in a sentence."""
+    """Return the fitted law as a sentence."""
     peak = f"; its highest throughput {fit.peak_per_s:.4g}/s" if math.isfinite(fit.peak_per_s) else ""
     return (
         f"Universal Scalability Law: contention (alpha) {fit.contention:.4g}, coherency (beta) {fit.coherency:.4g}, "
@@ -186,7 +186,7 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 880, 380, 60, 860, 10, 340
 
 
 class _Picture:
-    """The parts of the chart, in the SVG's units."""
+    """The parts of the chart, in SVG units."""
 
     def __init__(self, steps: Sequence[StepResult], limits: Sequence[Limit]) -> None:
         self._axes = _Axes(steps, limits)
@@ -239,7 +239,7 @@ def _decades(low_s: float, high_s: float) -> list[float]:
 
 
 def round_ticks(highest: float) -> list[float]:
-    """Return 0 and the multiples, up to the highest, of 1, 2 or 5 times a power of ten: five to eleven in all."""
+    """Return 0 and the multiples, up to the highest, of 1, 2 or 5 times a power of ten: five to eleven ticks in all."""
     power = 10.0 ** math.floor(math.log10(highest / 4))
     step = max(times * power for times in (1, 2, 5) if 4 * times * power <= highest)
     return [step * number for number in range(math.floor(highest / step * (1 + 1e-9)) + 1)]

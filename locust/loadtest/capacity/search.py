@@ -1,27 +1,27 @@
 """Capacity: the search for the highest rate at which a system meets its service-level objective.
 
-The search tries one rate after the other and learns whether the objective was met (`measure`, injected, so that the
-search itself needs neither a swarm nor a clock):
+The search tries one rate after the other and learns whether the objective was met (`measure` is injected, so the search
+itself needs neither a swarm nor a clock):
 
-1. *Coarse climb.* The rate doubles from step to step until the objective is missed twice at the same rate; if the first
-   rate misses it already, it is halved until one meets it.
-2. *Bisection with repeats.* Near its limit a system meets the objective at one time and misses it at another at the
-   same rate, so a plain bisection, which trusts every answer, may end anywhere. Instead the search keeps a belief, a
-   probability for each possible limit, updates it with each answer by Bayes' rule, and tries the belief's median next
-   (the probabilistic bisection of Horstein, 1963; Waeber, Frazier and Henderson, *SIAM J. Control Optim.* 51, 2013).
-   It returns to rates near the limit by itself, which are the repeats. An answer at rate r for a limit L is assumed
-   to be "met" with the probability
+1. *Coarse climb.* The rate doubles from step to step until the objective is missed twice at the same rate. If the first
+rate already misses it, the rate is halved until one meets it.
+2. *Bisection with repeats.* Near its limit a system may meet the objective at one time and miss it at another at the
+same rate, so a plain bisection, which trusts every answer, could end anywhere. Instead the search keeps a belief, a
+probability for each possible limit, updates it with each answer by Bayes' rule, and tries the belief's median next (the
+probabilistic bisection of Horstein, 1963; Waeber, Frazier and Henderson, *SIAM J. Control Optim.* 51, 2013). It returns
+to rates near the limit by itself, which gives the repeats. An answer at rate r for a limit L is assumed to be "met"
+with the probability
 
        LAPSE + (1 - 2·LAPSE) / (1 + (r/L)^(1/w))
 
-   for widths w of the uncertain region that are unknown too, from 0.3 % to 6 % and equally likely beforehand; LAPSE is
-   the probability that an answer has nothing to do with the rate (another process used the machine). It never tries
-   more than twice the highest rate that met the objective.
+   for widths w of the uncertain region, which are unknown too: from 0.3 % to 6 %, equally likely beforehand. LAPSE is
+   the probability that an answer has nothing to do with the rate (another process used the machine). The search never
+   tries more than twice the highest rate that met the objective.
 3. *End.* The search ends when the 95 % interval of the belief is as narrow as requested, with at least `REPEATS`
-   answers of each kind near the limit, or after the largest number of steps.
+answers of each kind near the limit, or after the maximum number of steps.
 
-Steps in which the generator was not fit to measure say nothing about the system: they are repeated, and if that does
-not help, the search ends there and the result is a lower bound.
+Steps in which the generator was not fit to measure say nothing about the system. They are repeated; if that does not
+help, the search ends there and the result is a lower bound.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ if TYPE_CHECKING:
 GROWTH: Final = 2.0
 LAPSE: Final = 0.02
 WIDTHS: Final = (0.003, 0.01, 0.03, 0.06)
-"""Up to twice what limits wander: a belief that takes the widest one that there is for the limit of what there can be
-trusts its answers too much, and its interval holds the limit in 88 % of such searches instead of 95 %."""
+"""The widths of the uncertain region, up to twice the observed variation of limits. If the widest observed one were the
+upper bound, the belief would trust its answers too much, and the interval would contain the limit in 88 % of such
+searches instead of 95 %."""
 REPEATS: Final = 2
-"""Answers of each kind that the search needs near the limit before it can end."""
+"""The number of answers of each kind near the limit that the search needs before it can end."""
 NEAR: Final = 0.05
-"""Near the limit: within this fraction of it."""
+"""The distance from the limit, as a fraction of it, that counts as near."""
 CREDIBLE: Final = (0.025, 0.5, 0.975)
 _GRID: Final = 4001
 
@@ -59,14 +60,14 @@ class StepResult:
     """The requested arrivals per second."""
     outcome: Outcome
     reasons: tuple[str, ...] = ()
-    """Each rule with its value; or why the generator was not fit to measure."""
+    """Each rule with its value, or why the generator was not fit to measure."""
     requests_per_s: float = math.nan
     """Responses per second."""
     p50_s: float = math.nan
     p99_s: float = math.nan
     mean_s: float = math.nan
     concurrency: float = math.nan
-    """Concurrent requests on average: responses per second times the mean response time (Little's law)."""
+    """The mean number of concurrent requests: responses per second times the mean response time (Little's law)."""
 
 
 class End(Enum):
@@ -81,36 +82,36 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """How to search."""
+    """The parameters of a search."""
 
     first_rate_per_s: float = 10.0
     lowest_rate_per_s: float = 0.5
     highest_rate_per_s: float = 100_000.0
     precision: float = 0.06
-    """Half the width of the 95 % interval that ends the search, as a fraction of the rate."""
+    """Half the width of the 95 % interval at which the search ends, as a fraction of the rate."""
     steps: int = 15
-    """The maximum number of steps, repeated ones included."""
+    """The maximum number of steps, including repeated ones."""
     tries: int = 4
-    """How often a rate is tried at which the generator was not fit to measure."""
+    """The number of tries at a rate at which the generator was not fit to measure."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a search found."""
+    """The result of a search."""
 
     end: End
     steps: tuple[StepResult, ...]
     rate_per_s: float
-    """The median of the belief; a lower bound when the generator or the highest rate ended the search; 0 when no rate
-    met the objective."""
+    """The median of the belief; a lower bound if the generator or the highest rate ended the search; 0 if no rate met
+    the objective."""
     low_per_s: float
-    """The 95 % interval's lower end."""
+    """The lower end of the 95 % interval."""
     high_per_s: float
-    """The 95 % interval's upper end; infinity for a lower bound."""
+    """The upper end of the 95 % interval; infinity for a lower bound."""
 
     @property
     def is_lower_bound(self) -> bool:
-        """Whether the system may sustain more than was found."""
+        """Whether the system may sustain more than the result."""
         return math.isinf(self.high_per_s)
 
 
@@ -118,8 +119,8 @@ def find_capacity(measure: Callable[[float], StepResult], plan: Plan | None = No
     """Search for the capacity.
 
     Args:
-        measure: loads the system at this rate, in arrivals per second, and judges it.
-        plan: how to search.
+        measure: loads the system at the given rate, in arrivals per second, and evaluates the objective.
+        plan: the parameters of the search.
     """
     return _Search(measure, plan or Plan()).run()
 
@@ -128,7 +129,7 @@ class Belief:
     """Probabilities of the limit, on a grid of equal ratios, and of the width of the uncertain region."""
 
     def __init__(self, low_per_s: float, high_per_s: float) -> None:
-        """Take every limit from half the low rate to twice the high one for equally likely, on a logarithmic scale."""
+        """Start with equal probabilities, on a logarithmic scale, from half the low rate to twice the high one."""
         self._logs = np.linspace(math.log(low_per_s / GROWTH), math.log(high_per_s * GROWTH), _GRID)
         self._widths = np.array(WIDTHS)[:, None]
         self._belief = np.full((len(WIDTHS), _GRID), 1.0 / (len(WIDTHS) * _GRID))
@@ -157,11 +158,11 @@ class _Search:
         return self._bound(end) if end else self._bisect()
 
     def _climb(self) -> End | None:
-        """Look for a rate that meets the objective and a higher one that misses it; return why there are not both."""
+        """Find a rate that meets the objective and a higher one that misses it; return why there are not both."""
         rate, kept, broken = self.plan.first_rate_per_s, 0.0, math.inf
         while len(self.steps) < self.plan.steps:
             answer = self._ask(rate)
-            if answer is False and len(self.steps) < self.plan.steps:  # a passing disturbance would misdirect the climb
+            if answer is False and len(self.steps) < self.plan.steps:  # a temporary disturbance would mislead the climb
                 answer = self._ask(rate)
             if answer is None:
                 return self._unanswered()
@@ -193,7 +194,7 @@ class _Search:
             self._learn(belief, self.steps[-1])
 
     def _ask(self, rate_per_s: float) -> bool | None:
-        """Return whether the objective was met; None when the generator was not fit to measure at any try."""
+        """Return whether the objective was met; None if the generator was not fit to measure in any try."""
         for _ in range(min(self.plan.tries, self.plan.steps - len(self.steps))):
             step = self.measure(rate_per_s)
             self.steps.append(step)
@@ -218,10 +219,10 @@ class _Search:
         return min(kept, len(near) - near.count(Outcome.NOT_TRUSTWORTHY) - kept) >= REPEATS
 
     def _bound(self, end: End) -> Capacity:
-        """Return what is known when the climb did not end between two rates.
+        """Return what is known if the climb did not end between two rates.
 
-        A rate that missed the objective below one that met it was disturbed, or the limit wanders: then the belief
-        says how low it may be, and how high it may be is not known.
+        If a rate missed the objective below one that met it, it was disturbed or the limit varies. Then the belief
+        gives the lower end of the interval, and the upper end is unknown.
         """
         kept = max((step.rate_per_s for step in self.steps if step.outcome is Outcome.PASSED), default=0.0)
         broken = [step.rate_per_s for step in self.steps if step.outcome in {Outcome.FAILED, Outcome.NO_DATA}]

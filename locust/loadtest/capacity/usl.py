@@ -2,14 +2,14 @@
 
     X(N) = gamma·N / (1 + alpha·(N - 1) + beta·N·(N - 1))
 
-N is the load as the number of requests under way, X the throughput, gamma the throughput of one request at a
-time, alpha the *contention* (waiting for each other: queues, locks), beta the *coherency* (agreeing with each other:
-caches, consensus; with it, more load can yield less). (N. J. Gunther, *Guerrilla Capacity Planning*, Springer,
+N is the load as the number of concurrent requests, X the throughput, gamma the throughput of one request at a time,
+alpha the *contention* (waiting for each other: queues, locks), and beta the *coherency* (agreeing with each other:
+caches, consensus; with it, more load can reduce throughput). (N. J. Gunther, *Guerrilla Capacity Planning*, Springer,
 2007, chapters 4 to 6; "A General Theory of Computational Scalability Based on Rational Functions", arXiv:0808.1431.)
 
-Divided through, N/X is linear in its unknowns: N/X = (1 + alpha·(N - 1) + beta·N·(N - 1))/gamma. The fit is the linear
-least-squares one of N/X, each point weighted by its inverse, so that relative errors count; of the fits without a
-negative coefficient, some of them left out, it is the best.
+The quotient N/X is linear in the unknowns: N/X = (1 + alpha·(N - 1) + beta·N·(N - 1))/gamma. The fit is the linear
+least-squares fit of N/X, with each point weighted by its inverse, so that relative errors count. All fits with some
+coefficients left out are tried, and the best of those without a negative coefficient is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIN_POINTS = 4
-"""Minimum number of points for a meaningful fit of three unknowns."""
+"""The fewest points for a meaningful fit of three unknowns."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class UslFit:
     """The law's coefficients."""
 
     gamma_per_s: float
-    """Throughput at a load of 1."""
+    """Throughput at a load of 1, per second."""
     contention: float
     """alpha, 0 or more; dimensionless."""
     coherency: float
     """beta, 0 or more; dimensionless."""
     r_squared: float
-    """Share of the throughput's variance that the law explains; 1 is all."""
+    """The share of the throughput's variance that the law explains, at most 1."""
 
     def throughput_at(self, load: float) -> float:
         """Return X(N)."""
@@ -47,12 +47,12 @@ class UslFit:
 
     @property
     def peak_load(self) -> float:
-        """The load of the highest throughput, sqrt((1 - alpha)/beta); infinity without coherency."""
+        """The load with the highest throughput, sqrt((1 - alpha)/beta); infinity without coherency."""
         return math.sqrt(max(0.0, 1 - self.contention) / self.coherency) if self.coherency else math.inf
 
     @property
     def peak_per_s(self) -> float:
-        """The highest throughput: at the peak load, or gamma/alpha, which is approached when there is no coherency."""
+        """The highest throughput: at the peak load, or the asymptote gamma/alpha if there is no coherency."""
         if math.isfinite(self.peak_load):
             return self.throughput_at(max(self.peak_load, 1.0))
         return self.gamma_per_s / self.contention if self.contention else math.inf
@@ -62,11 +62,11 @@ def fit_usl(loads: Sequence[float], throughputs_per_s: Sequence[float]) -> UslFi
     """Fit the law.
 
     Args:
-        loads: requests under way, above 0.
-        throughputs_per_s: as many, above 0.
+        loads: concurrent requests, above 0.
+        throughputs_per_s: the throughput at each load, above 0.
 
     Returns:
-        None with fewer than `MIN_POINTS` usable points, or when all have the same load.
+        The fit; None with fewer than `MIN_POINTS` usable points, or if all have the same load.
     """
     n, x = np.array(loads, float), np.array(throughputs_per_s, float)
     usable = np.isfinite(n) & np.isfinite(x) & (n > 0) & (x > 0)

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 _LONGEST_BYTES: Final = 1024 * 1024
 FILE: Final = "baselines.json"
 KEYWORD: Final = "baseline"
-"""The word that stands for the baseline where a run is expected."""
+"""The word that stands for the baseline where a run's name is expected."""
 
 
 def key_of(document: Document) -> str:
-    """Return the scenario and profile that a run can be the baseline of."""
+    """Return the scenario and profile for which a run can be the baseline."""
     configuration = document["configuration"]
     return key(configuration.get("scenario", ""), configuration.get("profile", ""))
 
 
 def key(scenario: str, profile: str) -> str:
-    """Return what the runs of a scenario, by name or path, and a profile have in common."""
+    """Return the key shared by the runs of a scenario, given by name or path, and a profile."""
     return f"{name_of_scenario(scenario)}/{profile}"
 
 
@@ -70,7 +70,7 @@ def folder_for(config: Config) -> Path:
     """Return the folder of the run that a run with these settings, which name one, is compared with.
 
     Raises:
-        UsageError: as `folder`.
+        UsageError: as for `folder`.
     """
     return folder(str(config.baseline), key(config.scenario, config.profile), config.runs_dir)
 

@@ -1,15 +1,15 @@
 """Change points: where a figure of many runs moved from one level to another.
 
-As in Hunter (Fleming et al., ICPE 2023), a series is first divided where two neighbouring stretches differ most, within
-windows, so that what is found does not depend on how long the history is; then divisions that do not hold against their
-whole neighbours are taken back, the weakest first. As in E-divisive means (Matteson and James, *Journal of the American
-Statistical Association* 109, 2014), each division is the best of all pairs of neighbouring stretches, so that a change
-that was reverted hides neither of the two.
+As in Hunter (Fleming et al., ICPE 2023), a series is first divided, within windows, where two neighbouring stretches
+differ most, so that the result does not depend on the length of the history. Then divisions that are not significant
+against their whole neighbours are removed, the weakest first. As in E-divisive means (Matteson and James, *Journal of
+the American Statistical Association* 109, 2014), each division is the best over all pairs of neighbouring stretches, so
+that a change that was later reverted does not hide either of the two.
 
-Two stretches are compared by the difference of their weighted means over its standard error. The variance of a run is
-that between runs, which the median of the differences between neighbours gives without knowing the change points, and
-the run's own. A run counts as at most `CLIP` standard deviations from the median, so that a single outlier divides
-nothing. There are no random numbers: equal histories have equal change points.
+Two stretches are compared by the difference of their weighted means, divided by its standard error. The variance of a
+run is the sum of the variance between runs, estimated from the median difference between neighbours, which does not
+require the change points, and the run's own. A run counts as at most `CLIP` standard deviations from the median, so
+that a single outlier causes no division. There are no random numbers: equal histories have equal change points.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 SHORTEST: Final = 3
-"""The fewest runs on each side: a change is known with the third run after it."""
+"""The fewest runs on each side: a change is known from the third run after it."""
 WINDOW: Final = 50
 CLIP: Final = 2.5
 RESOLUTION: Final = 0.003
-"""The standard deviation that no figure is below: histograms have bins of 1 %, which is 0.003 of a logarithm."""
+"""The smallest standard deviation of a figure: histograms have bins of 1 %, which is 0.003 of a logarithm."""
 _CANDIDATE: Final = 3.0
-"""From how many standard errors on a difference within a window is looked at again."""
+"""Standard errors from which a difference within a window is examined further."""
 _NEARER: Final = 1e-6
 _MAD: Final = 1.4826
-"""The standard deviation of a normal distribution, in median absolute deviations."""
+"""The standard deviation of a normal distribution divided by its median absolute deviation."""
 _RUNS_PER_DEGREE: Final = 3
-"""Runs for each degree of freedom of the median of differences, whose efficiency is a third."""
+"""Runs per degree of freedom of the median of differences, whose efficiency is one third."""
 _LEAST_DEGREES: Final = 3.0
 _INTERVAL: Final = 0.975
 
@@ -51,15 +51,15 @@ class ChangePoint:
     """A change of level."""
 
     index: int
-    """The first run after it."""
+    """The index of the first run after it."""
     before: float
-    """The mean from the change point before, or from the first run on."""
+    """The mean since the previous change point or the first run."""
     after: float
-    """The mean up to the next change point, or the last run."""
+    """The mean until the next change point or the last run."""
     error: float
     """The standard error of the difference."""
     degrees: float
-    """Degrees of freedom of the error."""
+    """Degrees of freedom of the standard error."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -69,12 +69,12 @@ class ChangePoint:
 
 
 def change_points(values: Floats, errors: Floats, chance: float) -> list[ChangePoint]:
-    """Return the change points of a series, in the order of time.
+    """Return the change points of a series, in chronological order.
 
     Args:
-        values: one for each run, such as the logarithm of a time.
-        errors: the standard error of each.
-        chance: that two stretches of equal level are taken for different ones; above 0, below 1.
+        values: one value per run, such as the logarithm of a time.
+        errors: the standard error of each value.
+        chance: the probability that two stretches of equal level are found different; above 0, below 1.
     """
     if len(values) < fewest_runs(chance):
         return []
@@ -82,7 +82,7 @@ def change_points(values: Floats, errors: Floats, chance: float) -> list[ChangeP
     series = _Series(values, _variances(values, errors))
     found = _moved(series, _pruned(series, _candidates(series), critical))
     scatter = _scatter(series, found)
-    if scatter > 1:  # levels wander more than neighbours differ
+    if scatter > 1:  # levels vary more than neighbours differ
         series = _Series(values, series.variances * scatter)
     found = _pruned(series, found, critical)
     limits = [0, *found, len(values)]
@@ -103,12 +103,12 @@ def _degrees(runs: int) -> float:
 
 
 def _critical(runs: int, chance: float) -> float:
-    """Return how many standard errors two stretches of equal level differ with this chance."""
+    """Return by how many standard errors two stretches of equal level differ with this probability."""
     return student_t(1 - chance / 2, _degrees(runs))
 
 
 _TOO_SHORT: Final = np.tri(WINDOW, k=-1, dtype=bool)
-"""By the places of a division and of an end: where less than the shortest stretch lies between them."""
+"""By the indices of a division and of an end: whether less than the shortest stretch lies between them."""
 
 
 class _Series:
@@ -119,7 +119,7 @@ class _Series:
         self.weights, self._reach = 1 / variances, CLIP * np.sqrt(variances)
 
     def clipped(self, start: int, stop: int, around: float | None = None) -> Floats:
-        """Return a stretch whose values are at most `CLIP` standard deviations from a level, by default its median."""
+        """Return a stretch with values limited to `CLIP` standard deviations from a level, by default its median."""
         values, reach = self.values[start:stop], self._reach[start:stop]
         if around is None:
             ordered = np.sort(values)
@@ -128,7 +128,7 @@ class _Series:
         return clipped
 
     def level(self, start: int, stop: int, around: float | None = None) -> float:
-        """Return the mean of a stretch, clipped."""
+        """Return the mean of a clipped stretch."""
         weights = self.weights[start:stop]
         return float(self.clipped(start, stop, around) @ weights) / float(weights.sum())
 
@@ -137,9 +137,10 @@ class _Series:
         return math.sqrt(1 / float(self.weights[start:middle].sum()) + 1 / float(self.weights[middle:stop].sum()))
 
     def distance(self, start: int, middle: int, stop: int) -> float:
-        """Return how many standard errors two neighbouring stretches differ; 0 where one is too short.
+        """Return by how many standard errors two neighbouring stretches differ; 0 if one is too short.
 
-        The shorter one is clipped around the level of the longer, so that a few outliers are no level of their own.
+        The shorter one is clipped around the level of the longer, so that a few outliers do not form a level of their
+        own.
         """
         if min(middle - start, stop - middle) < SHORTEST:
             return 0.0
@@ -150,9 +151,9 @@ class _Series:
         return abs(self.level(*shorter, level) - level) / self.error(start, middle, stop)
 
     def misfit(self, start: int, stop: int, level: float) -> Floats:
-        """Return the squared distance of each value from a level, in variances and hardly more than that of an outlier.
+        """Return the squared distance of each value from a level, in variances, hardly above an outlier's.
 
-        Of two levels that are both that far, the nearer one fits a little better.
+        If two levels are both that far from a value, the nearer one fits slightly better.
         """
         squares = (self.values[start:stop] - level) ** 2 * self.weights[start:stop]
         misfits: Floats = np.minimum(squares, CLIP**2) + _NEARER * np.sqrt(squares)
@@ -160,13 +161,13 @@ class _Series:
 
 
 def _variances(values: Floats, errors: Floats) -> Floats:
-    """Return the variance of each run: that between runs, and its own."""
+    """Return the variance of each run: that between runs plus its own."""
     between = (_MAD * float(np.median(np.abs(np.diff(values))))) ** 2 / 2 - float(np.median(errors**2))
     return np.asarray(max(between, 0.0) + errors**2 + RESOLUTION**2)
 
 
 def _candidates(series: _Series) -> list[int]:
-    """Return where neighbouring stretches differ within a window; the windows overlap by half."""
+    """Return where neighbouring stretches differ within a window. The windows overlap by half."""
     runs = len(series.values)
     found: set[int] = set()
     for start in range(0, max(1, runs - WINDOW // 2), WINDOW // 2):
@@ -183,16 +184,16 @@ def _candidates(series: _Series) -> list[int]:
 
 
 def _division(values: Floats, weights: Floats) -> tuple[int, float]:
-    """Return where a stretch is best divided from a part of what follows, and how many standard errors they differ.
+    """Return where a stretch is best divided from a part of what follows, and by how many standard errors they differ.
 
     With L the weight and l the weighted sum before the division, and W and w those of both parts, the means differ by
-    (w - l) / (W - L) - l / L, whose standard error is the root of 1 / L + 1 / (W - L). So the square of their quotient
-    is (w·L - l·W)² / (L·(W - L)·W).
+    (w - l) / (W - L) - l / L, whose standard error is the square root of 1 / L + 1 / (W - L). So the square of their
+    quotient is (w·L - l·W)² / (L·(W - L)·W).
     """
     sums, totals = np.cumsum(weights), np.cumsum(weights * values)
     left, of_left = sums[SHORTEST - 1 : -SHORTEST, None], totals[SHORTEST - 1 : -SHORTEST, None]
     both, of_both = sums[2 * SHORTEST - 1 :], totals[2 * SHORTEST - 1 :]
-    with np.errstate(divide="ignore", invalid="ignore"):  # by 0 where nothing follows, which is no division
+    with np.errstate(divide="ignore", invalid="ignore"):  # divides by 0 where nothing follows, which is no division
         squares = (of_both * left - of_left * both) ** 2 / ((both - left) * left * both)
     squares[_TOO_SHORT[: len(squares), : len(squares)]] = 0.0
     index, end = divmod(int(squares.argmax()), squares.shape[1])
@@ -200,7 +201,7 @@ def _division(values: Floats, weights: Floats) -> tuple[int, float]:
 
 
 def _pruned(series: _Series, found: list[int], critical: float) -> list[int]:
-    """Return the change points that hold against their whole neighbours, after taking back the weakest, one by one."""
+    """Return the change points that are significant against their whole neighbours, removing the weakest one by one."""
     limits = [0, *found, len(series.values)]
     distances = [series.distance(*limits[at - 1 : at + 2]) for at in range(1, len(limits) - 1)]
     while distances and min(distances) < critical:
@@ -212,7 +213,7 @@ def _pruned(series: _Series, found: list[int], critical: float) -> list[int]:
 
 
 def _moved(series: _Series, found: list[int]) -> list[int]:
-    """Return the change points, each where the levels on its two sides fit the runs between its neighbours best."""
+    """Return the change points, each moved to where the levels on its two sides fit the surrounding runs best."""
     limits = [0, *found, len(series.values)]
     for at in range(1, len(limits) - 1):
         start, middle, stop = limits[at - 1 : at + 2]
@@ -224,7 +225,7 @@ def _moved(series: _Series, found: list[int]) -> list[int]:
 
 
 def _scatter(series: _Series, found: list[int]) -> float:
-    """Return how many times as much the runs vary around their levels as between neighbours."""
+    """Return the ratio of the runs' variation around their levels to that between neighbours."""
     limits = pairwise([0, *found, len(series.values)])
     squares = np.concatenate([series.misfit(start, stop, series.level(start, stop)) for start, stop in limits])
     return float(np.median(squares)) * _MAD**2

@@ -1,7 +1,7 @@
 """Changes: when the figures of a history moved, by how much, and between which runs and versions.
 
-Only runs under the same conditions make one history: scenario, profile, load and machine. The chance of a false alarm
-is shared by all figures of a history, so that many names raise no more of them than one.
+Only runs under the same conditions (scenario, profile, load and machine) form one history. The probability of a false
+alarm is shared by all figures of a history, so that many names cause no more false alarms than one.
 
 Tested in tests/unit/comparing/test_changes.py.
 """
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from loadtest.comparing.run_figures import Figure, RunFigures
 
 Series = tuple[list[int], list["Figure"]]
-"""The places of the runs that have a figure, and the figures."""
+"""The indices of the runs that have a figure, and the figures."""
 CHANCE: Final = 0.16
-"""The chance that two stretches of equal level are taken for different ones, all figures of a history together. Far
-fewer than one run in six has a false change point, since each has to hold against its whole neighbours."""
+"""The probability that two stretches of equal level are found different, for all figures of a history together. Far
+fewer than one run in six has a false change point, because each must be significant against its whole neighbours."""
 CHANCE_OF_ONE: Final = 0.001
-"""The same of one figure at most."""
+"""The highest such probability of one figure."""
 
 
 @dataclass(frozen=True)
 class ChangedRun:
-    """The first run after a change of one or several figures, and the run before it."""
+    """The first run after a change of one or several figures, with the run before it."""
 
     before: RunFigures
     first: RunFigures
     changes: tuple[tuple[Name, Difference], ...]
-    """Each figure that changed, from its level before to its level after."""
+    """Each figure that changed, from the level before to the level after."""
 
     @property
     def is_worse(self) -> bool:
@@ -59,13 +59,13 @@ class ChangedRun:
 
 @dataclass(frozen=True)
 class History:
-    """The runs of a scenario and a profile under one set of conditions, oldest first.
+    """The runs of a scenario and a profile under the same conditions, oldest first.
 
     Attributes:
         key: scenario and profile.
-        runs: those that were measured.
-        needed: how many of them a change can be found in.
-        changed: in the order of time.
+        runs: the runs that produced a measurement.
+        needed: the number of runs from which a change can be found.
+        changed: in chronological order.
     """
 
     key: str
@@ -75,11 +75,11 @@ class History:
 
     @property
     def is_long_enough(self) -> bool:
-        """Whether a change can be found."""
+        """Whether there are enough runs to find a change."""
         return len(self.runs) >= self.needed
 
     def worse_since(self, baseline: str | None) -> list[ChangedRun]:
-        """Return the changes for the worse after the baseline; of the whole history where none of its runs is one."""
+        """Return the changes for the worse after the baseline; of the whole history if the baseline is not in it."""
         names = [run.run_id for run in self.runs]
         accepted = names.index(baseline) if baseline in names else -1
         return [one for one in self.changed if one.is_worse and names.index(one.first.run_id) > accepted]
@@ -96,7 +96,7 @@ class History:
 
 
 def histories(runs: Sequence[RunFigures]) -> list[History]:
-    """Return the histories that runs make, by scenario and profile; runs that were not measured are in none."""
+    """Return the histories that runs form, by scenario and profile. Runs without a measurement are left out."""
     groups: dict[tuple[str, str], list[RunFigures]] = {}
     for run in sorted(runs, key=lambda run: run.started_at):
         if run.verdict in MEASURED:

@@ -49,17 +49,17 @@ DATA = "comparison.json"
 
 
 class Baseline(NamedTuple):
-    """The run that a run will be compared with."""
+    """The run with which another run will be compared."""
 
     folder: Path
     document: Document
 
 
 def begin_with_baseline(config: Config) -> Baseline:
-    """Return the run that a run with these settings will be compared with, and print what that will be able to find.
+    """Return the baseline for a run with these settings, and print what the comparison will be able to detect.
 
     Raises:
-        RecordError: when it cannot be read, its blocks are damaged, or it takes too much.
+        RecordError: when the baseline cannot be read, its blocks are damaged, or reading it takes too many resources.
         UsageError: when no baseline is set, or it had another load.
     """
     folder = baselines.folder_for(config)
@@ -73,16 +73,16 @@ def begin_with_baseline(config: Config) -> Baseline:
 
 
 def end_with_comparison(base: Baseline, run_dir: Path, code: int, *, error: bool = False) -> int:
-    """Compare a run that has just ended with its baseline, on the screen and as two files in its folder.
+    """Compare a run that has just ended with its baseline, on the screen and in two files in its folder.
 
     Args:
         base: the baseline.
         run_dir: the folder of the run.
         code: the run's own exit code.
-        error: show it on standard error.
+        error: print to standard error.
 
     Returns:
-        The run's own exit code when it is not 0, otherwise that of the comparison, or 1 where its files could not be
+        The run's own exit code if it is not 0; otherwise that of the comparison, or 1 if its files could not be
         written.
     """
     console = output(sys.stderr if error else sys.stdout)
@@ -110,19 +110,19 @@ def end_with_duet(
     share: float = 1.0,
     uses: tuple[Use, Use] | None = None,
 ) -> int:
-    """Compare the two sides of a duet that has just ended, on the screen and as two files in its folder.
+    """Compare the two sides of a duet that has just ended, on the screen and in two files in its folder.
 
     Args:
         run_dir: the folder of the run.
-        versions: the base and the new one.
+        versions: the base and the new version.
         margin: relative.
         code: the run's own exit code.
         share: see `loadtest.comparing.duet.compare_sides`.
-        uses: the same.
+        uses: see `loadtest.comparing.duet.compare_sides`.
 
     Returns:
-        The run's own exit code, or that of the comparison where the run passed but for what both sides met alike; 1
-        instead of 0 where its files could not be written.
+        The run's own exit code; or that of the comparison, if the run would have passed without what affected both
+        sides alike; 1 instead of 0 if its files could not be written.
     """
     if code in {ExitCode.ERROR, ExitCode.USAGE, ExitCode.INTERRUPTED}:
         return code
@@ -222,7 +222,7 @@ def compare(
 
 
 def exit_code(comparison: Comparison) -> int:
-    """Return 3 when anything is worse, 4 when every response time is inconclusive, otherwise 0."""
+    """Return 3 if anything is worse, 4 if every response time is inconclusive, otherwise 0."""
     if comparison.conclusion is Conclusion.WORSE:
         return int(ExitCode.THRESHOLD_FAILED)
     return int(ExitCode.NO_DATA if comparison.is_void else ExitCode.PASSED)

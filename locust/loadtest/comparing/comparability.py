@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 SETTINGS: Final = ("scenario", "profile", "users", "spawn_rate", "rate", "run_time", "client")
-"""What must be the same in both runs' configurations."""
+"""The settings that must be the same in both runs."""
 _LENGTH_RATIO: Final = 1.1
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
-    """Return what people should know about two runs beside their figures.
+    """Return notes for people about two runs, in addition to their figures.
 
     Args:
         base: the older run.
-        new: the newer.
+        new: the newer run.
         force: return the obstacles as notes instead of raising.
 
     Raises:
-        UsageError: when they cannot be compared and `force` is not set.
+        UsageError: when the runs cannot be compared and `force` is not set.
     """
     around, notes = surroundings(base, new)
     problems = _problems(base, new) + around
@@ -48,14 +48,14 @@ def check(base: Document, new: Document, *, force: bool = False) -> list[str]:
 
 
 def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
-    """Check, before a run, that the run it will be compared with was measured, with settings that match its own.
+    """Check, before a run, that its future base was measured properly, and has settings that match its own.
 
     Args:
         base: the older run.
         configuration: the settings of the run to come.
 
     Raises:
-        UsageError: when it was not, or they do not.
+        UsageError: when the base was not, or its settings do not match.
     """
     if problems := _settings(base["configuration"], configuration) + _not_measured(base):
         raise UsageError(
@@ -66,11 +66,11 @@ def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
 
 
 def hindrances(base: Document, document: Document) -> list[str]:
-    """Say what keeps a run that is under way from being compared with its baseline, whatever it measures.
+    """Return what prevents a comparison of a run in progress with its baseline, whatever it measures.
 
     Args:
-        base: a run that its settings were checked with.
-        document: of the run so far.
+        base: the baseline, against which the run's settings have been checked.
+        document: the document of the run so far.
     """
     changed = [f"somebody changed the load of {document['run_id']}"] if _changed(document) else []
     unfit = [f"it is {document['verdict']['name']} so far"] if _not_measured(document) else []
@@ -79,9 +79,9 @@ def hindrances(base: Document, document: Document) -> list[str]:
 
 
 def crowded(document: Document) -> list[str]:
-    """Say on which machines of a generator other processes crowded out a run: those would be measured, too.
+    """Name the generator's machines on which other processes crowded out a run: they would be measured, too.
 
-    A run whose verdict tells as much need not be asked; a capacity search judges its steps alone.
+    A run whose verdict covers this needs no such check; a capacity search judges only its steps.
     """
     return [
         f"other processes crowded the machine of {one['subject']} for {ratio:.0%} of {document['run_id']}"
@@ -91,7 +91,7 @@ def crowded(document: Document) -> list[str]:
 
 
 def surroundings(base: Document, new: Document) -> tuple[list[str], list[str]]:
-    """Return what of the surroundings of two runs keeps them from being compared, and what people should know."""
+    """Return the obstacles to comparing two runs that lie in their surroundings, and notes for people."""
     imitations = [bool(document["context"].get("imitation")) for document in (base, new)]
     found = []
     if imitations[0] is not imitations[1]:
@@ -122,13 +122,13 @@ def _settings(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _identity(name: str, configuration: Mapping[str, Any]) -> Any:
-    """Return what must be the same of a setting; a scenario's file may be written and lie as it likes."""
+    """Return the part of a setting that must be the same. A scenario's file may be formatted and placed differently."""
     value = configuration.get(name)
     return name_of_scenario(value) if name == "scenario" and value else value
 
 
 def conditions(document: Document) -> dict[str, Any]:
-    """Return what must be equal in all runs of a history: settings, stages, machine, and a host that is not local."""
+    """Return what must be equal in all runs of a history: settings, stages, machine, and a non-local host."""
     configuration, host = document["configuration"], document["context"].get("host") or {}
     hosts = (document["context"].get("target") or {}).get("hosts", [])
     return {
@@ -159,17 +159,17 @@ def _problems(base: Document, new: Document) -> list[str]:
 
 
 def _ended_early(document: Document) -> bool:
-    """Return whether a run ended because its answer was known."""
+    """Return whether a run ended early because its answer was known."""
     return any(event["kind"] == DECIDED for event in document["events"])
 
 
 def _changed(document: Document) -> list[list[Any]]:
-    """When somebody changed the load, and how; no other run has the same."""
+    """Return when and how a person changed the load; no other run has the same changes."""
     return [[event["second"], event["text"]] for event in document["events"] if event["kind"] in {USERS, RATE}]
 
 
 def _others(document: Document) -> Any:
-    """What processes beside the run took of the master's cores, from 0 to 1; None when that was not measured."""
+    """Return the share of the master's cores, 0 to 1, used by processes outside the run; None if not measured."""
     return next((one["mean"].get("others_cpu_ratio") for one in document["workers"] if one["subject"] == MASTER), None)
 
 

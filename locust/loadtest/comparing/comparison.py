@@ -1,8 +1,8 @@
 """Comparison: whether the new run is better, the same or worse, or the data is inconclusive.
 
-Each request name is compared by throughput, error ratio, p50, p95 and p99; `loadtest.comparing.difference` says how.
-All intervals of a comparison hold together with probability `CONFIDENCE` (Bonferroni), so that many names raise no more
-false alarms than one; in a duet, half of the errors are those of the figures by pairs.
+Each request name is compared by throughput, error ratio, p50, p95 and p99, as described in
+`loadtest.comparing.difference`. All intervals of a comparison hold together with probability `CONFIDENCE` (Bonferroni),
+so that many names cause no more false alarms than one. In a duet, the figures by pairs get half of the errors.
 
 The margin is the largest change that counts as no difference. It also covers what the intervals cannot: two runs of the
 same system at two times differ by more than the noise within each (placement in memory, neighbours, heat), and one run
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 MARGIN: Final = 0.05
 """The default margin, as a share of a time or a throughput."""
 _HALF: Final = 0.5
-"""The share of the errors of a duet that its figure by pairs may make, since it sees most; the rest is all others'."""
+"""The share of a duet's errors that its figures by pairs, which are the most sensitive, may make; others get the
+rest."""
 _SEED: Final = 1
 
 
@@ -52,33 +53,33 @@ class NameComparison:
 
     @property
     def conclusion(self) -> Conclusion:
-        """Worse when anything is; better when something is and nothing is worse; same when everything is."""
+        """Worse if any figure is; better if one is and none is worse; same if all are."""
         return _together(difference.conclusion for difference in self.differences)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why figures are inconclusive, each reason once."""
+        """Why figures are inconclusive; each reason once."""
         return tuple(dict.fromkeys(one.reason for one in self.differences if one.reason))
 
     @property
     def decided_after_s(self) -> float | None:
-        """How long both runs would have to be to decide every figure; None when that would not decide all."""
+        """The length of both runs, in seconds, that would decide every figure; None if that would not decide all."""
         lengths = [one.decided_after_s for one in self.differences if one.conclusion is Conclusion.INCONCLUSIVE]
         return None if None in lengths else max(filter(None, lengths), default=None)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs.
+    """The comparison of two runs.
 
     Attributes:
-        base: the older run's name.
-        new: the newer run's.
+        base: the older run's id.
+        new: the newer run's id.
         margin: relative.
-        names: those of both runs, or of one.
-        stretch_s: the length of the longest resampled stretches of each run.
+        names: the names of both runs, or of one.
+        stretch_s: the length, in seconds, of the longest resampled stretches of each run.
         tests: the number of intervals that hold together.
-        notes: what people should know beside the figures.
+        notes: notes for people, in addition to the figures.
     """
 
     base: str
@@ -91,22 +92,22 @@ class Comparison:
 
     @property
     def conclusion(self) -> Conclusion:
-        """The conclusion on all names together."""
+        """The conclusion over all names."""
         return _together(name.conclusion for name in self.names)
 
     @property
     def shown(self) -> tuple[NameComparison, ...]:
-        """All requests together, and each name about which something is known."""
+        """All requests together, and each name that has a conclusion."""
         return tuple(one for one in self.names if one.name == ALL or one.conclusion is not Conclusion.INCONCLUSIVE)
 
     @property
     def undecided(self) -> tuple[NameComparison, ...]:
-        """The names of which nothing is better or worse, and not everything the same."""
+        """The names for which nothing is better or worse, and not everything is the same."""
         return tuple(one for one in self.names if one.name != ALL and one.conclusion is Conclusion.INCONCLUSIVE)
 
     @property
     def is_void(self) -> bool:
-        """Whether the difference of every response time is inconclusive: how many failed says nothing of how fast."""
+        """Whether every response time is inconclusive: the number of failures says nothing about speed."""
         return all(
             one.conclusion is Conclusion.INCONCLUSIVE
             for name in self.names
@@ -115,7 +116,7 @@ class Comparison:
         )
 
     def without_times(self, reason: str) -> Comparison:
-        """Return it with every response time inconclusive, for a reason that no interval shows."""
+        """Return the comparison with every response time inconclusive, for a reason that no interval shows."""
 
         def withheld(one: Difference) -> Difference:
             if one.metric in OF_NO_TIME:
@@ -171,15 +172,15 @@ def compare(
     """Compare two runs.
 
     Args:
-        base: the older.
-        new: the newer.
+        base: the older run.
+        new: the newer run.
         margin: above 0, up to 1.
-        notes: for people.
+        notes: notes for people.
         progress: called with the number of names done, and of all names.
-        pairing: of the two sides of a duet, on the same blocks, so that what both meet does not count.
-        share: of the errors that this comparison may make, above 0; see `loadtest.estimating.looks`.
+        pairing: the pairs of a duet whose sides are on the same blocks, so that what affects both cancels out.
+        share: the share of the permitted errors, above 0 up to 1; see `loadtest.estimating.looks`.
     """
-    metrics = METRICS[1:] if pairing else METRICS  # the throughput of both sides is that of the pairs
+    metrics = METRICS[1:] if pairing else METRICS  # both sides' throughput is that of the pairs
     stretches = stretch_lengths(base, new) if pairing else None
     seeds = (_SEED, _SEED) if pairing else (_SEED, _SEED + 1)
     resampled = [Resampling(run, seed, stretches=stretches) for run, seed in zip((base, new), seeds, strict=True)]
@@ -226,11 +227,11 @@ def _add_pairs(found: Iterable[tuple[Name, _ByMetric]], ratios: BlockedRun) -> N
 
 
 def level_of(tests: int, share: float = 1.0) -> float:
-    """Return the level of one end of each interval, so that this many hold together with `CONFIDENCE`.
+    """Return the level of one end of each interval with which this many hold together with `CONFIDENCE`.
 
     Args:
         tests: the number of intervals.
-        share: of the errors that may happen; other intervals have the rest.
+        share: the share of the permitted errors; other intervals have the rest.
     """
     return 1 - share * (1 - CONFIDENCE) / (2 * max(tests, 1))
 

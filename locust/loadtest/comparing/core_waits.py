@@ -1,7 +1,7 @@
 """CoreWaits: how long the processes of a duet's two versions waited for a core of this machine.
 
-What a version waits is in its response times, and is no work of its own: on a crowded machine one version may wait for
-longer than the other by chance, for stretches of the run.
+A version's waits are part of its response times but not of its own work. On a crowded machine, one version may happen
+to wait longer than the other for parts of the run.
 
 Tested in tests/unit/comparing/test_core_waits.py.
 """
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     _Reading = tuple[float, dict[int, float]]
-    """Seconds computed, and waited by thread."""
+    """Seconds of CPU time, and seconds of waiting by thread."""
 
 
 class Use(NamedTuple):
-    """What a version's processes had of the cores, in seconds."""
+    """How a version's processes used the cores, in seconds."""
 
     computed_s: float
     waited_s: float
     longest_s: float
-    """What the one of their threads waited that waited for longest."""
+    """The wait of the thread that waited longest."""
 
 
 class CoreWaits:
-    """Counts from the moment when it is made.
+    """Counts waits from its creation on.
 
     Args:
-        processes: of each version; empty where they are not on this machine, or cannot be seen.
+        processes: the processes of each version; empty if they are not on this machine, or not visible.
     """
 
     def __init__(self, processes: Sequence[machine.CpuTime]) -> None:
@@ -42,13 +42,13 @@ class CoreWaits:
 
     @classmethod
     def of(cls, urls: Sequence[str]) -> Self:
-        """Begin to count what the processes that listen at these base URLs use."""
+        """Start to count for the processes that listen at these base URLs."""
         ports = [hosts.local_port(url) for url in urls]
         found = [machine.peers(0, (), [port]).target for port in ports if port is not None]
         return cls([machine.CpuTime(one) for one in found] if len(found) == len(urls) and all(found) else [])
 
     def uses(self) -> tuple[Use, Use] | None:
-        """Return what the processes of the base and of the new version used since; None where that is not known."""
+        """Return the use of the base and of the new version since the creation; None if unknown."""
         uses = [_since(before, now) for now, before in zip(self._read(), self._before, strict=True)]
         if not any(one.waited_s for one in uses):
             return None
@@ -60,13 +60,13 @@ class CoreWaits:
 
 
 def _since(before: _Reading, now: _Reading) -> Use:
-    """What was used between two readings; threads that ended in between are not in it."""
+    """Return the use between two readings. Threads that ended in between are not included."""
     waits_s = [waited_s - before[1].get(thread, 0.0) for thread, waited_s in now[1].items()]
     return Use(now[0] - before[0], sum(waits_s), max(waits_s, default=0.0))
 
 
 def sentence(base: Use, new: Use) -> str:
-    """Return what each version's processes used, for people."""
+    """Return what each version's processes used, as a sentence."""
     return (
         f"the processes of the base computed for {base.computed_s:.1f} s and waited for a core for "
         f"{base.waited_s:.1f} s, those of the new version {new.computed_s:.1f} s and {new.waited_s:.1f} s; the waits "

@@ -1,6 +1,6 @@
-"""Decision: when a run that is compared with a baseline may end, because the comparison has its answer.
+"""Decision: when a run that is compared with a baseline may end because the comparison has its answer.
 
-Each look compares as much of both runs as the newer one has, with its share of the errors: see
+Each look compares equally long parts of both runs, with its share of the permitted errors: see
 `loadtest.estimating.looks`.
 
 Tested in tests/unit/comparing/test_decision.py.
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 
 def share(document: Document) -> float:
-    """Return the share of the errors that a run's comparison may make: all, unless it could end at several looks."""
+    """Return the share of the permitted errors for a run's comparison: 1, unless the run could end at several looks."""
     configuration = document["configuration"]
     return looks.share(configuration["run_time"]) if configuration.get("until_decided") else 1.0
 
 
 def as_long(base: BlockedRun, new: BlockedRun) -> tuple[BlockedRun, BlockedRun]:
-    """Return as much of two runs, from their beginning, as the shorter one has."""
+    """Return both runs, from their beginning, cut to the length of the shorter one."""
     seconds = min(base.seconds, new.seconds)
     return base.first(seconds), new.first(seconds)
 
 
 def look(config: Config, document: Document) -> Look:
-    """Return whether the comparison of a run with its baseline has its answer, and whether it would be made.
+    """Return whether the comparison of a run with its baseline has its answer, and what would prevent it.
 
     Args:
-        config: of the run.
-        document: of the run so far.
+        config: the run's settings.
+        document: the document of the run so far.
 
     Raises:
         RecordError: when the baseline cannot be read, or blocks are damaged.
@@ -54,14 +54,14 @@ def look(config: Config, document: Document) -> Look:
 
 
 def is_answer(found: Comparison, longest_s: float) -> bool:
-    """Return whether a comparison says what can be said.
+    """Return whether a comparison is complete.
 
-    Something is worse; or every figure of all requests together is decided, and of each request those which the
-    longest run could decide.
+    It is if something is worse, or if every figure of all requests together is decided, as well as those figures of
+    each request that the longest run could decide.
 
     Args:
-        found: at a look.
-        longest_s: of the run; in seconds.
+        found: the comparison at a look.
+        longest_s: the longest possible run, in seconds.
     """
     open_ = [
         one

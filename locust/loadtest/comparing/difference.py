@@ -57,7 +57,7 @@ _MIN_DEGREES: Final = MIN_STRETCHES - 1
 
 
 class Conclusion(Enum):
-    """What an interval says about a difference; the values appear on screen and in files."""
+    """The conclusion from an interval. The values appear on screen and in files."""
 
     BETTER = "better"
     SAME = "same"
@@ -71,18 +71,18 @@ class Difference:
 
     Attributes:
         metric: one of `METRICS`; in a duet also `PAIRS`, which has a change only.
-        base: in seconds, in requests per second, or as a ratio; None when the run does not have it, or has too few
-            requests for such a percentile.
-        new: the same of the newer run.
-        change: relative (0.1 is 10 % more); for an error ratio the difference. None when it is unknown.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        conclusion: what the interval says.
+        base: in seconds, in requests per second, or as a ratio; None if the run does not have it, or has too few
+            requests for the percentile.
+        new: likewise for the newer run.
+        change: relative (0.1 is 10 % more); for an error ratio, the difference. None if unknown.
+        low: the lower end of the interval.
+        high: the upper end of the interval.
+        conclusion: the conclusion from the interval.
         reason: why it is inconclusive; otherwise empty.
-        decided_after_s: how long both runs would have to be to decide it, if the figure did not change; None when it
-            is decided, or more of the same would not help.
-        found_from: the smallest change for the worse, or of throughput up, that 95 of 100 such comparisons find, in the
-            unit of the change; None when it is unknown. A smaller one may be inconclusive.
+        decided_after_s: the length of both runs, in seconds, that would decide it, if the figure did not change; None
+            if it is decided, or if longer runs would not help.
+        found_from: the smallest change for the worse, or increase of throughput, that 95 of 100 such comparisons find,
+            in the unit of the change; None if unknown. A smaller change may be inconclusive.
     """
 
     metric: str
@@ -104,7 +104,7 @@ class Difference:
 
 
 def requests_needed(metric: str) -> int:
-    """Return how many requests of a name a figure needs in each run."""
+    """Return the number of requests of a name that a figure needs in each run."""
     if (q := QUANTILES.get(metric)) is None:
         return MIN_REQUESTS
     return max(MIN_REQUESTS, math.ceil(round(MIN_BEYOND / (1 - q), 6)))
@@ -116,29 +116,29 @@ def comparable(metric: str, estimate: Estimate) -> bool:
 
 
 class Terms(NamedTuple):
-    """What all figures of a comparison have in common."""
+    """The parameters that all figures of a comparison share."""
 
     level: float
-    """Of one end of each interval."""
+    """The level of one end of each interval."""
     pairs_level: float
-    """The same of the figure by pairs."""
+    """The level for the figures by pairs."""
     margin: float
     seconds: float
-    """The length of the shorter run."""
+    """The length of the shorter run, in seconds."""
     outcomes: Mapping[Name, Outcomes] | None
-    """Of the pairs of a duet, by name; None for two runs."""
+    """The outcomes of a duet's pairs, by name; None for two runs."""
 
 
 class Obstacle(NamedTuple):
-    """What prevents a comparison."""
+    """A reason that prevents a comparison."""
 
     reason: str
     factor: float | None
-    """How many times as long the runs would have to be; None when that would not help."""
+    """The factor by which runs would have to be longer; None if that would not help."""
 
 
 def obstacle_to(metric: str, base: Estimate | None, new: Estimate | None) -> Obstacle | None:
-    """Return what prevents a comparison of the two; None when nothing does."""
+    """Return what prevents a comparison of two figures; None if nothing does."""
     needed = requests_needed(metric)
     for run, estimate in (("base", base), ("new", new)):
         if estimate is None:
@@ -161,9 +161,9 @@ class _Bounds(NamedTuple):
     low: float
     high: float
     error: float
-    """Standard error, of the logarithm of a relative one."""
+    """The standard error; of the logarithm for a relative difference."""
     t: float
-    """Half of the interval, in standard errors."""
+    """Half the width of the interval, in standard errors."""
     degrees: float
     """Degrees of freedom of the error."""
 
@@ -172,11 +172,11 @@ def difference_of(name: Name, metric: str, base: Estimate | None, new: Estimate 
     """Return the difference of one figure of a name.
 
     Args:
-        name: of the request.
+        name: the request name.
         metric: see `Difference`.
-        base: the figure of the older run; None where the run does not have it.
-        new: the same of the newer one; of the figure by pairs, both are the ratio.
-        terms: of the comparison.
+        base: the figure of the older run; None if the run does not have it.
+        new: the figure of the newer run; for the figure by pairs, both are the ratio.
+        terms: the parameters of the comparison.
     """
     values = (None, None) if metric == PAIRS else (_value(metric, base), _value(metric, new))
     obstacle = obstacle_to(metric, base, new)
@@ -205,13 +205,13 @@ def difference_of(name: Name, metric: str, base: Estimate | None, new: Estimate 
 
 
 def _found_from(metric: str, bounds: _Bounds, margin: float, terms: Terms) -> float:
-    """Return the smallest change that was sure to be found, in the unit of the change.
+    """Return the smallest change that was certain to be detected, in the unit of the change.
 
     Args:
-        metric: of the figure.
-        bounds: of its difference.
+        metric: the figure's metric.
+        bounds: its difference.
         margin: in the unit of the bounds' error.
-        terms: of the comparison.
+        terms: the parameters of the comparison.
     """
     is_share, is_of_a_duet = metric == "error_ratio", terms.outcomes is not None
     change, low, high = bounds[:3] if is_share else map(math.log1p, bounds[:3])
@@ -237,7 +237,7 @@ def _of_pairs(ratio: Estimate, level: float) -> _Bounds:
 
 
 def _relative(ratio: float, error: float, degrees: float, drawn: Floats, level: float) -> _Bounds:
-    """Return a ratio's interval by Student's t, widened to the percentiles of the draws; all are logarithms."""
+    """Return a ratio's interval by Student's t, extended to the percentiles of the draws; all are logarithms."""
     t, drawn = student_t(level, degrees), np.sort(drawn)
     edge = int(len(drawn) * (1 - level))
     low, high = min(ratio - t * error, drawn[edge]), max(ratio + t * error, drawn[-1 - edge])
@@ -245,7 +245,7 @@ def _relative(ratio: float, error: float, degrees: float, drawn: Floats, level: 
 
 
 def _value(metric: str, estimate: Estimate | None) -> float | None:
-    """Return a figure of one run; None for a percentile of fewer requests than show one."""
+    """Return a figure of one run; None for a percentile with too few requests."""
     if estimate is None or math.isnan(estimate.value):
         return None
     is_shown = metric not in QUANTILES or estimate.requests >= samples_needed(QUANTILES[metric])
@@ -255,16 +255,16 @@ def _value(metric: str, estimate: Estimate | None) -> float | None:
 def conclude(
     low: float, high: float, lowest: float, highest: float, *, more_is_better: bool, measured: float | None = None
 ) -> Conclusion:
-    """Return what an interval says.
+    """Return the conclusion from an interval.
 
     Args:
-        low: its lower end.
-        high: its upper end.
-        lowest: with `highest`, the range of what counts as no difference.
-        highest: above 0.
-        more_is_better: which side is the good one.
-        measured: the difference itself, where nothing but the versions can have made it, as in a duet: it must not be
-            within the range, and the interval not hold 0. None where the whole interval must be beyond the range.
+        low: the lower end of the interval.
+        high: the upper end of the interval.
+        lowest: the lower end of the range that counts as no difference, below 0.
+        highest: the upper end of that range, above 0.
+        more_is_better: whether an increase is good.
+        measured: the difference itself, if only the versions can have caused it, as in a duet: it must be outside the
+            range, and the interval must exclude 0. None if the whole interval must be outside the range.
     """
     is_more, is_less = low > highest, high < lowest
     if measured is not None:
@@ -277,7 +277,7 @@ def conclude(
 
 
 def _paired(base: Estimate, new: Estimate) -> tuple[float, float]:
-    """Return the error of the difference between figures of the same draws, and its degrees of freedom."""
+    """Return the error of the difference between figures from the same draws, and its degrees of freedom."""
     spread = float(base.drawn.std())
     correction = base.error / spread if spread else 1.0
     return float((new.drawn - base.drawn).std()) * correction, float(base.degrees)

@@ -1,8 +1,9 @@
 """Duet: two versions of a service under one schedule at the same time, compared pair by pair.
 
-Both sides of a duet meet the same machine at the same moment: what slows both does not count (duet benchmarking, Bulej
-et al., ICPE 2020). The requests that belong together are compared one by one. For percentiles, each draw of the
-bootstrap takes the same seconds of both, and the error of a difference is that of the differences between the draws.
+Both sides of a duet run on the same machine at the same moment, so whatever slows both cancels out (duet benchmarking,
+Bulej et al., ICPE 2020). Requests that belong together are compared one by one. For percentiles, each draw of the
+bootstrap takes the same seconds of both sides, and the error of a difference is that of the differences between the
+draws.
 
 Tested in tests/unit/comparing/test_duet.py.
 """
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
 SIDES: Final = ("base", "new")
 """The scenario's name in the record, by side."""
 MET_BY_BOTH: Final = frozenset({"other_processes"})
-"""The trust checks whose violation both sides meet alike, and which the intervals show."""
+"""The trust checks whose violations affect both sides alike, and which the intervals reflect."""
 MARGIN: Final = 0.01
-"""Smaller than that of two runs, which differ by more than what each of them shows."""
+"""The default margin: smaller than that of two runs, which differ by more than the noise within each of them."""
 WAITED_RATIO: Final = 0.5
-"""From this part on waiting for a core is most of what response times show: the part of all response times, or of the
-time of one thread. Requests that queue for a thread all wait while it does, and it counts once."""
+"""The share from which waiting for a core dominates response times: the share of all response times, or of the time of
+one thread. While a thread waits, all requests queued for it wait too, and the thread's wait counts once."""
 _SCENARIO: Final = '''"""A duet, written for one run."""
 
 from loadtest.comparing.duet_user import scenario_of
@@ -54,11 +55,12 @@ def write(
     """Write the scenario of a duet into a folder, and return its file.
 
     Args:
-        folder: that is there.
-        name: of the duet.
+        folder: an existing folder.
+        name: the duet's name.
         of: the scenario that both sides follow.
-        versions: the base and the new one.
-        until_decided: the margin, and the longest run in seconds, of one that ends when its answer is known.
+        versions: the base and the new version.
+        until_decided: the margin, and the longest run in seconds, of a duet that ends when its answer is known; None
+            for one of fixed length.
     """
     base, new = versions
     redis_urls = (base.redis_url, new.redis_url) if base.redis_url and new.redis_url else None
@@ -79,18 +81,18 @@ def compare_sides(
     """Compare the two sides of a duet.
 
     Args:
-        document: of its run.
-        versions: the base and the new one.
+        document: the run's document.
+        versions: the base and the new version.
         margin: relative.
-        share: of the errors that the comparison may make, where the run could have ended at other moments too.
-        uses: what the processes of the base and of the new version had of this machine's cores, where that is known.
-            No response time is judged where waiting for a core was most of it.
+        share: the share of the permitted errors, above 0 up to 1, if the run could also have ended at other moments.
+        uses: how the processes of the base and the new version used this machine's cores, if known. If waiting for a
+            core dominated a response time, that time is not judged.
 
     Returns:
         The comparison, and its pairs by outcome with the correlation of their two times, ready for JSON.
 
     Raises:
-        RecordError: when the blocks of its document are damaged.
+        RecordError: when the document's blocks are damaged.
     """
     sides = (BlockedRun.of(document, side) for side in SIDES)
     base, new = (replace(run, run_id=version.name) for run, version in zip(sides, versions, strict=True))
@@ -106,19 +108,19 @@ def compare_sides(
 
 
 def _with_waits(found: Comparison, document: Document, uses: tuple[Use, Use] | None) -> Comparison:
-    """Judge no response time where waiting for a core was most of it."""
+    """Make every response time inconclusive if it was dominated by waiting for a core."""
     reason = _waits_for_cores(document, uses) if uses else ""
     return found.without_times(reason) if reason else found
 
 
 def look(margin: float, share: float, waits: CoreWaits, document: Document) -> Look:
-    """Return whether the answer of a duet is known: a figure is worse, or that by pairs is decided of every request.
+    """Return whether the answer of a duet is known: a figure is worse, or every request's figure by pairs is decided.
 
     Args:
         margin: relative.
-        share: of the errors that this look may make.
-        waits: what the processes of both versions have waited for a core.
-        document: of the run so far.
+        share: the share of the errors that this look may make, above 0 up to 1.
+        waits: how long the processes of both versions have waited for a core.
+        document: the document of the run so far.
 
     Raises:
         RecordError: when its blocks are damaged.
@@ -133,15 +135,15 @@ def look(margin: float, share: float, waits: CoreWaits, document: Document) -> L
 
 
 def is_answer(found: Comparison) -> bool:
-    """Return whether a comparison of two sides tells what a `look` asks for."""
+    """Return whether a comparison of two sides gives the answer that `look` is after."""
     by_pairs = [one.conclusion for name in found.names for one in name.differences if one.metric == PAIRS]
     return found.conclusion is Conclusion.WORSE or (bool(by_pairs) and Conclusion.INCONCLUSIVE not in by_pairs)
 
 
 def is_fair(document: Document) -> bool:
-    """Return whether a run that is not trustworthy is so only by what both sides met alike, and would else have passed.
+    """Return whether a run would have passed without the violations that affect both sides alike.
 
-    A threshold that failed is among the reasons, and so are names that never succeeded and a set-up that failed.
+    The verdict's reasons include failed thresholds, names that never succeeded, and a failed set-up.
     """
     findings = document["findings"]
     return {one["rule"] for one in findings} <= MET_BY_BOTH and set(document["verdict"]["reasons"]) <= {
@@ -150,13 +152,13 @@ def is_fair(document: Document) -> bool:
 
 
 def side(document: Document, version: Version) -> Document:
-    """Return the document of the run as that of one side."""
+    """Return the run's document reduced to one side."""
     target = {"hosts": [version.url], "sentence": version.name}
     return {**document, "context": {**document["context"], "target": target}}
 
 
 def _waits_for_cores(document: Document, uses: Sequence[Use]) -> str:
-    """Return why the response times show the machine rather than the versions; empty where they do not."""
+    """Return why the response times reflect the machine rather than the versions; empty if they do not."""
     load_s = document["load_s"]
     for side, use in zip(SIDES, uses, strict=True):
         response_s = sum(one["response_time"]["sum_s"] for one in document["series"] if one["scenario"] == side)
@@ -171,7 +173,7 @@ def _waits_for_cores(document: Document, uses: Sequence[Use]) -> str:
 
 
 def _notes(document: Document, outcomes: Outcomes, correlation: float | None) -> list[str]:
-    """Return what people should know beside the differences."""
+    """Return notes for people, in addition to the differences."""
     found = [outcomes.sentence()]
     if correlation is not None:
         found.append(

@@ -1,4 +1,4 @@
-"""DuetPage: the difference of the two sides of a duet over time, for its comparison.html.
+"""DuetPage: the difference between the two sides of a duet over time, for its comparison.html.
 
 Tested in tests/unit/comparing/test_duet.py.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import BlockedRun, Name
 
 MOST_STRIPS: Final = 20
-"""The most names that are drawn, those with the most pairs first."""
+"""The most names that are drawn: those with the most pairs."""
 _WIDTH: Final = 1_000
 _HEIGHT: Final = 90
-_REACH: Final = 3.0  # margins that are drawn at least, on both sides of no difference
+_REACH: Final = 3.0  # the least range drawn on both sides of no difference, in margins
 
 
 def over_time(ratios: BlockedRun, margin: float) -> str:
-    """Return a section with a strip for each name; nothing where there are no pairs.
+    """Return a section with a strip for each name; empty without pairs.
 
     Args:
         ratios: the pairs of a duet, as `BlockedRun.of_pairs` reads them.

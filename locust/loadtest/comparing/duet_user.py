@@ -1,8 +1,8 @@
-"""DuetUser: does each iteration of a scenario twice at the same time, once on each of two versions of a service.
+"""DuetUser: runs each iteration of a scenario twice at the same time, once on each of two versions of a service.
 
-Each side has a user of its own, with connections, cookies and a place in its tasks. Both begin at the same intended
-instant, in random order, and draw the same random numbers, so that they choose the same tasks and send the same data.
-The numbers are the same as far as they come from the module `random` in the task's own greenlet.
+Each side has its own user, with its own connections, cookies and position in its tasks. Both start at the same intended
+time, in random order, and draw the same random numbers, so that they choose the same tasks and send the same data. This
+holds for numbers from the module `random` that are drawn in the task's own greenlet.
 
 Tested in tests/native/test_duet.py.
 """
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 Requests = list[tuple[str, str, float | None]]
-"""Method, name, and the service time in milliseconds, NaN where it is not known; None for one that failed."""
+"""Method, name, and the service time in milliseconds: NaN if unknown, None for a failed request."""
 _CONTEXT: Final = "duet"
 
 
@@ -56,7 +56,7 @@ class PairCounter:
     """Counts the pairs of a process in its record, by the outcomes of their two requests.
 
     Args:
-        environment: the worker's.
+        environment: the worker's Environment.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -73,7 +73,7 @@ class PairCounter:
             requests.append((request_type, name, None if exception else succeeded_ms))
 
     def count(self, scenario: str, base: Requests, new: Requests) -> None:
-        """Count an iteration's requests: the first of a name on both sides are a pair, the second, and so on.
+        """Count an iteration's requests: the first ones of a name on both sides are a pair, then the second, and so on.
 
         The time of a pair is the ratio of its two times: see `loadtest.measuring.labels.PAIR`.
         """
@@ -103,7 +103,7 @@ _KINDS: Final = {
 
 
 def _ratio(base_ms: float | None, new_ms: float | None) -> float:
-    """Return the ratio of two times; NaN, which a histogram counts apart, where there is none."""
+    """Return the ratio of two times; NaN, which a histogram counts separately, if one is missing."""
     return new_ms / base_ms if base_ms and new_ms else math.nan
 
 
@@ -111,7 +111,7 @@ class Dealer:
     """Deals each item of a feed to both sides of a user.
 
     Args:
-        feeder: of the process, or anything with its `next`.
+        feeder: the process's feeder, or any object with its `next`.
     """
 
     def __init__(self, feeder: Any) -> None:
@@ -123,7 +123,7 @@ class Dealer:
         """Return the next item of a side.
 
         Raises:
-            StopUser: the test ends while the user waits for an item.
+            StopUser: when the test ends while the user waits for an item.
         """
         with self._turn:  # the other side may wait for the same item
             if not self._dealt[side]:
@@ -134,11 +134,11 @@ class Dealer:
 
 
 class _Side:
-    """One side of a user, which iterates when it is told to.
+    """One side of a user, which runs iterations on command.
 
     Args:
-        user: of the scenario's own class.
-        feeds: what returns its next item, by the feed's attribute.
+        user: a user of the scenario's own class.
+        feeds: functions that return its next item, by the feed's attribute.
     """
 
     def __init__(self, user: Any, feeds: dict[str, Callable[[], Any]]) -> None:
@@ -152,22 +152,22 @@ class _Side:
         self._greenlet.rawlink(lambda _: self._is_done.set())
 
     def order(self, intended_s: float | None, seed: int) -> None:
-        """Have it do an iteration."""
+        """Order one iteration."""
         self._is_done.clear()
         self._orders.put((intended_s, seed))
 
     def wait(self) -> None:
-        """Wait until its on_start, or what was ordered, is done.
+        """Wait until its on_start, or the ordered iteration, has completed.
 
         Raises:
-            StopUser: when it has ended.
+            StopUser: when the side has ended.
         """
         self._is_done.wait()
         if self._greenlet.dead:
             raise StopUser
 
     def end(self) -> None:
-        """End it; its on_stop is executed."""
+        """End the side, which runs its on_stop."""
         self._greenlet.kill()
         close = getattr(self._walker.user, "close", None)
         if close is not None:
@@ -200,7 +200,7 @@ class DuetUser(LoadUser):
         self._sides: list[_Side] = []
 
     def on_start(self) -> None:
-        """Begin both sides."""
+        """Start both sides."""
         dealers = {name: Dealer(getattr(self, name)) for name in _feeds_of(type(self))}
         self._sides = [
             _Side(kind(self.environment), {name: partial(dealer.next, number) for name, dealer in dealers.items()})
@@ -208,11 +208,11 @@ class DuetUser(LoadUser):
         ]
         for side in self._sides:
             side.wait()
-            side.requests.clear()  # of its on_start
+            side.requests.clear()  # those of its on_start
 
     @task
     def pair(self) -> None:
-        """Do an iteration on both."""
+        """Run one iteration on both sides."""
         intended_s, self.intended_start_s = self.intended_start_s, None
         seed = self._chance.getrandbits(64)
         for side in self._chance.sample(self._sides, 2):
@@ -241,7 +241,7 @@ def scenario_of(
         name: its name.
         of: the scenario that both sides follow.
         hosts: the base URLs of the two versions.
-        redis_urls: the Redis of each, for users and data that need it.
+        redis_urls: the Redis URLs of the two versions, for users and data that need one.
         until_decided: see `loadtest.comparing.duet.write`.
     """
     GreenletRandom.install()
@@ -283,7 +283,7 @@ def _remove_both(remove: Callable[[str, str], int], redis_urls: tuple[str, str],
 
 
 def _feeds_of(kind: type) -> dict[str, Feed]:
-    """Return the feeds of a User class by their attributes."""
+    """Return the feeds of a User class by attribute."""
     found = {name: inspect.getattr_static(kind, name) for name in dir(kind)}
     return {name: value for name, value in found.items() if isinstance(value, Feed)}
 

@@ -1,7 +1,6 @@
-"""GreenletRandom: the generator behind the functions of the module `random`, with a state for each greenlet that wants
-one.
+"""GreenletRandom: the generator behind the functions of the module `random`, with separate states for some greenlets.
 
-Two greenlets that seed it alike draw the same numbers, whatever else draws in between.
+Two greenlets that seed their own state alike draw the same numbers, whatever other greenlets draw in between.
 
 Tested in tests/unit/comparing/test_duet.py.
 """
@@ -17,16 +16,16 @@ _ATTRIBUTE: Final = "loadtest_random"
 
 
 class GreenletRandom(random.Random):
-    """The shared generator, but in a greenlet with its own state that one."""
+    """The shared generator; in a greenlet with its own state, that one."""
 
     @staticmethod
     def seed_own(seed: int) -> None:
-        """Give the current greenlet a state of its own, or a new one."""
+        """Give the current greenlet its own state, or a new one."""
         setattr(getcurrent(), _ATTRIBUTE, random.Random(seed))  # noqa: S311 - data of a test
 
     @classmethod
     def install(cls) -> None:
-        """Put it behind the functions of `random`; what has imported one of them before keeps the shared generator."""
+        """Put it behind the functions of `random`. Code that imported one earlier keeps the shared generator."""
         module: Any = random
         if isinstance(module._inst, cls):
             return
@@ -36,7 +35,7 @@ class GreenletRandom(random.Random):
                 setattr(module, name, getattr(module._inst, name))
 
     def random(self) -> float:
-        """Return a number from 0 to 1, exclusively."""
+        """Return a number in the half-open interval [0, 1)."""
         own: random.Random | None = getattr(getcurrent(), _ATTRIBUTE, None)
         return super().random() if own is None else own.random()
 
@@ -47,7 +46,7 @@ class GreenletRandom(random.Random):
 
     @property
     def gauss_next(self) -> None:
-        """The number that `gauss` keeps for its next call: none, since another greenlet may make that."""
+        """The number that `gauss` keeps for its next call: none, because another greenlet may make that call."""
         return
 
     @gauss_next.setter

@@ -30,7 +30,7 @@ Run = TypeVar("Run")
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 SPARK_RUNS: Final = 30
 EARLIER_RUNS: Final = 20
-"""The latest runs of the folder among which a report looks for those of its scenario and profile."""
+"""The number of latest runs in the folder among which a report looks for those of its scenario and profile."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the run ended before its plan was done."""
+        """Whether the run ended before its plan was completed."""
         return self.verdict == Outcome.INTERRUPTED.value
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def entries(runs_dir: Path) -> tuple[list[Entry], list[str]]:
 
 
 def each_run(runs_dir: Path, read: Callable[[Path], Run]) -> tuple[list[Run], list[str]]:
-    """Return what is read of each run, by name, and an error for each folder whose record cannot be read.
+    """Return the result of `read` for each run, by name, and an error for each folder whose record cannot be read.
 
     Raises:
         RecordError: when the runs folder cannot be read.
@@ -106,10 +106,10 @@ def each_run(runs_dir: Path, read: Callable[[Path], Run]) -> tuple[list[Run], li
 
 
 def earlier(runs_dir: Path, document: run_document.Document) -> list[dict[str, Any]]:
-    """Return the figures of earlier runs of a document's scenario and profile, the oldest first.
+    """Return the figures of earlier runs of a document's scenario and profile, oldest first.
 
-    They are among the latest `EARLIER_RUNS` of the folder. Interrupted ones, and unreadable ones, are left out, as
-    are those after one that takes too much.
+    They are among the latest `EARLIER_RUNS` of the folder. Interrupted and unreadable runs are left out, as are those
+    after one that takes too many resources to read.
     """
     key, found = baselines.key_of(document), []
     try:
@@ -149,7 +149,7 @@ def _entry(folder: Path, known: set[tuple[str, str]]) -> Entry:
 
 
 def sparkline(values: Iterable[float | None]) -> str:
-    """Return a character for each value, scaled from the lowest to the highest; a blank for a missing one."""
+    """Return one character per value, scaled from the lowest to the highest; a blank for a missing one."""
     shown = list(values)[-SPARK_RUNS:]
     present = [value for value in shown if value is not None]
     if not present:
@@ -162,7 +162,7 @@ def sparkline(values: Iterable[float | None]) -> str:
 
 
 def show(found: Sequence[Entry], console: Console) -> None:
-    """Print a table for each scenario and profile, newest run last, with sparklines below."""
+    """Print a table for each scenario and profile, with the newest run last and sparklines below."""
     for key in sorted({entry.key for entry in found}):
         own = [entry for entry in found if entry.key == key]
         right = ("requests", "per s", "failed", "p50 ms", "p95 ms", "p99 ms")

@@ -1,4 +1,4 @@
-"""History page: the changes of each history, and each changed figure over its runs as a strip; it has no scripts.
+"""History page: the changes of each history, and a strip of each changed figure over its runs; it has no scripts.
 
 Tested in tests/unit/comparing/test_changes.py.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_STRIPS: Final = 60
-"""The most strips of a history; the changes are listed all the same."""
+"""The most strips per history; all changes are listed in any case."""
 
 
 def html(histories: Sequence[History]) -> str:

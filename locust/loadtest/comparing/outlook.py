@@ -1,4 +1,4 @@
-"""Outlook: what a comparison with a run will find, judged by the noise within that run, before another is made.
+"""Outlook: what a comparison with a run will be able to detect, from the noise within that run, before a second run.
 
 Tested in tests/unit/comparing/test_precision.py.
 """
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import BlockedRun, Name
 
 METRICS = ("throughput", "p50", "p95", "p99")
-"""Those whose changes are relative."""
+"""The metrics whose changes are relative."""
 
 
 class Precision(NamedTuple):
-    """What will be known of a figure."""
+    """The precision of a figure in a comparison to come."""
 
     found_from: float
-    """The smallest relative change for the worse, or of throughput up, that is found with `precision.POWER`."""
+    """The smallest relative change for the worse, or increase of throughput, that is found with `precision.POWER`."""
     decided_after_s: float
-    """How long both runs must be so that equal ones are found to be the same."""
+    """The length of both runs, in seconds, from which equal runs are found to be the same."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """A run of the same length, compared with this one.
+    """The expected result of comparing a run with another one of the same length.
 
     Attributes:
-        run_id: this one's.
+        run_id: the run's id.
         seconds: its length.
-        margin: of the comparison.
-        names: the figures that can be compared.
+        margin: the margin of the comparison.
+        names: the precision of the figures that can be compared, by name.
     """
 
     run_id: str
@@ -52,7 +52,7 @@ class Outlook:
 
     @property
     def found_once_decided(self) -> float:
-        """The change that is found by runs that are just long enough to decide."""
+        """The relative change that is found by runs that are just long enough to decide."""
         return (1 + self.margin) ** 2 - 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class Outlook:
 
 
 def outlook(run: BlockedRun, margin: float) -> Outlook:
-    """Return what a comparison with a run will be able to find."""
+    """Return what a comparison with a run will be able to detect."""
     resampling = Resampling(run, seed=1)
     estimates = {name: resampling.estimates(series) for name, series in run.series.items()}
     known = {

@@ -1,4 +1,4 @@
-"""Page: comparison.html, the two runs side by side, with a drawing of each interval; it has no scripts.
+"""Page: comparison.html, which shows two runs side by side, with a drawing of each interval; it has no scripts.
 
 Tested in tests/native/test_report_page.py.
 """
@@ -31,7 +31,7 @@ _NUMBERS: Final = (2, 4, 5, 6)
 """Which of them have numbers below them."""
 _WIDTH: Final = 150
 _HEIGHT: Final = 18
-_REACH: Final = 4.0  # margins from the middle to the edge of a drawing
+_REACH: Final = 4.0  # margins from the middle of a drawing to its edge
 _EDGE: Final = 5.0
 
 
@@ -39,10 +39,10 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
     """Return the page.
 
     Args:
-        comparison: of the two runs.
+        comparison: the comparison of the two runs.
         base: the document of the older run.
         new: the document of the newer run.
-        more: a section of its own.
+        more: a further section, as HTML.
     """
     title = f"{comparison.base} and {comparison.new}"
     two = "two versions" if any(one.metric == PAIRS for one in comparison.names[0].differences) else "two runs"
@@ -86,7 +86,7 @@ def _names(comparison: Comparison) -> str:
 
 
 def _row(difference: Difference, margin: float) -> str:
-    """Return the row of a figure; what was found comes first, as a phone shows no more than three columns."""
+    """Return the row of a figure, with its conclusion first: a phone shows no more than three columns."""
     base, new = (words.value(difference, one) for one in (difference.base, difference.new))
     return (
         f"<tr><td>{text(words.HEADINGS[difference.metric])}</td><td>{_tag(difference.conclusion)}</td>"
@@ -100,7 +100,7 @@ def _tag(conclusion: Conclusion) -> str:
 
 
 def _change(difference: Difference) -> str:
-    """Return the change with its interval below it, or why it has none."""
+    """Return the change with its interval below it, or why there is none."""
     if below := words.interval(difference):
         return f"<td class='n'>{text(words.change(difference, difference.change))}<br><small>{text(below)}</small></td>"
     return f"<td class='n why'><small>{text(difference.reason)}</small></td>"
@@ -111,7 +111,7 @@ def _numbers(texts: Iterable[str]) -> str:
 
 
 def _undecided(comparison: Comparison) -> str:
-    """Return the requests of which nothing is known, folded into one line; nothing when there are none."""
+    """Return the requests without a conclusion, folded into one line; empty if there are none."""
     rows = [
         f"<tr><th scope='row'>{_label(name)}</th><td>{text('; '.join(name.reasons))}</td>"
         f"<td class='n'>{'-' if name.decided_after_s is None else words.duration(name.decided_after_s)}</td></tr>"
@@ -150,7 +150,7 @@ def _drawing(difference: Difference, margin: float) -> str:
 
 
 def _end(place: float, colour: str) -> str:
-    """Return the head of an arrow where an end is beyond the drawing."""
+    """Return the arrow head for an end of the interval that is beyond the drawing."""
     if _is_inside(place):
         return ""
     tip, back = (_WIDTH, -9) if place > _WIDTH / 2 else (0, 9)
@@ -163,7 +163,7 @@ def _is_inside(place: float) -> bool:
 
 
 def _place(change: float, margin: float) -> float:
-    """Return where a change is drawn; beyond the reach, at the edge."""
+    """Return where a change is drawn: at the edge if it is beyond the reach."""
     return max(_EDGE, min(_WIDTH - _EDGE, _WIDTH / 2 + (_WIDTH / 2 - _EDGE) * change / (margin * _REACH)))
 
 

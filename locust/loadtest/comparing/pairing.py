@@ -1,7 +1,7 @@
-"""Pairing: what the pairs of a duet's requests say, one by one.
+"""Pairing: the pairs of a duet's requests, compared one by one.
 
-Both requests of a pair meet the same moment. The ratio of their times is free of whatever slows both alike, and of
-their outcomes only those pairs count in which one failed: what both sides share tells nothing about their difference.
+Both requests of a pair run at the same moment, so the ratio of their times is free of whatever slows both alike. Of
+their outcomes, only pairs in which one request failed count: what both sides share says nothing about their difference.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 _MANY = 1_000
-"""From this many discordant pairs on, the normal distribution is as good."""
+"""The number of discordant pairs from which the normal distribution is as accurate."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Pairs of requests by their outcomes."""
+    """Numbers of pairs of requests, by outcome."""
 
     both_succeeded: int = 0
     base_failed: int = 0
-    """Only the base's request failed."""
+    """Pairs in which only the base's request failed."""
     new_failed: int = 0
     both_failed: int = 0
     alone: int = 0
-    """Requests of one side for which the other side's iteration had none."""
+    """Requests of one side without a counterpart in the other side's iteration."""
 
     @property
     def pairs(self) -> int:
-        """All pairs."""
+        """The number of all pairs."""
         return self.both_succeeded + self.base_failed + self.new_failed + self.both_failed
 
     @property
     def chance(self) -> float:
-        """The chance of a split of the discordant pairs at least as uneven as this one, if both sides fail alike.
+        """The probability of a split of the discordant pairs at least as uneven as this, if both sides fail alike.
 
         McNemar's test in its exact form (*Psychometrika* 12, 1947), two-sided.
         """
@@ -54,7 +54,7 @@ class Outcomes:
 
     @property
     def correlation(self) -> float:
-        """The correlation of the two outcomes, as Newcombe corrects it for continuity; 0 where a side never failed."""
+        """The correlation of the two outcomes with Newcombe's continuity correction; 0 if a side never failed."""
         alike, unlike = self.both_succeeded * self.both_failed, self.base_failed * self.new_failed
         margins = (
             (self.both_succeeded + self.base_failed) * (self.new_failed + self.both_failed)
@@ -65,12 +65,12 @@ class Outcomes:
 
     @classmethod
     def sum(cls, rows: Iterable[Mapping[str, Any]]) -> Self:
-        """Return those of several names together."""
+        """Return the sum over several names."""
         rows = list(rows)
         return cls(**{outcome: sum(int(row[outcome]) for row in rows) for outcome in PAIRS})
 
     def sentence(self) -> str:
-        """Return them in words."""
+        """Return the outcomes as a sentence."""
         text = (
             f"{self.pairs:,} pairs of requests: both failed in {self.both_failed:,}, only the base in "
             f"{self.base_failed:,}, only the new one in {self.new_failed:,}"
@@ -85,8 +85,8 @@ class Pairing:
     """The pairs of a duet.
 
     Attributes:
-        ratios: of the pairs that both succeeded, as times: 1 s where both took as long.
-        outcomes: by name, and of all.
+        ratios: of the pairs in which both succeeded, as times: 1 s means that both took equally long.
+        outcomes: the numbers of pairs by name, and for all names.
     """
 
     ratios: BlockedRun
@@ -94,7 +94,7 @@ class Pairing:
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        """Read them from a run's document.
+        """Read the pairs from a run's document.
 
         Raises:
             RecordError: when their blocks are damaged.
@@ -104,10 +104,10 @@ class Pairing:
         return cls(BlockedRun.of_pairs(document), {**outcomes, ALL: Outcomes.sum(rows)})
 
     def correlation(self, base: BlockedRun, new: BlockedRun) -> float | None:
-        """Return that of the logarithms of the two times of a pair, within names; None where they do not vary.
+        """Return the correlation of the logarithms of a pair's two times, within names; None if they do not vary.
 
-        It follows from three variances, since that of the ratio is both sides' less twice what they share. What the
-        pairs win is the variance that is gone.
+        It follows from three variances: that of the ratio is the sum of both sides' less twice their covariance. The
+        variance that is removed is what pairing gains.
         """
         of_base, of_new, of_ratios = (_variance(run) for run in (base, new, self.ratios))
         if not min(of_base, of_new) > 0 or not of_ratios >= 0:

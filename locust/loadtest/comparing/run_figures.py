@@ -1,7 +1,7 @@
-"""RunFigures: what a history keeps of a run, each figure of each name with its standard error.
+"""RunFigures: the part of a run that a history keeps: each figure of each name with its standard error.
 
-They are computed once from the run's record and kept beside it, in figures.json: a history of a thousand runs could not
-be read from a thousand records each time. Where the folder cannot be written, they are computed again.
+They are computed once from the run's record and kept next to it in figures.json, because a history of a thousand runs
+could not read a thousand records each time. If the folder is not writable, they are computed again.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 FILE: Final = "figures.json"
 _FORMAT: Final = 2
 _DRAWS: Final = 200
-"""The standard error of a standard error is then 5 %, enough for a weight."""
+"""The number of resamples, with which the standard error of a standard error is 5 %, enough for a weight."""
 _LARGEST: Final = 100
-"""Of a value, which is a logarithm or a share, and of its error."""
+"""The largest value, which is a logarithm or a share, and the largest error."""
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 500_000
 Figure = tuple[float, float]
-"""A value and its standard error, both as in `loadtest.estimating.resampling.Estimate`; times and throughput as
+"""A value and its standard error, as in `loadtest.estimating.resampling.Estimate`: times and throughput as
 logarithms."""
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """One run.
+    """The figures of one run.
 
     Attributes:
-        run_id: its folder's name.
+        run_id: the name of its folder.
         started_at: in ISO 8601.
         key: scenario and profile.
         verdict: its outcome.
         conditions: what must be equal in all runs of a history.
-        versions: of the service and of the scenario's repository; None where unknown.
+        versions: of the service and of the scenario's repository; None if unknown.
         figures: by name, then by metric; those with too few requests are missing.
     """
 
@@ -67,7 +67,7 @@ class RunFigures:
 
     @classmethod
     def of(cls, document: Document, run_id: str) -> Self:
-        """Compute them from a run's document.
+        """Compute the figures from a run's document.
 
         Raises:
             RecordError: when its blocks are damaged.
@@ -87,7 +87,7 @@ class RunFigures:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Return those of a run's folder, computed now where they are not kept, or are older than the record.
+        """Return the figures of a run's folder, computed now if they are not kept or are older than the record.
 
         Raises:
             RecordError: when the folder's record cannot be read.
@@ -102,7 +102,7 @@ class RunFigures:
 
     @classmethod
     def kept(cls, folder: Path) -> Self | None:
-        """Return those that a run's folder keeps; None where it keeps none, or older ones than its record."""
+        """Return the figures kept in a run's folder; None if there are none, or they are older than the record."""
         path = folder / FILE
         with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
             record = RunFolder(folder).record
@@ -113,7 +113,7 @@ class RunFigures:
         return None
 
     def write(self, folder: Path) -> None:
-        """Keep them in a run's folder.
+        """Write the figures to a run's folder.
 
         Raises:
             OSError: when it cannot be written.
@@ -121,7 +121,7 @@ class RunFigures:
         atomic_file.replace(folder / FILE, self.text().encode())
 
     def text(self) -> str:
-        """Return what the file holds."""
+        """Return the content of the file."""
         return json.dumps(self._as_dict(), separators=(",", ":"))
 
     def _as_dict(self) -> dict[str, Any]:
@@ -183,6 +183,6 @@ def _figures(estimates: dict[str, Estimate]) -> dict[str, Figure]:
 
 
 def _binomial_error(estimate: Estimate) -> float:
-    """Return the standard error of a share of independent requests, of which one more had failed, and one more not."""
+    """Return the standard error of a share of independent requests, with one failure and one success added."""
     share = (estimate.value * estimate.requests + 1) / (estimate.requests + 2)
     return math.sqrt(share * (1 - share) / estimate.requests)

@@ -1,4 +1,4 @@
-"""Text: a comparison in words and on the terminal; its page uses the same words.
+"""Text: a comparison in words and on the terminal. Its page uses the same words.
 
 Tested in tests/unit/comparing/test_comparison.py.
 """
@@ -43,15 +43,15 @@ _DUET: Final = (
     "or for the sample target `make duet BASE=REF`"
 )
 _LONGEST_S: Final = 3600.0
-"""The longest run that is recommended."""
+"""The longest run that is recommended, in seconds."""
 _LARGEST_TOLD: Final = 10.0
-"""The largest relative change whose size is told where it would have been found."""
+"""The largest relative change that is reported as detectable with its size."""
 _DAY_S: Final = 86_400.0
-"""The longest run whose length is told."""
+"""The longest run whose length is reported, in seconds."""
 MOST_CLEAR: Final = 10
-"""The most differences that are told in a sentence each; the table has all."""
+"""The most differences that are reported in a sentence each; the table has all of them."""
 MOST_CHANGES: Final = 5
-"""The most figures that are shown of one run's changes."""
+"""The most figures that are shown for the changes at one run."""
 _STYLES: Final = {
     Conclusion.WORSE: "bold red",
     Conclusion.BETTER: "bold green",
@@ -67,7 +67,7 @@ _MARKS: Final = {
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print a row for each request name that is decided, a line for each clear difference, and the conclusion."""
+    """Print a row for each request name with a conclusion, a line for each clear difference, and the conclusion."""
     metrics = dict.fromkeys(one.metric for name in comparison.names for one in name.differences)
     heads = tuple(HEADINGS[metric] for metric in metrics)
     table = ConsoleTable(f"{comparison.base} → {comparison.new}", ("request",), heads)
@@ -93,7 +93,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def undecided(comparison: Comparison) -> str:
-    """Return how many requests are inconclusive, why, and how long runs would have to be; empty when none is."""
+    """Return how many requests are inconclusive, why, and how long runs would have to be; empty if none is."""
     names = comparison.undecided
     if not names:
         return ""
@@ -115,7 +115,7 @@ def undecided(comparison: Comparison) -> str:
 
 
 def next_step(comparison: Comparison) -> str:
-    """Return what would lead from an inconclusive comparison to a result; empty for one that has it."""
+    """Return how to get from an inconclusive comparison to a conclusion; empty if it has one."""
     if comparison.conclusion is not Conclusion.INCONCLUSIVE:
         return ""
     by_pairs = [one for name in comparison.names for one in name.differences if one.metric == PAIRS]
@@ -137,7 +137,7 @@ def next_step(comparison: Comparison) -> str:
 
 
 def _longest(differences: Sequence[Difference]) -> str:
-    """Return how long both runs would have to be to decide these figures; empty where that is not sensible."""
+    """Return the length of both runs that would decide these figures; empty if it is unreasonably long."""
     lengths = [one.decided_after_s for one in differences if one.conclusion is Conclusion.INCONCLUSIVE]
     known = [length for length in lengths if length is not None]
     if not known or len(known) < len(lengths) or max(known) > _LONGEST_S:
@@ -146,12 +146,12 @@ def _longest(differences: Sequence[Difference]) -> str:
 
 
 def _kind(reason: str) -> str:
-    """Return a reason without the numbers that differ from name to name."""
+    """Return a reason without the numbers that vary between names."""
     return "too few requests" if reason.startswith("needs ") else reason.partition(":")[0]
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in its nearest unit."""
+    """Return a duration in the unit that fits it best."""
     for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length_s:
             return f"{seconds / length_s:,.0f} {unit}"
@@ -204,7 +204,7 @@ def sentence(name: Name, difference: Difference) -> str:
 
 
 def clear(comparison: Comparison) -> list[tuple[Name, Difference]]:
-    """Return the differences that are worse or better: those that are worse first, each kind in the order of names."""
+    """Return the differences that are worse or better: worse ones first, each kind in the order of names."""
     found = [
         (name.name, difference)
         for name in comparison.names
@@ -220,7 +220,7 @@ def not_listed(found: Sequence[tuple[Name, Difference]]) -> str:
 
 
 def method(comparison: Comparison) -> str:
-    """Return how the comparison was made, in a sentence."""
+    """Return a sentence about the method of the comparison."""
     base_s, new_s = comparison.stretch_s
     points = comparison.margin * ERROR_MARGIN_SHARE * 100
     return (
@@ -242,7 +242,7 @@ def precision(comparison: Comparison) -> str:
 
 
 def found_from(difference: Difference) -> str:
-    """Return the smallest change that was sure to be found: relative, or in percentage points."""
+    """Return the smallest change that was certain to be detected: relative, or in percentage points."""
     if difference.found_from is None:
         return "-"
     if difference.metric != "error_ratio":
@@ -251,22 +251,22 @@ def found_from(difference: Difference) -> str:
 
 
 def _size(relative: float) -> str:
-    """Return the size of a relative change that is found; of a very large one, that it is."""
+    """Return the size of a detectable relative change; for a very large one, only that it is large."""
     return f"over {_LARGEST_TOLD:.0%}" if relative > _LARGEST_TOLD else f"{relative:.1%}"
 
 
 def _length(seconds: float) -> str:
-    """Return how long runs would have to be; where that is not sensible, that it is more than a day."""
+    """Return the run length needed; if it is unreasonable, that it is more than a day."""
     return "over a day" if seconds > _DAY_S else duration(seconds)
 
 
 def of_looks(share: float) -> str:
-    """Return what it means for the intervals that a run could end early, given the share of the errors of each look."""
+    """Return what a possible early end means for the intervals, given each look's share of the errors."""
     return f"the run could end at {1 / share:.0f} moments, which share the errors of the intervals"
 
 
 def show_changes(histories: Sequence[History], console: Console) -> None:
-    """Print the changes of each history, oldest first, those for the worse before others."""
+    """Print the changes of each history, oldest first, changes for the worse before others."""
     for history in histories:
         console.print(Text(one_line(f"{history.key}: {of_history(history)}"), style="bold"))
         for one in history.changed:
@@ -278,14 +278,14 @@ def show_changes(histories: Sequence[History], console: Console) -> None:
 
 
 def of_history(history: History) -> str:
-    """Return how many runs and changes a history has, or why it can have none."""
+    """Return the number of runs and changes in a history, or why it cannot have any changes."""
     if not history.is_long_enough:
         return f"{len(history.runs)} runs; a change can be found in {history.needed} or more"
     return f"{len(history.runs)} runs, {len(history.changed) or 'no'} change{'s' * (len(history.changed) != 1)}"
 
 
 def between(one: ChangedRun) -> str:
-    """Return between which runs and versions something changed."""
+    """Return the runs and versions between which something changed."""
     versions = [
         f"{what} {_short(before)} → {_short(after)}"
         for what, before in one.before.versions.items()
@@ -320,7 +320,7 @@ def outlook_sentences(found: Outlook) -> list[str]:
 
 
 def show_outlook(found: Outlook, console: Console) -> None:
-    """Print a row for each request name: the change that is found, and the run length that decides."""
+    """Print a row for each request name: the detectable change, and the run length that decides."""
     heads = tuple(HEADINGS[metric] for metric in METRICS_OF_OUTLOOK)
     table = ConsoleTable(f"{found.run_id}: changes that are found, and run lengths that decide", ("request",), heads)
     for name, by_metric in found.names.items():

@@ -1,4 +1,4 @@
-"""Trend: a history as pages draw it, and the part of it that the report of its latest run shows.
+"""Trend: a history in the form that pages draw, and the part of it that the report of its latest run shows.
 
 Tested in tests/unit/comparing/test_changes.py.
 """
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 MOST_RUNS: Final = 100
-"""The latest runs of the folder among which a report looks for those of its history."""
+"""The number of latest runs in the folder among which a report looks for those of its history."""
 MOST_NAMES: Final = 100
-"""A run of more names waits for `loadtest history --changes`: the figures of each take hundredths of a second."""
+"""The most names for which a report computes its history: each takes hundredths of a second. Runs with more names are
+left to `loadtest history --changes`."""
 MOST_STRIPS: Final = 12
 
 
 def figures(document: Document, run_id: str) -> RunFigures | None:
-    """Return what a history keeps of a run that has just ended; None for one of very many names, or without blocks."""
+    """Return a finished run's figures for its history; None for one with too many names, or without blocks."""
     if len(document["series"]) > MOST_NAMES:
         return None
     with suppress(RecordError), run_document.reading(Path(run_id)):
@@ -41,10 +42,9 @@ def figures(document: Document, run_id: str) -> RunFigures | None:
 
 
 def of(runs_dir: Path, own: RunFigures) -> dict[str, Any]:
-    """Return the history of a run, ready for JSON: its changes, and strips of the figures of all requests and of those
-    that changed.
+    """Return the history of a run, ready for JSON: its changes, and strips of all requests' and of changed figures.
 
-    Earlier runs belong to it whose figures are kept in their folders.
+    Earlier runs are included if their figures are kept in their folders.
 
     Args:
         runs_dir: the runs folder.
@@ -73,12 +73,12 @@ def _kept(runs_dir: Path) -> list[RunFigures]:
 
 
 def changed_figures(history: History) -> dict[tuple[Name, str], None]:
-    """Return the figures that changed, in the order of time, each once."""
+    """Return the figures that changed, each once, in chronological order."""
     return {(name, difference.metric): None for one in history.changed for name, difference in one.changes}
 
 
 def changed(one: ChangedRun) -> dict[str, Any]:
-    """Return a change ready for JSON, also in words."""
+    """Return a change, ready for JSON, with a description in words."""
     sentences = [words.sentence(name, difference) for name, difference in one.changes[: words.MOST_CHANGES]]
     further = words.further(one)
     return {
@@ -90,9 +90,10 @@ def changed(one: ChangedRun) -> dict[str, Any]:
 
 
 def strip(history: History, name: Name, metric: str, series: Series) -> dict[str, Any]:
-    """Return what draws a figure over the runs of a history; `runs` is their number, a place one from 0 on.
+    """Return the data to draw a figure over a history's runs. `runs` is their number; a place is a run's index from 0.
 
-    `levels` are first place, the one after the last, and value; `changes` the first place after each, and what it is.
+    `levels` are first place, last place plus one, and value; `changes` are the first place after each change, and what
+    it is.
     """
     places, kept = series
     values = [value if metric == "error_ratio" else math.exp(value) for value, _ in kept]

@@ -1,1 +1,1 @@
-"""Conducts one run on the master, from start to verdict."""
+"""Conducting: one run on the master, from its start to its verdict."""

@@ -1,7 +1,7 @@
-"""LiveLoad: the level of the load profile that a test follows, which a person changes while it does.
+"""LiveLoad: the level of the load profile of a running test, which a person can change.
 
-The level is users in the closed model, and arrivals per second in the open one. From the change on the test has that
-level to its planned end, and no later stage begins. The record notes it as an event, and has the new plan.
+The level is users in the closed model, and arrivals per second in the open model. From a change on, the test keeps the
+new level to its planned end, and no later stage begins. The record notes the change as an event, and has the new plan.
 
 Tested in tests/native/test_live_load.py.
 """
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 USERS, ARRIVALS = "users", "arrivals/s"
 LEAST_LEFT_S: Final = 1.0
-"""Of the profile: a change needs a moment to reach the workers."""
+"""Seconds of the profile that must remain: a change takes a moment to reach the workers."""
 
 
 class LiveLoad:
-    """The load of the test that is under way.
+    """The load of the running test.
 
     Args:
-        environment: the master's.
-        max_users: the most users that may be asked for.
+        environment: the master's Environment.
+        max_users: the most users that may be requested.
     """
 
     def __init__(self, environment: Environment, max_users: int) -> None:
@@ -49,7 +49,7 @@ class LiveLoad:
 
     @property
     def unit(self) -> str:
-        """What can be changed: `USERS` or `ARRIVALS`; empty where no profile is followed that can be left."""
+        """What can be changed: `USERS` or `ARRIVALS`; empty if no profile that can be left is being followed."""
         load, progress = Session.of(self._environment).find(Load), RunProgress.of(self._environment)
         if not RecordKeeper.of(self._environment).running or load is None or load.profile is None or progress is None:
             return ""
@@ -59,15 +59,15 @@ class LiveLoad:
 
     @property
     def _arrivals(self) -> ArrivalCoordinator | None:
-        """What starts the arrivals of a test of the open model."""
+        """The coordinator that starts the arrivals of an open-model test; None otherwise."""
         found = Session.of(self._environment).find(ArrivalCoordinator)
         return found if found is not None and found.schedule is not None else None
 
     def change(self, text: str) -> str:
-        """Go over to a level that a person entered, and return a sentence about it.
+        """Change to the level that a person entered, and return a sentence about it.
 
         Raises:
-            UsageError: for a level that is not allowed, or when there is nothing to change.
+            UsageError: when the level is not allowed, or there is nothing to change.
         """
         unit = self.unit
         record, progress = RecordKeeper.of(self._environment).record, RunProgress.of(self._environment)

@@ -1,4 +1,4 @@
-"""The locustfile's own load shape: what it asks for, its errors, and how a run ends it.
+"""The locustfile's own load shape: the load that it requests, its errors, and how a run ends it.
 
 Tested in tests/native/test_load_model.py.
 """
@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 def end_of(environment: Environment) -> Callable[[], None] | None:
-    """Return what ends a headless shape early, with a report, and let SIGTERM do it; None where there is no such shape.
+    """Return a function that ends a headless shape early, with a report, also on SIGTERM; None without such a shape.
 
-    Locust's main greenlet waits for the shape. It has to be the one that ends the run: another one would be cut off by
-    it. And only then it installs Locust's handler of SIGTERM, so until then the process would end at once.
+    Locust's main greenlet waits for the shape, and must be the one that ends the run: it would interrupt any other. It
+    installs Locust's handler of SIGTERM only afterwards, so until then the signal would end the process at once.
     """
     options: Any = environment.parsed_options
     if environment.shape_class is None or not options.headless:
@@ -50,13 +50,13 @@ def end_of(environment: Environment) -> Callable[[], None] | None:
 
 
 class WatchedShape:
-    """The locustfile's own load shape, an error of which ends the test; Locust would go on without the shape."""
+    """The locustfile's own load shape. An error in it ends the test; Locust would go on without the shape."""
 
     def __init__(self, environment: Environment, tick: Callable[[], Any]) -> None:
         self._environment = environment
         self._tick = tick
         self.error = ""
-        """What it raised while there was load."""
+        """The error that it raised during the load."""
         self._first: tuple[Any, ...] | None = None
         self._asked: AskedByShape | None = None
 
@@ -71,7 +71,7 @@ class WatchedShape:
         return watched
 
     def tick(self) -> Any:
-        """Return what the shape does; None, which ends the test, when it raises."""
+        """Return the result of the shape's tick; None, which ends the test, if it raises."""
         try:
             asked = self._tick()
             self._follow(asked)
@@ -89,7 +89,7 @@ class WatchedShape:
     def _follow(self, asked: Any) -> None:
         keeper = RecordKeeper.of(self._environment)
         if not keeper.running or (record := keeper.record) is None:
-            self._first = asked  # which starts the test
+            self._first = asked  # this one starts the test
             return
         if self._asked is None or self._asked.record is not record:
             self._asked = AskedByShape(record)

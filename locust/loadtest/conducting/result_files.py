@@ -1,4 +1,4 @@
-"""ResultFiles: what a run leaves in its folder, and sends to where its results are collected.
+"""ResultFiles: the files that a run writes to its folder, and uploads to where its results are collected.
 
 Tested in tests/unit/conducting/test_result_files.py, tests/native/test_report.py and test_report_errors.py there.
 """
@@ -30,9 +30,9 @@ class ResultFiles:
     """The files of one run.
 
     Args:
-        folder: where they go.
-        config: where copies of them go.
-        lives_on: whether this process outlives the run, so that a full disk can be waited for.
+        folder: the run's folder.
+        config: says where copies are uploaded to.
+        lives_on: whether this process outlives the run, so that it can wait for space on a full disk.
         say: prints a line on the screen.
     """
 
@@ -43,14 +43,14 @@ class ResultFiles:
         self._say = say
 
     def write(self, made: Document, texts: dict[str, Callable[[], str]]) -> list[str]:
-        """Write the files of a document, unless another folder, or a link to one, took the place of the run's.
+        """Write the files of a document, unless another folder, or a link to one, has replaced the run's.
 
         Args:
             made: the document.
-            texts: the files by name, with what makes their text.
+            texts: the files by name, with functions that return their text.
 
         Returns:
-            A sentence for each that could not be written.
+            A sentence for each file that could not be written.
         """
         folder = self._folder.path
         is_streamed = not made["stream_error"]
@@ -65,7 +65,7 @@ class ResultFiles:
         return problems
 
     def send(self) -> None:
-        """Send the files to the URL for results, if there is one; a failure is said, and the verdict stays."""
+        """Upload the files to the URL for results, if there is one. A failure is reported, and the verdict stays."""
         if not (self._config.results_url_file and self._folder.is_the_same):
             return
         try:
@@ -74,7 +74,7 @@ class ResultFiles:
             self._say(f"upload       failed: {error}")
 
     def _write_later(self, texts: dict[str, Callable[[], str]]) -> None:
-        """Write what the disk had no room for, when it has; a folder that is removed is not waited for."""
+        """Write the remaining files once a full disk has space again, unless the folder has been removed."""
         folder = self._folder.path
         while texts and self._folder.is_the_same:
             gevent.sleep(_WRITE_AGAIN_EVERY_S)

@@ -1,8 +1,8 @@
 """Run: one test on the master, from its start to its verdict.
 
-The master makes a Run when Locust says that a test starts: headless, by LOADTEST_AUTOSTART or from the web UI. It
-loads the scenario's data, streams the record to the run's folder, shows progress, ends the run when its time is over,
-and then reports. The run's time begins when the data is loaded.
+The master creates a Run when Locust reports that a test starts: headless, by LOADTEST_AUTOSTART, or from the web UI.
+The Run loads the scenario's data, streams the record to the run's folder, shows progress, ends the test when its time
+is over, and reports. The run's time begins when the data has been loaded.
 
 Tested in tests/native/test_local_stack.py and tests/native/test_load_model.py.
 """
@@ -68,19 +68,19 @@ logger = logging.getLogger(__name__)
 
 _JUDGE_EVERY_S = 1.0
 _POLL_S = 0.02
-_USUAL_S = 60.0  # the length by which a warm-up is looked for where none is planned
-_TIMER_S = 2.0  # a timer of Locust's may have been set this much earlier than a busy process had prepared the run
-_TIMER_RATIO = 0.1  # and this is the most of a short run
+_USUAL_S = 60.0  # the length assumed for detecting a warm-up if none is planned
+_TIMER_S = 2.0  # a timer of Locust's may start this much before a busy process has prepared the run
+_TIMER_RATIO = 0.1  # but at most this share of a short run
 
 
 class Run:
     """One test, conducted on the master.
 
     Args:
-        environment: of the master.
-        scenario: whose data is loaded.
-        load: what the test asks for.
-        end_shape: ends the test in place of Locust's own ways; None where they work.
+        environment: the master's Environment.
+        scenario: the scenario whose data is loaded.
+        load: the requested load.
+        end_shape: ends the test where Locust's own ways do not work; None where they do.
         shape: the locustfile's own load shape; None without one.
     """
 
@@ -117,10 +117,10 @@ class Run:
         self._prepared_at = steady_clock.now()
         self._is_done = False
         self.arrivals: ArrivalCoordinator | None = None
-        """What starts the arrivals of a load of the open model, once the run is prepared."""
+        """The coordinator that starts the arrivals of an open-model load, once the run is prepared; None otherwise."""
 
     def prepare(self) -> None:
-        """Load the data, and name the file that the record is streamed to.
+        """Load the data, and choose the file that the record is streamed to.
 
         Raises:
             Exception: when the data cannot be loaded or the folder cannot be written.
@@ -156,14 +156,14 @@ class Run:
         self._hooks.set_up()
 
     def _new_folder(self) -> RunFolder:
-        """Make the run's folder: of its name, which the next test of a web UI has too, or of the time."""
+        """Create the run's folder, named after the run, which a web UI's next test shares, or after the time."""
         config = self._config
         if config.run_id:
             return RunFolder.create_next(config.runs_dir, config.run_id)
         return RunFolder.begin(config.runs_dir, None, config.scenario_name, config.profile_name)
 
     def _rules_left_out(self) -> Iterator[str]:
-        """Say which rules of the thresholds file are about scenarios that nobody knows here."""
+        """Name the scenarios in rules of the thresholds file that are unknown here, so that the rules are left out."""
         if unknown := [name for name in thresholds.others(self._config) if name not in scenarios.names()]:
             yield (
                 f"rules of {self._config.thresholds_file} about {', '.join(unknown)} were left out: this is the "
@@ -172,14 +172,14 @@ class Run:
 
     @property
     def _target(self) -> Target:
-        """What this test loads; a listener of the locustfile, or a start from the web UI, may have set the host."""
+        """Return what this test loads. A locustfile listener or a start from the web UI may have set the host."""
         taking_part = {kind.__name__ for kind in each_side(self._environment.user_classes)}
         of_classes = {name: host for name, host in self._scenario.hosts.items() if name in taking_part}
         find = redis_target_of if self._scenario.loads_only_redis else target_of
         return find(self._environment.host, of_classes, self._config)
 
     def _peers(self) -> Callable[[], machine.Peers]:
-        """Return what finds the processes of this machine that take part in the test."""
+        """Return a function that finds the processes of this machine that take part in the test."""
         redis_port = hosts.local_port(self._config.redis_url or "")
         return partial(
             machine.peers,
@@ -199,7 +199,7 @@ class Run:
             return
         self._begin_to_judge(load.profile)
         if load.end_after_s:
-            gevent.get_hub().loop.update_now()  # its time is that of its last turn, before the preparation
+            gevent.get_hub().loop.update_now()  # the loop's cached time is from before the preparation
             self._timer = gevent.spawn_later(load.end_after_s, self.end_test)
 
     def _begin_to_judge(
@@ -234,20 +234,20 @@ class Run:
             )
 
     def _verdict(self, results: Sequence[Result]) -> Verdict:
-        """Return the verdict on what the record holds now."""
+        """Return the verdict on the record so far."""
         measured = RecordKeeper.of(self._environment)
         record = measured.record or RunRecord()
         return decide(record, trust.violations(record, measured.watch), results)
 
     def _note(self, kind: str, text: str, at: float | None = None) -> None:
-        """Note an event in the record; by default it happens now."""
+        """Record an event, by default at the current time."""
         record = RecordKeeper.of(self._environment).record
         if record is not None:
             record.note((steady_clock.now() if at is None else at) - math.floor(record.started_at), kind, text)
 
     def _note_stage(self, number: int, at: float) -> None:
         progress = RunProgress.of(self._environment)
-        if progress is not None and progress.profile is not None:  # or somebody changed the load
+        if progress is not None and progress.profile is not None:  # otherwise a person has changed the load
             self._note("stage", f"stage {number} begins", at)
 
     def _show(self, expected_s: float | None) -> None:
@@ -256,14 +256,14 @@ class Run:
             self._watch = gevent.spawn(self._watch_rules)
 
     def _await_arrivals(self, coordinator: ArrivalCoordinator, profile: LoadProfile) -> None:
-        """Judge from the first arrival on, which is known half a second before."""
+        """Judge from the first arrival on, whose time is known half a second before."""
         while (schedule := coordinator.schedule) is None:
             gevent.sleep(_POLL_S)
         started_at = steady_clock.now() + schedule.origin_s - time.perf_counter()
         self._begin_to_judge(profile, started_at, profile.run_time_s)
 
     def stopping(self) -> None:
-        """Note in the record what ends the run, if its plan is not done."""
+        """Record what ends the run, if its plan is not complete."""
         record = RecordKeeper.of(self._environment).record
         if record is None or self._plan_is_done():
             return
@@ -275,8 +275,8 @@ class Run:
         self._note("interrupted", record.interruption.sentence)
 
     def _plan_is_done(self) -> bool:
-        """Return whether what ends the run was planned: this class, the load shape, Locust's own run time, or a person
-        who stops a run that has no planned end."""
+        """Return whether the run's end was planned: by this class, the load shape, Locust's own run time, or a person
+        who stops a run without a planned end."""
         if self._is_done:
             return True
         if self._runner.shape_greenlet is gevent.getcurrent():
@@ -309,7 +309,7 @@ class Run:
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
-        """Say what goes wrong within this context, and end with exit code 1 unless it sets another, at its end."""
+        """Report an error within this context, and at its end set exit code 1 unless the context set another code."""
         self._exit_code.set(ExitCode.ERROR)
         try:
             yield
@@ -324,7 +324,7 @@ class Run:
         """Return the record of the run that has ended.
 
         Raises:
-            Exception: what went wrong when it was stopped.
+            Exception: the error that occurred when it was stopped.
         """
         record = RecordKeeper.of(self._environment).finish()
         if (failure := ControllingSwarm.of(self._environment).failure) is not None:
@@ -343,9 +343,9 @@ class Run:
                 greenlet.kill(block=False)
         record = self.closed_record()
         self._tear_down()
-        if self._options.headless:  # for the name of Locust's --html
+        if self._options.headless:  # the name of Locust's --html file depends on it
             self._options.run_time = self._options.run_time or self._load.expected_s
-        judge = self._judge or Judge(self._rules, record, longest_s=0.0)  # it never came to its first arrival
+        judge = self._judge or Judge(self._rules, record, longest_s=0.0)  # the first arrival never came
         judge.end()
         record.load_s, record.counted_s = judge.load_s, judge.counted_s
         if found_s := judge.leave_out(steady.find(record).warm_up_s):
@@ -369,7 +369,7 @@ class Run:
         self.report(made, verdict, {run_figures.FILE: own.text} if own else {})
 
     def _tear_down(self) -> None:
-        """Have the scenario remove what the run made; if it cannot, the run is none that passed."""
+        """Let the scenario remove the run's data; if that fails, the run has not passed."""
         try:
             self._hooks.tear_down()
         except (Exception, SystemExit) as error:
@@ -380,12 +380,13 @@ class Run:
     def report(self, made: Document, verdict: Verdict, more: Mapping[str, Callable[[], str]] | None = None) -> None:
         """Write the files of the run's document, then set the exit code of its verdict.
 
-        A pass whose files could not all be written has exit code 1: what reads them must not miss that.
+        If a run passed but not all files could be written, the exit code is 1, because their readers must not miss
+        that.
 
         Args:
             made: the document.
-            verdict: the one in it.
-            more: further files by name, with what makes their text.
+            verdict: the document's verdict.
+            more: further files by name, with functions that return their text.
         """
         results = ResultFiles(self._folder, self._config, not self._options.headless, self.say)
         texts = {**files.of(made), **locust_files.of(self._environment), **(more or {})}
@@ -415,9 +416,10 @@ class Run:
     def _watch_answer(
         self, look: Callable[[Document], Look], looks_s: Sequence[float], begins_at: float, judge: Judge
     ) -> None:
-        """End the test when it has its answer; that is looked for beside the load, in a thread.
+        """End the test when its comparison has an answer, which is computed in a thread alongside the load.
 
-        Not while the run would not be compared if it ended, which is told once: what hinders that may become less.
+        The test continues if the run could not be compared if it ended now, which is reported once: the obstacle may
+        shrink.
         """
         measured, is_told = RecordKeeper.of(self._environment), False
         for look_s in looks_s:
@@ -446,13 +448,13 @@ class Run:
             self.say(f"feed         {sentence}")
 
     def _end_for(self, kind: str, reason: str) -> None:
-        """End the test, and say why."""
+        """End the test, and record why."""
         self._note(kind, reason)
         self.say(f"ended        {reason}")
         self.end_test()
 
     def end_test(self) -> None:
-        """End the test as planned: a headless master quits, one with a web UI keeps serving."""
+        """End the test as planned: a headless master quits, one with a web UI continues to serve."""
         self._is_done = True
         if self._judge:
             self._judge.end()

@@ -1,4 +1,4 @@
-"""ScenarioData: what a scenario keeps in Redis during a run.
+"""ScenarioData: the data that a scenario keeps in Redis during a run.
 
 Tested in tests/native/test_keep_data.py and tests/native/test_redis_watch.py.
 """
@@ -21,8 +21,8 @@ class ScenarioData:
     """The data of one run.
 
     Args:
-        scenario: knows what is loaded and removed.
-        redis_url: where it is kept; None for a run without Redis.
+        scenario: loads and removes the data.
+        redis_url: the Redis that holds it; None for a run without Redis.
         say: prints a line on the screen.
     """
 
@@ -31,13 +31,13 @@ class ScenarioData:
         self._redis_url = redis_url
         self._say = say
         self.notes: Sequence[str] = ()
-        """What reports say of the data."""
+        """Notes about the data, for reports."""
 
     def load(self) -> None:
-        """Load what the scenario needs before its first request, and show how far that has got.
+        """Load the data that the scenario needs before its first request, and show progress.
 
         Raises:
-            Exception: what the scenario raises.
+            Exception: whatever the scenario raises.
         """
         load_data, redis_url = self._scenario.load_data, self._redis_url
         if load_data is None or redis_url is None:
@@ -51,11 +51,11 @@ class ScenarioData:
 
         with Steps("data", sys.stdout) as steps:
             found = load_data(redis_url, progress)
-        self.notes = found if isinstance(found, list) else ()  # somebody's own may return anything
+        self.notes = found if isinstance(found, list) else ()  # a user's own function may return anything
         self._say(f"data         {there:,} keys in place")
 
     def load_again(self) -> str:
-        """Load what Redis lost, so that the rest of the run is not the failure of that moment.
+        """Load the data again after Redis lost it, so that the rest of the run does not fail because of that moment.
 
         Returns:
             What happened, as a sentence.
@@ -70,6 +70,6 @@ class ScenarioData:
         return "Redis lost its data, which was loaded again"
 
     def remove(self, run_id: str) -> None:
-        """Remove what the run of this id left, if the scenario knows how."""
+        """Remove the data of the run with this id, if the scenario can."""
         if self._redis_url is not None and self._scenario.remove_data is not None:
             self._say(f"data         {self._scenario.remove_data(self._redis_url, run_id):,} keys removed")

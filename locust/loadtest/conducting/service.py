@@ -1,4 +1,4 @@
-"""What starts a Run for each test of a master.
+"""The service that creates a Run for each test of a master.
 
 Tested in tests/native/test_local_stack.py and tests/native/test_load_model.py.
 """
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 
 def start(environment: Environment, config: Config, scenario: Scenario, form: StartForm | None = None) -> None:
-    """Make a Run for every test that a master starts; a worker makes none.
+    """Create a Run for every test that a master starts; on a worker, do nothing.
 
     Args:
-        environment: Locust's, once the swarm was started.
+        environment: Locust's Environment, after the swarm was started.
         config: the settings of the process.
-        scenario: its data is loaded before each test.
-        form: chooses the load of each start from the web UI; None leaves it to the settings.
+        scenario: the scenario whose data is loaded before each test.
+        form: determines the load of each start from the web UI; None to take it from the settings.
 
     Raises:
-        UsageError: for a wrong profile or threshold, and for tags that no task has.
+        UsageError: when the profile or a threshold is invalid, or no task has one of the tags.
     """
     if not controls_runs(environment, config, scenario):
         return
@@ -68,7 +68,7 @@ def start(environment: Environment, config: Config, scenario: Scenario, form: St
 
 
 def _result(environment: Environment, config: Config, live: LiveLoad) -> results.RunResult | None:
-    """Return the current run, or the last one, for the web UI."""
+    """Return the current or last run for the web UI."""
     progress, record = RunProgress.of(environment), RecordKeeper.of(environment).record
     if progress is None or record is None:
         return None
@@ -79,10 +79,10 @@ def _result(environment: Environment, config: Config, live: LiveLoad) -> results
 
 
 def controls_runs(environment: Environment, config: Config, scenario: Scenario) -> bool:
-    """Whether this process controls runs, for which the settings are then applied to Locust's options.
+    """Whether this process controls runs. If so, the settings are applied to Locust's options.
 
     Raises:
-        UsageError: when their results could not be written, or have no URL to go to.
+        UsageError: when results could not be written, or could not be uploaded.
     """
     if isinstance(environment.runner, WorkerRunner):
         return False

@@ -1,1 +1,1 @@
-"""Estimating: how much the figures of one run would vary, from its blocks of time; see docs/comparing.md."""
+"""Estimating: how much the figures of one run would vary, from its blocks; see docs/comparing.md."""

@@ -1,6 +1,6 @@
-"""BlockedRun: a run's document as arrays, one row for each block of time.
+"""BlockedRun: a run's document as arrays, with one row per block of time.
 
-The first and the last block with requests are left out, because load fills them only partly, and so is the warm-up.
+The first and the last block with requests are left out, because the load fills them only partly. So is the warm-up.
 
 Tested in tests/unit/comparing/test_comparison.py and tests/unit/estimating/test_intervals.py.
 """
@@ -30,7 +30,7 @@ _NS_PER_S = 1e9
 
 
 class Name(NamedTuple):
-    """What is compared: one request name."""
+    """The unit of comparison: one request name."""
 
     scenario: str
     method: str
@@ -43,20 +43,20 @@ ALL: Final = Name("", "", "all requests")
 
 @dataclass(frozen=True)
 class BlockedSeries:
-    """One request name's blocks."""
+    """The blocks of one request name."""
 
     requests: Floats
-    """Per block."""
+    """One value per block."""
     failures: Floats
     times: Floats
-    """Counts: a row for each block, a column for each bin of the histogram that is not empty."""
+    """Counts, with one row per block and one column per non-empty bin of the histogram."""
     lower_s: Floats
-    """Each column's lower and upper edge, in seconds."""
+    """The lower and upper edges of each column, in seconds."""
     upper_s: Floats
 
     @property
     def middles(self) -> Floats:
-        """The logarithm in the middle of each column."""
+        """The logarithm of the middle of each column."""
         middles: Floats = (np.log(np.maximum(self.lower_s, _SHORTEST_S)) + np.log(self.upper_s)) / 2
         return middles
 
@@ -72,11 +72,11 @@ class BlockedRun:
 
     @property
     def seconds(self) -> int:
-        """The time that the blocks cover."""
+        """The length of time that the blocks cover, in seconds."""
         return self.blocks * self.width_s
 
     def first(self, seconds: int) -> Self:
-        """Return its first seconds, in whole blocks."""
+        """Return the first seconds of the run, in whole blocks."""
         blocks = min(self.blocks, seconds // self.width_s)
         series = {
             name: replace(one, requests=one.requests[:blocks], failures=one.failures[:blocks], times=one.times[:blocks])
@@ -89,17 +89,17 @@ class BlockedRun:
         """Read a run's document, as `loadtest.reporting.document` returns it.
 
         Args:
-            document: of the run.
-            scenario: read the names of this scenario only, on the blocks of all, and leave its name out.
+            document: the run's document.
+            scenario: read only the names of this scenario, on the blocks of all, and omit the scenario from the names.
 
         Raises:
-            RecordError: when its blocks are damaged.
+            RecordError: when the document's blocks are damaged.
         """
         return cls._of(document, document["series"], document["blocks"], scenario)
 
     @classmethod
     def of_pairs(cls, document: dict[str, Any]) -> Self:
-        """Read the pairs of a duet as requests whose time is the ratio of the new one's time to the base's.
+        """Read the pairs of a duet as requests whose time is the new request's time divided by the base's.
 
         Raises:
             RecordError: when their blocks are damaged.
@@ -128,11 +128,11 @@ class BlockedRun:
         """Return groups of series, each summed.
 
         Args:
-            run_id: the run's name.
-            table: its blocks.
-            count: of the series in the table.
-            groups: the numbers of their series in the table.
-            begins_s: what was before is left out; in seconds since the run's first.
+            run_id: the run's id.
+            table: the run's blocks.
+            count: the number of series in the table.
+            groups: the numbers of their series in the table, by name.
+            begins_s: seconds from the run's first second; blocks before it are left out.
         """
         number, row, requests, failures = table.counts.astype(np.int64)
         if not len(number) or number.max() - number.min() < _EDGE_BLOCKS:
@@ -156,13 +156,13 @@ class BlockedRun:
 
 
 def _warm_up_end_s(document: dict[str, Any]) -> float:
-    """Return when what the thresholds leave out ends, in seconds since the run's first; 0 where there is none."""
+    """Return when the part excluded by the thresholds ends, in seconds from the run's first second; 0 without one."""
     begins_s = [float(event["second"]) for event in document["events"] if event["kind"] == "start"]
     return begins_s[0] + float(document["warm_up_s"]) if begins_s and document["warm_up_s"] else 0.0
 
 
 def _cells(table: BlockTable, count: int, first: int, length: int) -> list[Ints]:
-    """Return, for each series, three rows: number of the block, bin and count; of some neighbouring blocks."""
+    """Return three rows for each series (block number, bin, count) over `length` blocks from `first` on."""
     number, row, bin_, counted = table.response_time.astype(np.int64)
     within = np.flatnonzero((number >= first) & (number < first + length))
     within = within[np.argsort(row[within], kind="stable")]
@@ -171,7 +171,7 @@ def _cells(table: BlockTable, count: int, first: int, length: int) -> list[Ints]
 
 
 def _times(cells: Sequence[Ints], length: int) -> tuple[Floats, Floats, Floats]:
-    """Return counts, lower and upper edges of some series together."""
+    """Return the counts, lower edges and upper edges of several series together."""
     number, bin_, counted = np.concatenate((np.zeros((3, 0), np.int64), *cells), axis=1)
     bins, column = np.unique(bin_, return_inverse=True)
     times = np.bincount(number * len(bins) + column, counted, length * len(bins)).astype(np.float64, copy=False)

@@ -1,14 +1,14 @@
-"""Intervals: where a figure of the system lies, by what one run shows of it.
+"""Intervals: confidence intervals for the figures of a system, from one run.
 
-A run is a sample: made again, its percentile would be another one. Each interval here holds the figure of the system
-with the probability `CONFIDENCE`. All figures are ratios of two sums over blocks, whose error is that of the circular
-block bootstrap of `resampling`. Of a sum it need not be drawn: it is the mean square of all stretches of neighbouring
-blocks (Künsch, *Annals of Statistics* 17, 1989).
+A run is a sample: if it is repeated, its percentiles differ. Each interval here contains the system's figure with
+probability `CONFIDENCE`. All figures are ratios of two sums over blocks, whose error is that of the circular block
+bootstrap of `resampling`. For a sum it need not be drawn: it is the mean square of all stretches of neighbouring blocks
+(Künsch, *Annals of Statistics* 17, 1989).
 
-A *share* has Wilson's interval (*Journal of the American Statistical Association* 22, 1927), for as many independent
-requests as would have its width: the design effect of Kish (*Survey Sampling*, 1965). A *quantile* lies between the
-quantiles at both ends of the interval of its own share (Woodruff, *Journal of the American Statistical Association* 47,
-1952). Where even the slowest request may be quicker than it, there is no upper end.
+A *share* has Wilson's interval (*Journal of the American Statistical Association* 22, 1927), for the number of
+independent requests that would give the same width: the design effect of Kish (*Survey Sampling*, 1965). A *quantile*
+lies between the quantiles at both ends of the interval of its own share (Woodruff, *Journal of the American Statistical
+Association* 47, 1952). If even the slowest request may be below the quantile, the interval has no upper end.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ CONFIDENCE: Final = 0.95
 _LEVEL: Final = 1 - (1 - CONFIDENCE) / 2
 _Z: Final = NormalDist().inv_cdf(_LEVEL)
 _MOST_STRETCHES: Final = 8
-"""The stretches are longer than the best estimate of the error asks for: it is too low where seconds remember the ones
-before, and the interval too narrow. Few degrees of freedom cost less (Schmeiser, *Operations Research* 30, 1982): in
-simulated runs of 5 minutes, whose seconds vary by 10 % with an autocorrelation of 0.7, 95 % hold the median, not 91."""
+"""The most stretches per run, which makes them longer than the optimum for the estimated error. With the optimum, the
+error is too low and the interval too narrow when seconds are correlated. The loss of degrees of freedom costs less
+(Schmeiser, *Operations Research* 30, 1982). In simulated runs of 5 minutes, whose seconds vary by 10 % with an
+autocorrelation of 0.7, 95 % of the intervals contain the median, instead of 91 %."""
 
 
 _LONGEST_MEMORY: Final = 0.9
-"""From one block to the next; of a longer one a run shows too little."""
+"""The highest autocorrelation between neighbouring blocks; a run shows too little of a longer one."""
 
 
 class Interval(NamedTuple):
-    """Both ends, in the unit of the figure."""
+    """Both ends of an interval, in the unit of the figure."""
 
     low: float
     high: float
-    """Infinity where no upper end is known."""
+    """Infinity if no upper end is known."""
 
 
 class _Ratio(NamedTuple):
@@ -57,18 +58,18 @@ class _Ratio(NamedTuple):
     value: float
     error: float
     requests: float
-    """The lower sum."""
+    """The sum in the denominator."""
     t: float
-    """Half of its interval, in standard errors."""
+    """Half the width of the interval, in standard errors."""
 
     @property
     def independent(self) -> float:
-        """As how many independent requests it knows a share by an interval of `_Z` standard errors; at most all."""
+        """The number of independent requests that give a share the same interval of `_Z` errors; at most all."""
         return independent(self.value, self.error * self.t / _Z, self.requests)
 
 
 def of_mean(series: BlockedSeries) -> Interval | None:
-    """Return the interval of the mean time in seconds; None for a run that is too short."""
+    """Return the interval of the mean time in seconds; None if the run is too short."""
     middles_s = (series.lower_s + series.upper_s) / 2
     part, whole = series.times @ middles_s, series.times.sum(axis=1)
     squares = float((series.times @ middles_s**2).sum())
@@ -76,25 +77,25 @@ def of_mean(series: BlockedSeries) -> Interval | None:
 
 
 def of_rate(counts: Floats, width_s: float) -> Interval | None:
-    """Return the interval of a rate per second, from counts by block; None for a run that is too short.
+    """Return the interval of a rate per second, from counts by block; None if the run is too short.
 
     Args:
-        counts: by block.
-        width_s: of a block; above 0.
+        counts: counts by block.
+        width_s: the width of a block in seconds, above 0.
     """
-    own = float(counts.sum())  # that of a Poisson process
+    own = float(counts.sum())  # the variance of a Poisson process
     return _symmetric(_ratio(counts, np.full(len(counts), width_s), lambda _: own))
 
 
 def of_share(part: Floats, whole: Floats) -> Interval | None:
-    """Return the interval of a share from 0 to 1, from its two sums by block; None for a run that is too short."""
+    """Return the interval of a share, 0 to 1, from its two sums by block; None if the run is too short."""
     if (ratio := _share(part, whole)) is None:
         return None
     return Interval(*wilson(ratio.value, ratio.independent, _Z))
 
 
 def of_quantile(series: BlockedSeries, q: float) -> Interval | None:
-    """Return the interval of a quantile above 0 and below 1, in seconds; None for a run that is too short."""
+    """Return the interval of a quantile above 0 and below 1, in seconds; None if the run is too short."""
     pooled = series.times.sum(axis=0)
     place = int(np.searchsorted(np.cumsum(pooled), q * pooled.sum()))
     ratio = _share(series.times[:, place:].sum(axis=1), series.times.sum(axis=1))
@@ -109,9 +110,9 @@ def of_quantile(series: BlockedSeries, q: float) -> Interval | None:
 
 
 def is_below(series: BlockedSeries, q: float, limit_s: float) -> bool:
-    """Return whether a quantile is surely below a limit, by the share of the requests that took longer.
+    """Return whether a quantile is certain to be below a limit, from the share of requests that took longer.
 
-    This is known also where the quantile's interval has no upper end; it is not for a run that is too short.
+    This can be certain even if the quantile's interval has no upper end. It never is if the run is too short.
     """
     longer = of_share(series.times[:, series.upper_s > limit_s].sum(axis=1), series.times.sum(axis=1))
     return longer is not None and longer.high < 1 - q
@@ -130,12 +131,12 @@ def _share(part: Floats, whole: Floats) -> _Ratio | None:
 
 
 def _ratio(part: Floats, whole: Floats, own_of: Callable[[float], float]) -> _Ratio | None:
-    """Return the ratio of two sums; None for too short a run.
+    """Return the ratio of two sums; None if the run is too short.
 
     Args:
-        part: by block.
-        whole: by block.
-        own_of: returns, for the ratio, the part of the sum's variance that a block's requests have by themselves.
+        part: the numerator by block.
+        whole: the denominator by block.
+        own_of: returns, given the ratio, the part of the sum's variance that is due to single requests.
     """
     blocks, requests = len(part), float(whole.sum())
     if not requests:
@@ -153,17 +154,17 @@ def _ratio(part: Floats, whole: Floats, own_of: Callable[[float], float]) -> _Ra
 
 
 def _seen(values: Floats, stretch: int, own: float) -> float:
-    """Return the share of the variance that stretches see, above 0 up to 1: they miss what is alike beyond their ends.
+    """Return the share of the variance that stretches capture, above 0 up to 1: they miss correlation past their ends.
 
-    It is that of an autoregressive series of the first order, to which the requests of each block add a variance of
-    their own: seconds remember for longer than their autocorrelation says. That is estimated too low by some
-    (1 + 3r) / n (Marriott and Pope, *Biometrika* 41, 1954); half of its standard error is added, since short runs show
-    least of what they remember.
+    It is that of a first-order autoregressive series to which each block's requests add a variance of their own, which
+    hides how long the correlation lasts. The autocorrelation is estimated too low by about (1 + 3r) / n (Marriott and
+    Pope, *Biometrika* 41, 1954). Half of its standard error is added, because short runs show the least of their
+    correlation.
 
     Args:
-        values: by block, around 0.
-        stretch: the number of blocks in one.
-        own: the part of the sum of their squares that requests have by themselves.
+        values: deviations from 0, by block.
+        stretch: the number of blocks per stretch.
+        own: the part of the sum of their squares that is due to single requests.
     """
     square, half = float(values @ values), 0.5 / math.sqrt(len(values))
     if not square:
@@ -172,7 +173,7 @@ def _seen(values: Floats, stretch: int, own: float) -> float:
     alike += (1 + 3 * max(0.0, alike)) / len(values) + half
     if alike <= 0:
         return 1.0
-    remembering = max(1 - own / square, alike + half)  # the share of the variance; not known to be less
+    remembering = max(1 - own / square, alike + half)  # the correlated share of the variance; not known to be smaller
     memory = min(_LONGEST_MEMORY, alike / remembering)
     lags = np.arange(1, stretch)
     within = 1 + 2 * alike * float((1 - lags / stretch) @ memory ** (lags - 1))
@@ -180,7 +181,7 @@ def _seen(values: Floats, stretch: int, own: float) -> float:
 
 
 def independent(share: float, error: float, requests: float) -> float:
-    """Return how many independent requests would give a share the same standard error; at most all."""
+    """Return the number of independent requests that would give a share the same standard error; at most all."""
     binomial = share * (1 - share) / requests
     return requests / max(1.0, error**2 / binomial) if binomial > 0 else requests
 
@@ -189,9 +190,9 @@ def wilson(share: float, requests: float, z: float) -> tuple[float, float]:
     """Return Wilson's interval of a share of independent requests.
 
     Args:
-        share: from 0 to 1.
-        requests: above 0.
-        z: half of a normal interval, in standard errors.
+        share: the share, 0 to 1.
+        requests: the number of requests, above 0.
+        z: half the width of a normal interval, in standard errors.
     """
     middle = (share + z * z / (2 * requests)) / (1 + z * z / requests)
     spread = math.sqrt(share * (1 - share) / requests + z * z / (4 * requests * requests))
@@ -202,7 +203,7 @@ def wilson(share: float, requests: float, z: float) -> tuple[float, float]:
 def student_t(level: float, degrees: float) -> float:
     """Return Student's t at a level above one half, by the expansion 26.7.5 of Abramowitz and Stegun (1964).
 
-    Within 1 % of the exact value for 5 degrees of freedom or more and levels up to 0.9999.
+    Within 1 % of the exact value for at least 5 degrees of freedom and levels up to 0.9999.
     """
     z = NormalDist().inv_cdf(level)
     terms = (

@@ -1,10 +1,10 @@
-"""Looks: when a run may be looked at to end it early, and what errors each look may make.
+"""Looks: when a run may be examined to end it early, and which share of the errors each look may make.
 
-Who looks at an interval again and again, and stops when it says something, is wrong more often than the interval says
-(Armitage, McPherson and Rowe, *Journal of the Royal Statistical Society* A 132, 1969). Here the moments of all looks
-are fixed before the run, and share the errors that it may make equally: the intervals of all looks hold together,
-whichever of them is the last (Bonferroni; the alpha spending of Lan and DeMets, *Biometrika* 70, 1983). The looks are a
-constant factor apart, as those of stitched confidence sequences are (Howard et al., *Annals of Statistics* 49, 2021):
+Examining an interval repeatedly and stopping once it is conclusive gives more errors than its confidence level states
+(Armitage, McPherson and Rowe, *Journal of the Royal Statistical Society* A 132, 1969). So the times of all looks are
+fixed before the run, and the looks share the permitted errors equally: the intervals of all looks hold together,
+whichever look is the last (Bonferroni; the alpha spending of Lan and DeMets, *Biometrika* 70, 1983). Consecutive looks
+are a constant factor apart, as in stitched confidence sequences (Howard et al., *Annals of Statistics* 49, 2021), so
 even a long run has few of them.
 """
 
@@ -13,21 +13,21 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 FIRST_S: Final = 20.0
-"""Before, a run has too few independent stretches for an interval."""
+"""Seconds before which a run has too few independent stretches for an interval."""
 FACTOR: Final = 1.5
 
 
 class Look(NamedTuple):
-    """What a look at a run found."""
+    """The finding of a look at a run."""
 
     is_decided: bool
     """Whether the answer is known."""
     hindrances: tuple[str, ...] = ()
-    """Why a run that ended now would not be compared, though, one sentence each."""
+    """The reasons, one sentence each, why the run could not be compared if it ended now."""
 
 
 def within(run_time_s: float) -> tuple[float, ...]:
-    """Return the moments of the looks in seconds of load, above 0; the last one is the planned end."""
+    """Return the times of the looks in seconds of load, above 0; the last one is the planned end."""
     moments, at_s = [], FIRST_S
     while at_s < run_time_s:
         moments.append(at_s)

@@ -1,15 +1,16 @@
 """Resampling: how much a run's figures would vary if the run were repeated under the same conditions.
 
-Requests that are close in time are correlated: a slow second slows all of them, and often the next second too. Treating
-them as independent would make every interval too narrow. So whole stretches of neighbouring blocks are drawn, with
-replacement, until the length of the run is reached, and each figure is computed from each draw: the circular block
-bootstrap (Künsch, *Annals of Statistics* 17, 1989; Politis and Romano, in *Exploring the Limits of Bootstrap*, 1992).
+Requests that are close in time are correlated: a slow second slows all of them, and often those of the next second too.
+Treating them as independent would make every confidence interval too narrow. So whole stretches of neighbouring blocks
+are drawn, with replacement, until the length of the run is reached, and each figure is computed from each draw: the
+circular block bootstrap (Künsch, *Annals of Statistics* 17, 1989; Politis and Romano, in *Exploring the Limits of
+Bootstrap*, 1992).
 
-The stretches are as long as the run's own autocorrelation asks for, by the rule of Politis and White (*Econometric
-Reviews* 23, 2004, with the correction of Patton, Politis and White, 28, 2009), for each figure separately: a tail may
-have bursts that do not show in the median. The autocorrelation of a quantile is that of the share of requests above
-it. All names of a run use the same draws. A bootstrap of few stretches understates the variance by the share of a
-stretch in the run; the estimate is corrected for that.
+The length of the stretches follows from the run's own autocorrelation, by the rule of Politis and White (*Econometric
+Reviews* 23, 2004, with the correction of Patton, Politis and White, 28, 2009). It is computed for each figure
+separately: a tail may have bursts that do not show in the median. The autocorrelation of a quantile is that of the
+share of requests above it. All names of a run use the same draws. A bootstrap of few stretches understates the variance
+by the share of a stretch in the run; the estimate is corrected for that.
 """
 
 from __future__ import annotations
@@ -28,29 +29,30 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 DRAWS: Final = 1_000
-"""The number of resamples: the standard error of a standard error is then about 2 %."""
+"""The number of resamples, with which the standard error of a standard error is about 2 %."""
 QUANTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 PAIRS: Final = "pairs"
-"""The figure of a duet: by how much a request typically takes longer than the one it is paired with."""
+"""The figure of a duet: the ratio of a typical request's time to that of the request it is paired with."""
 TRIMMED: Final = 0.1
-"""The share of the pairs at each end that does not count for it: one of the two waited for a processor, and took many
-times as long. On normally distributed logarithms this costs 6 % of the efficiency of their mean, where the median costs
-36 % (Wilcox, *Introduction to Robust Estimation and Hypothesis Testing*, 2012)."""
+"""The share of pairs trimmed at each end: there, one of the two waited for a CPU core and took many times as long. With
+normally distributed logarithms, trimming costs 6 % of the efficiency of their mean, while the median costs 36 %
+(Wilcox, *Introduction to Robust Estimation and Hypothesis Testing*, 2012)."""
 STEADYING_PAIRS: Final = 20
-"""How many pairs with the spread of the whole run are added to each block's own before its spread is believed."""
+"""The number of pairs with the spread of the whole run that are added to each block's own when its spread is
+estimated."""
 BIWEIGHT: Final = 4.685
-"""How many standard errors from the typical ratio a block counts for nothing: 95 % efficient where they are normal."""
+"""Standard errors from the typical ratio at which a block gets no weight; 95 % efficient if they are normal."""
 _NORMAL_MAD: Final = 1.4826
-"""The standard deviation of a normal distribution, by its median absolute deviation."""
+"""The standard deviation of a normal distribution divided by its median absolute deviation."""
 _ITERATIONS: Final = 20
 _ONE_DEVIATION: Final = (0.1587, 0.8413)
 _OVERLAPPING: Final = 1.5
-"""Degrees of freedom of overlapping stretches, by those of separate ones (Meketon and Schmeiser, *Winter Simulation
-Conference* 1984)."""
+"""Degrees of freedom of overlapping stretches divided by those of disjoint ones (Meketon and Schmeiser, *Winter
+Simulation Conference* 1984)."""
 MIN_STRETCHES: Final = 6
 """The fewest independent stretches from which a run's noise can be estimated."""
 _TOO_LONG: Final = 1 / 4
-"""A run that needs stretches longer than this part of it has too few of them."""
+"""The longest stretch as a part of the run; a run that needs longer ones has too few of them."""
 _TINY: Final = 1e-9
 _BANDS: Final = 2.0  # Politis and White's c
 _MIN_LAGS: Final = 5  # their K_N
@@ -62,16 +64,16 @@ class Estimate:
 
     value: float
     error: float
-    """Standard error: of the logarithm for a time or a throughput, of the ratio itself for the error ratio."""
+    """Standard error: of the logarithm for a time or throughput, of the ratio itself for the error ratio."""
     requests: int
     degrees: int
-    """Degrees of freedom of the error."""
+    """Degrees of freedom of the standard error."""
     drawn: Floats
-    """The value of each draw: the logarithm of a time or a throughput, the ratio itself for the error ratio."""
+    """The figure in each draw: the logarithm of a time or throughput, the ratio itself for the error ratio."""
 
 
 def stretch_lengths(run: BlockedRun, other: BlockedRun | None = None) -> dict[str, int]:
-    """Return the number of blocks in a stretch, by figure; with another run on the same blocks, for the differences."""
+    """Return the blocks per stretch, by figure; given another run on the same blocks, those for the differences."""
     indicators = _indicators(run)
     if other is not None:
         indicators = {figure: series - indicators[figure] for figure, series in _indicators(other).items()}
@@ -79,19 +81,19 @@ def stretch_lengths(run: BlockedRun, other: BlockedRun | None = None) -> dict[st
 
 
 def pair_stretch(ratios: BlockedRun) -> int:
-    """Return the number of blocks in a stretch for the ratios of pairs."""
+    """Return the blocks per stretch for the ratios of pairs."""
     return stretch_length(sum((_typical(series)[1] for series in ratios.series.values()), np.zeros(ratios.blocks)))
 
 
 def stretch_length(values: Floats) -> int:
-    """Return the length that a series by block asks for, within bounds."""
+    """Return the stretch length, in blocks and within bounds, for a series of values by block."""
     blocks: int = len(values)
     length: int = max(1, math.ceil(blocks ** (1 / 3)), math.ceil(_politis_white(values)))
     return min(length, max(1, blocks)) if length > blocks * _TOO_LONG else min(length, max(1, blocks // MIN_STRETCHES))
 
 
 def _indicators(run: BlockedRun) -> dict[str, Floats]:
-    """Per block: all requests, all failures, and the share of requests slower than their own name's quantile."""
+    """Return, by block, all requests, all failures, and the share of requests slower than their own name's quantile."""
     requests = sum((series.requests for series in run.series.values()), np.zeros(run.blocks))
     failures = sum((series.failures for series in run.series.values()), np.zeros(run.blocks))
     indicators = {"throughput": requests, "error_ratio": failures / np.maximum(requests, 1)}
@@ -106,7 +108,7 @@ def _indicators(run: BlockedRun) -> dict[str, Floats]:
 
 
 def _politis_white(values: Floats) -> float:
-    """Return the best stretch length for the mean of a stationary series; 1 for a constant one."""
+    """Return the optimal stretch length for the mean of a stationary series; 1 for a constant one."""
     count = len(values)
     if not count:
         return 1.0
@@ -131,14 +133,14 @@ class Resampling:
     """The draws of one run, and the estimates from them."""
 
     def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS, stretches: dict[str, int] | None = None) -> None:
-        """Draw.
+        """Draw the resamples.
 
         Args:
-            run: with too few stretches its estimates have too few degrees of freedom.
+            run: the run; with too few stretches, its estimates have too few degrees of freedom.
             seed: the same seed gives the same draws.
-            draws: their number.
-            stretches: their lengths in blocks, by figure; by default those that the run asks for. Two runs on the same
-                blocks have the same draws with the same seed and lengths.
+            draws: the number of draws.
+            stretches: the stretch lengths in blocks, by figure; by default those computed from the run. Two runs on the
+                same blocks have the same draws if seed and lengths are the same.
         """
         self._run = run
         self.stretches = stretches or stretch_lengths(run)
@@ -149,7 +151,7 @@ class Resampling:
     def estimates(self, series: BlockedSeries) -> dict[str, Estimate]:
         """Return throughput, error ratio and quantiles of one request name.
 
-        Throughput is per second, a quantile in seconds, interpolated within its bin of the histogram.
+        Throughput is in requests per second. A quantile is in seconds, interpolated within its bin of the histogram.
         """
         if not self._run.blocks:
             return {}
@@ -192,7 +194,7 @@ def _log(values: Floats) -> Floats:
 
 
 def _weights(blocks: int, stretch: int, draws: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return how often each block is drawn: a row for each draw, which sums to the number of blocks."""
+    """Return how often each block is drawn: one row per draw, whose sum is the number of blocks."""
     if not blocks:
         return np.zeros((draws, 0), np.float32)
     drawn = math.ceil(blocks / stretch)
@@ -222,13 +224,13 @@ def quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
 
 
 def _typical(series: BlockedSeries) -> tuple[float, Floats]:
-    """Return the typical logarithm of the ratios of pairs, and the influence of each block on it; NaN without pairs.
+    """Return the typical logarithm of the ratios of pairs, and each block's influence on it; NaN without pairs.
 
-    Of each block counts the trimmed mean, by the inverse of its variance. In some seconds one side alone waits for a
-    processor, whole stretches of them: they are told by their means and count less, or nothing, which is Tukey's
-    biweight (Beaton and Tukey, *Technometrics* 16, 1974) with the influence function of any such estimate (Huber and
-    Ronchetti, *Robust Statistics*, 2009, 3.2). Where seconds differ by no more than their pairs tell, it is as good as
-    the mean, to 5 %.
+    Each block contributes its trimmed mean, weighted by the inverse of its variance. During some stretches, only one
+    side waits for a CPU core. Their means give them away, and they get less weight or none: Tukey's biweight (Beaton
+    and Tukey, *Technometrics* 16, 1974), with the influence function of such estimates (Huber and Ronchetti, *Robust
+    Statistics*, 2009, 3.2). If blocks differ by no more than their pairs do, the estimate is as efficient as the mean,
+    to 5 %.
     """
     pairs = series.times.sum(axis=1)
     if not pairs.any():
@@ -246,7 +248,7 @@ def _typical(series: BlockedSeries) -> tuple[float, Floats]:
 
 
 def _variances(series: BlockedSeries, pairs: Floats) -> Floats:
-    """Return the variance of the logarithms within each block, which a few pairs of all blocks steady.
+    """Return the variance of the logarithms within each block, stabilised by a few pairs of the whole run.
 
     The spread is half the distance between the quantiles that lie one standard deviation from the mean of a normal
     distribution.

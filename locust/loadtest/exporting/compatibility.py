@@ -1,11 +1,11 @@
-"""The names that Grafana's dashboards 11985 and 12081 ask for, when LOADTEST_EXPORTER_COMPATIBILITY is set.
+"""The metric names of Grafana's dashboards 11985 and 12081, exported if LOADTEST_EXPORTER_COMPATIBILITY is set.
 
-They are gauges of Locust's own statistics: rounded to milliseconds, over the whole run, and reset by the next run.
-New dashboards should use the names of `loadtest.exporting.metrics`.
+They are gauges of Locust's own statistics: rounded to milliseconds, over the whole run, and reset by the next run. New
+dashboards should use the names in `loadtest.exporting.metrics`.
 
 - 11985 reads `locust_requests_*`, by `method` and `name`. It shows the total row (an empty `method`) of two of them and
   sums all rows of another, so only those two have a total row: no sum counts a request twice.
-- 12081 reads `locust_stats_*`, by `method` and `path`, where the total row is called `Aggregated`.
+- 12081 reads `locust_stats_*`, by `method` and `path`, with `Aggregated` as the path of the total row.
 
 Tested in tests/unit/exporting/test_series.py.
 """
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 AGGREGATED: Final = "Aggregated"
 MAX_ERRORS: Final = 100
-"""Combinations of method, name and error class that are shown; further ones count as `other`."""
+"""The most combinations of method, name and error class that are exported; further ones count as `other`."""
 _RUNNING: Final = {STATE_SPAWNING: 1, STATE_RUNNING: 2}
 _IN_TOTAL: Final = ("num_requests", "num_failures")
-"""The statistics whose total row dashboard 11985 shows."""
+"""The statistics whose total row is shown by dashboard 11985."""
 
 
 class _Statistic(NamedTuple):
@@ -61,15 +61,15 @@ _ALSO_IN_12081: Final = _Statistic(
 )
 LINES_PER_NAME: Final = 2 * len(_STATISTICS) + 1
 FIXED_LINES: Final = 12 + len(_IN_TOTAL) + 2 * LINES_PER_NAME + MAX_ERRORS + 1
-"""The lines that do not depend on names: single gauges, the rows of the total and of `other`, errors."""
+"""The number of lines that do not depend on names: single gauges, the rows of the total and of `other`, errors."""
 
 
 def lines(environment: Environment, shown_name: Callable[[str, str], str]) -> Iterator[str]:
-    """Yield the text of all metrics, yielding to other greenlets in between.
+    """Yield the text of all metrics, letting other greenlets run in between.
 
     Args:
-        environment: a master's.
-        shown_name: returns the name under which a method and name are shown: the name itself, or `other`.
+        environment: a master's Environment.
+        shown_name: returns the name under which a method and name are exported: the name itself, or `other`.
     """
     runner: Any = environment.runner
     yield from _of_swarm(environment, runner)
@@ -124,7 +124,7 @@ def _of_swarm(environment: Environment, runner: Any) -> Iterator[str]:
 
 
 def _by_name(runner: Any, shown_name: Callable[[str, str], str]) -> dict[tuple[str, str], StatsEntry]:
-    """Return Locust's entries; those whose name is not shown are merged as `other`."""
+    """Return Locust's entries, with those whose name is not exported merged as `other`."""
     entries: dict[tuple[str, str], StatsEntry] = {}
     for (name, method), entry in list(runner.stats.entries.items()):
         if shown_name(method, name) == name:
@@ -135,7 +135,7 @@ def _by_name(runner: Any, shown_name: Callable[[str, str], str]) -> dict[tuple[s
 
 
 def _errors(environment: Environment, shown_name: Callable[[str, str], str]) -> Iterator[str]:
-    """Yield the run's errors by class: the number of messages, as labels, would have no limit."""
+    """Yield the run's errors by class: with messages as labels, the number of series would be unbounded."""
     metric = Metric("locust_errors", "gauge", ("method", "name", "path", "error"), "Errors of the run, by class.")
     counts: Counter[tuple[str, str, str]] = Counter()
     record = RecordKeeper.of(environment).record

@@ -1,12 +1,13 @@
-"""The HTTP server that Prometheus scrapes: /metrics and /healthz, inside the master, on its own port.
+"""Exporter: the HTTP server that Prometheus scrapes: /metrics and /healthz, in the master's process, on its own port.
 
-It serves with and without Locust's web UI. A client that reads or writes slowly occupies one of `MAX_CLIENTS`
-connections for at most `CLIENT_TIMEOUT_S`, and nothing else: the text is complete before the first byte is sent. Where
-all are taken, the client that has been waited for longest is let go, so that one is always free.
-With a certificate it answers over TLS only: it has no port in the clear beside that.
+It serves with and without Locust's web UI. The text is complete before its first byte is sent, so a slow client only
+occupies one of `MAX_CLIENTS` connections, for at most `CLIENT_TIMEOUT_S`. If all are in use, the connection of the
+client that has been slow for longest is closed, so that one is always free. With a certificate it serves TLS only, and
+has no plain-text port.
 
-A headless master ends with its run. If it is being scraped, it stays until the final numbers have been fetched twice,
-or for `LINGER_S`: `rate` and `increase` miss the end of a counter whose last value was seen only once, or never.
+A headless master ends with its run. If it has been scraped recently, it stays until the final values have been fetched
+twice, or for `LINGER_S`: `rate` and `increase` miss the end of a counter whose last value was scraped only once, or
+never.
 """
 
 from __future__ import annotations
@@ -42,24 +43,24 @@ if TYPE_CHECKING:
 
 MAX_CLIENTS: Final = 32
 CLIENT_TIMEOUT_S: Final = 10.0
-"""Limit for a request to arrive, for a response to be read, and for a connection to stay idle."""
+"""Seconds allowed for a request to arrive, for a response to be read, and for a connection to be idle."""
 
 REQUEST_TIMEOUT_S: Final = 20.0
-"""Limit for a whole request, from the wait for its first byte to the last byte of its response."""
+"""Seconds allowed for a whole request, from waiting for its first byte to the last byte of its response."""
 
 CONNECTION_S: Final = 60.0
-"""Age at which a connection ends with its next response; Prometheus makes another."""
+"""Age in seconds at which a connection is closed after its next response; Prometheus opens another."""
 
 GZIP_BYTES: Final = 10_000
-"""Shorter answers are sent as they are."""
+"""Responses below this size, in bytes, are not compressed."""
 
 LINGER_S: Final = 10.0
-"""How long a master waits at its end for the final numbers to be fetched."""
+"""The longest time, in seconds, that an ending master waits for its final values to be fetched."""
 FINAL_SCRAPES: Final = 2
 _RECENT_SCRAPE_S: Final = 15.0
-"""A scraper that fetched within this time is expected to come again."""
+"""A scraper that last fetched within this time, in seconds, is expected to return."""
 _SCRAPER: Final = "HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"
-"""The header that Prometheus and compatible agents send; a request without it is a person's, not a scrape."""
+"""The header that Prometheus and compatible agents send. A request without it comes from a person, not a scraper."""
 _POLL_S: Final = 0.05
 _GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 _FASTEST: Final = 1
@@ -71,7 +72,7 @@ class Exporter:
     """A running exporter.
 
     Attributes:
-        port: The port it listens on.
+        port: the port that it listens on.
     """
 
     def __init__(
@@ -80,15 +81,15 @@ class Exporter:
         """Listen and serve.
 
         Args:
-            exposition: what to serve.
+            exposition: the metrics to serve.
             bind: the IP address to listen on.
-            port: 0 for any free one.
-            names: host names with a dot under which a scraper may address it, separated by commas.
-            tls_dir: the folder of its certificate and key; None: answer in the clear.
+            port: the port; 0 for any free one.
+            names: host names containing a dot under which a scraper may address it, separated by commas.
+            tls_dir: the folder of its certificate and key; None to serve without TLS.
 
         Raises:
             StackError: when it cannot listen on the address.
-            UsageError: when certificate and key cannot be used.
+            UsageError: when the certificate and key cannot be used.
         """
         encryption: dict[str, Any] = {} if tls_dir is None else {"ssl_context": _tls(tls_dir)}
         self._exposition = exposition
@@ -117,7 +118,7 @@ class Exporter:
         self._server.stop(timeout=0)
 
     def linger(self) -> None:
-        """Wait until the current numbers have been fetched twice; return at once without a recent scrape."""
+        """Wait until the current values have been fetched twice; return immediately without a recent scrape."""
         now_s = time.monotonic()
         if self._scraped_s is None or now_s - self._scraped_s > _RECENT_SCRAPE_S:
             return
@@ -146,31 +147,31 @@ class Exporter:
             status, body = "200 OK", b"ok\n"
         headers = [("Content-Type", kind), ("Vary", "Accept, Accept-Encoding")]
         if len(body) >= GZIP_BYTES and _GZIP.search(environ.get("HTTP_ACCEPT_ENCODING", "")):
-            body = gevent.get_hub().threadpool.apply(gzip.compress, (body, _FASTEST))  # beside the load
+            body = gevent.get_hub().threadpool.apply(gzip.compress, (body, _FASTEST))  # in another thread than the load
             headers.append(("Content-Encoding", "gzip"))
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
         return self._send(body if method != "HEAD" else b"", is_final)
 
     def _is_ours(self, host: str) -> bool:
-        """Whether no web page can have sent a request here by a domain of its own that resolves to this machine.
+        """Whether the Host cannot be a web page's own domain that resolves to this machine (DNS rebinding).
 
-        Such a domain has a dot; the names of services in a container network have none.
+        Such a domain contains a dot; the names of services in a container network do not.
         """
         name = re.sub(r":\d+$", "", host).strip("[]").lower()
         return parse(name) is not None or "." not in name.rstrip(".") or name in self._names
 
     def _send(self, body: bytes, is_final: bool) -> Iterable[bytes]:
-        """Yield the body; a scrape of the final numbers counts once all of it was read, which may take a while."""
+        """Yield the body. A scrape of the final values counts once the whole body was read, which may take a while."""
         yield body
         self._final_scrapes += is_final
 
 
 def _tls(folder: Path) -> ssl.SSLContext:
-    """Return what encrypts with the certificate of a folder."""
+    """Return the TLS context for the certificate in a folder."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(folder / "tls.crt", folder / "tls.key", password="")
-    except OSError as error:  # of TLS, too
+    except OSError as error:  # includes TLS errors
         raise UsageError(
             f"EXPORTER_TLS_DIR={folder}: its tls.crt and tls.key cannot be used ({error.strerror or error}). Allowed: "
             "a certificate and its key in PEM, the key without a password. Next: put both there, in a cluster as keys "
@@ -180,13 +181,13 @@ def _tls(folder: Path) -> ssl.SSLContext:
 
 
 def _let_go(sock: Any) -> None:
-    """End a connection; who waits for it gets an end, or an error of the network, also in the middle of TLS."""
+    """Close a connection, even during a TLS handshake. A greenlet that waits for it gets end of file or an OSError."""
     with contextlib.suppress(OSError):
         sock._sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(WSGIServer):
-    """The connections."""
+    """The server, which tracks the connections of slow clients."""
 
     wrap_socket: Any
     ssl_args: Any
@@ -194,10 +195,10 @@ class _Server(WSGIServer):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._awaited: dict[Any, None] = {}  # the sockets of clients that have to send or to read, the first one first
+        self._awaited: dict[Any, None] = {}  # sockets of clients that have to send or to read, in order of time
 
     def wait_for(self, sock: Any) -> None:
-        """Note that a client has to send or to read; where all places are taken, one is made free."""
+        """Record that a client has to send or to read. If all connections are in use, close the slowest one."""
         self._awaited[sock] = None
         first = next(iter(self._awaited))
         if self.pool.full() and first is not sock:
@@ -205,18 +206,18 @@ class _Server(WSGIServer):
             _let_go(first)
 
     def go_on(self, sock: Any) -> None:
-        """Note that a client is not waited for any more."""
+        """Record that a client is no longer waited for."""
         self._awaited.pop(sock, None)
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> None:
-        """Serve a client with whom encryption is agreed upon in time; who speaks in the clear gets no answer."""
+        """Serve a client once the TLS handshake completes in time. A plain-text client gets no response."""
         encrypted = client_socket
         try:
             encrypted = self.wrap_socket(client_socket, do_handshake_on_connect=False, **self.ssl_args)
             self.wait_for(encrypted)
             with gevent.Timeout(CLIENT_TIMEOUT_S, TimeoutError("no handshake")):
                 encrypted.do_handshake()
-        except OSError as error:  # of TLS, too
+        except OSError as error:  # includes TLS errors
             logger.debug("a client agreed on no encryption: %s", error)
             encrypted.close()
         else:
@@ -227,7 +228,7 @@ class _Server(WSGIServer):
 
 
 class _Handler(WSGIHandler):
-    """A connection with a time limit for each request, and for each wait. It is no error when the client closes it."""
+    """A connection with a time limit for each request and for each wait. A client that closes it causes no error."""
 
     server: _Server
 
@@ -237,7 +238,7 @@ class _Handler(WSGIHandler):
         super().__init__(sock, address, server)
 
     def handle_one_request(self) -> Any:
-        """Serve one request, or close the connection when it takes too long, however often a byte comes."""
+        """Serve one request, or close the connection if it takes too long, even if bytes keep arriving."""
         timer = gevent.spawn_later(REQUEST_TIMEOUT_S, _let_go, self.socket)
         self.server.wait_for(self.socket)
         try:
@@ -247,17 +248,17 @@ class _Handler(WSGIHandler):
             timer.kill(block=False)
 
     def handle_one_response(self) -> Any:
-        """See gevent; the client has sent its request."""
+        """See gevent. The client has sent its request."""
         self.server.go_on(self.socket)
         return super().handle_one_response()
 
     def process_result(self) -> Any:
-        """See gevent; the client has to read its answer."""
+        """See gevent. The client has to read the response."""
         self.server.wait_for(self.socket)
         return super().process_result()
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """See gevent; the last response of a connection says that it is."""
+        """See gevent. The last response on a connection carries ``Connection: close``."""
         last = [("Connection", "close")] if time.monotonic() >= self._ages_s else []
         return super().start_response(status, [*headers, *last], exc_info)
 
@@ -272,11 +273,11 @@ class _Handler(WSGIHandler):
 
 
 def start_on_master(environment: Environment, config: Config) -> None:
-    """Serve what a master measures where the settings say; a worker has nothing to serve.
+    """Serve a master's metrics if the settings ask for it. A worker has nothing to serve.
 
     Raises:
         StackError: when it cannot listen on the address.
-        UsageError: when certificate and key cannot be used.
+        UsageError: when the certificate and key cannot be used.
     """
     if not isinstance(environment.runner, WorkerRunner):
         start(
@@ -298,21 +299,21 @@ def start(
     names: str | None = None,
     tls_dir: Path | None = None,
 ) -> Exporter:
-    """Serve the measurements of a master's Environment, whose User classes must be known already.
+    """Serve the metrics of a master's Environment, whose User classes must already be known.
 
-    Call it after all other listeners of ``quitting`` have been added: Locust calls them in reverse order.
+    Call this after all other listeners of ``quitting`` have been added: Locust calls them in reverse order.
 
     Args:
-        environment: of the master.
+        environment: the master's Environment.
         bind: the IP address to listen on.
-        port: 0 for any free one; the result's `port` says which.
+        port: the port; 0 for any free one, which the result's `port` then names.
         compatible: add the names of `loadtest.exporting.compatibility`.
         names: see `Exporter`.
         tls_dir: see `Exporter`.
 
     Raises:
         StackError: when it cannot listen on the address.
-        UsageError: when certificate and key cannot be used.
+        UsageError: when the certificate and key cannot be used.
     """
     exporter = Exporter(Exposition(environment, compatible=compatible), bind, port, names, tls_dir=tls_dir)
 

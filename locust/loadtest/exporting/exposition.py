@@ -1,13 +1,14 @@
-"""What the master tells Prometheus: its measurements in the text exposition format 0.0.4, or in OpenMetrics 1.0.0 where
-requests were traced: only that has exemplars, which lead from a bucket of the response times to a trace.
+"""Exposition: the master's metrics in Prometheus' text format 0.0.4, or in OpenMetrics 1.0.0 if requests were traced.
 
-Counters and histograms come from the swarm's totals, which live as long as the process, so that no counter ever goes
-down between two runs. The requests that a scenario declares are there at 0 before load begins: when a counter appears
-with a value, Prometheus misses the increase up to it.
+Only OpenMetrics has exemplars, which link a bucket of the response times to a trace.
 
-A scrape shares the event loop with the merging of measurements. So the text of a series is a template filled with its
-numbers, rendered again only when the series counted something, and after `SLICE_S` of work other greenlets get their
-turn. The numbers of one series are always of one moment; those of two series may be some milliseconds apart.
+Counters and histograms come from the swarm's totals, which live as long as the process, so no counter decreases between
+two runs. The requests that a scenario declares are exported at 0 before load begins: if a counter first appears with a
+value, Prometheus misses the increase up to it.
+
+A scrape shares the event loop with the merging of measurements. So the text of a series is a template filled with
+values, rendered only if the series counted something since, and other greenlets run after every `SLICE_S` of work. The
+values of one series are always from the same moment; those of two series may be some milliseconds apart.
 
 There are at most `MAX_SERIES` time series, whatever names arrive: names beyond the budget count as `other`.
 
@@ -54,32 +55,32 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text"
 OPENMETRICS_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 MAX_SERIES: Final = 12_000
-"""Time series of one exposition."""
+"""The most time series in one exposition."""
 MAX_OTHERS: Final = 5
-"""Combinations of scenario and method with an `other` of their own."""
+"""The most combinations of scenario and method with an `other` of their own."""
 SLICE_S: Final = 0.001
-"""Work between two turns of the event loop."""
+"""Seconds of work per turn of the event loop."""
 
 _PER_SCENARIO: Final = 6 + 2 * HISTOGRAM_LINES + RECENT_LINES
 _PER_STEP: Final = 4 + HISTOGRAM_LINES
-"""The counts of a transaction and of a check, and the transaction's times."""
+"""The number of lines for the counts of a transaction and of a check, and the transaction's times."""
 _PER_STREAM: Final = 2 + len(ENDED_BY) + 3 * HISTOGRAM_LINES
 _SINGLE: Final = 40
-"""Time series that exist once: states, verdicts, the run's times."""
+"""The number of time series that exist once: states, verdicts, the run's times."""
 _Item = TypeVar("_Item")
 _OTHER_KEY: Final = SeriesKey(OTHER, OTHER, OTHER)
 _ALL: Final = SeriesKey("", "", "")
 
 
 class Exposition:
-    """The current text of an Environment's measurements, rendered each time it is asked for."""
+    """The current text of an Environment's metrics, rendered on each call."""
 
     def __init__(self, environment: Environment, max_series: int = MAX_SERIES, *, compatible: bool = False) -> None:
-        """Create the series that the scenarios of the environment's User classes declare.
+        """Create the series that the scenarios of the Environment's User classes declare.
 
         Args:
-            environment: a master's.
-            max_series: the largest number of time series.
+            environment: a master's Environment.
+            max_series: the most time series.
             compatible: add the names of `loadtest.exporting.compatibility`.
         """
         self._environment = environment
@@ -107,13 +108,13 @@ class Exposition:
 
     @property
     def has_exemplars(self) -> bool:
-        """Whether there are any; none beside the names for other dashboards, whose text is not OpenMetrics."""
+        """Whether there are exemplars. With names for other dashboards there are none: that text is not OpenMetrics."""
         return bool(self._keeper.totals.latest_traces()) and not self._compatible
 
     def text(self, *, openmetrics: bool = False) -> bytes:
-        """Return the whole exposition, in OpenMetrics with exemplars.
+        """Return the whole exposition, with exemplars if it is in OpenMetrics format.
 
-        Other greenlets run meanwhile, but only one may be in here at a time.
+        Other greenlets run meanwhile, but only one may call this at a time.
         """
         totals, last_seconds = self._keeper.totals, self._keeper.recent()
         for key, counted in self._shown(totals):
@@ -146,7 +147,7 @@ class Exposition:
         return SeriesText.lines(error_classes) + (compatibility.LINES_PER_NAME if self._compatible else 0)
 
     def _admit(self, key: SeriesKey, error_classes: list[str]) -> bool:
-        """Give a series metrics of its own, if the budget allows it."""
+        """Give a series metrics of its own if the budget allows it."""
         if key not in self._series:
             if not self._budget.take(self._lines(error_classes)):
                 return False
@@ -154,7 +155,7 @@ class Exposition:
         return True
 
     def _admit_stream(self, labels: tuple[str, str, str]) -> bool:
-        """Give the streamed responses to a request metrics of their own, if the budget allows it."""
+        """Give the streamed responses to a request metrics of their own if the budget allows it."""
         if labels not in self._streams:
             if not self._budget.take(_PER_STREAM):
                 return False
@@ -162,7 +163,7 @@ class Exposition:
         return True
 
     def _streamed(self, record: RunRecord) -> dict[tuple[str, str, str], StreamView]:
-        """Return the streamed responses to each request; the budget includes `other`."""
+        """Return the streamed responses by request name; the budget includes `other`."""
         shown = {labels: StreamView(*labels) for labels in self._streams}
         for view in record.streams():
             labels = (view.scenario, view.method, view.name)
@@ -172,12 +173,12 @@ class Exposition:
         return shown
 
     def _shown_name(self, method: str, name: str) -> str:
-        """Return the name under which a request of Locust's statistics is shown here."""
+        """Return the name under which a request in Locust's statistics is exported."""
         known = any(SeriesKey(scenario, method, name) in self._series for scenario in self._weights)
         return name if known else OTHER
 
     def _shown(self, record: RunRecord) -> Iterator[tuple[SeriesKey, SeriesView | Sum]]:
-        """Yield what each series counted, those without metrics of their own together, and to other greenlets."""
+        """Yield the counts of each series, with those without metrics of their own merged; let other greenlets run."""
         folded: dict[SeriesKey, Sum] = {}
         for view in _in_turns(record.series()):
             key = SeriesKey(view.scenario, view.method, view.name)
@@ -188,12 +189,12 @@ class Exposition:
         yield from folded.items()
 
     def _quantiles(self, record: RunRecord, scrape: Scrape) -> dict[Metric, list[str]]:
-        """Return the quantiles of the last seconds: of each series, of each scenario, and of everything."""
+        """Return the recent quantiles of each series, of each scenario, and of everything."""
         sums: dict[SeriesKey, Sum] = {}
         lines: dict[Metric, list[str]] = {RECENT[RESPONSE_TIME]: [], RECENT[SERVICE_TIME]: []}
         for key, counted in self._shown(record):
             sums_of = {SeriesKey(scrape.shown_scenario(key.scenario), "", ""), _ALL}
-            if key not in sums_of:  # as is the series of requests without method and name
+            if key not in sums_of:  # the series of requests without method and name is one already
                 self._add_quantiles(lines, key, counted)
             for each in sums_of:
                 sums.setdefault(each, Sum()).add(counted)
@@ -208,11 +209,11 @@ class Exposition:
             lines[metric].append(text)
 
     def _own_or_other(self, key: SeriesKey) -> SeriesKey:
-        """Return the series under which a name that was counted is shown."""
+        """Return the series under which a counted name is exported."""
         return key if key in self._series else self._other(key)
 
     def _other(self, key: SeriesKey) -> SeriesKey:
-        """Return the series that counts what has none of its own; the budget includes it."""
+        """Return the series that sums names without one of their own; the budget includes it."""
         other = key._replace(name=OTHER)
         if other not in self._series:
             if sum(known.name == OTHER for known in self._series) >= MAX_OTHERS:
@@ -223,7 +224,7 @@ class Exposition:
 
 
 def _in_turns(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Yield these, and to other greenlets after `SLICE_S` of work."""
+    """Yield items, and let other greenlets run after every `SLICE_S` of work."""
     turn_ends_s = time.perf_counter() + SLICE_S
     for item in items:
         yield item

@@ -1,4 +1,4 @@
-"""The table of metrics: a row for each, with its value; docs/reference/metrics.md lists the same rows.
+"""The table of metrics: one row per metric, with its value. docs/reference/metrics.md lists the same rows.
 
 Tested in tests/unit/exporting/test_series.py and tests/contracts/test_dashboards.py.
 """
@@ -24,8 +24,8 @@ class Metric(NamedTuple):
     Attributes:
         kind: counter, gauge or histogram.
         labels: the names of its labels.
-        meaning: one sentence.
-        values: returns its values; None where `loadtest.exporting.series` makes the text, for each request name.
+        meaning: its description, in one sentence.
+        values: returns its values; None if `loadtest.exporting.series` renders it, per request name.
     """
 
     name: str
@@ -46,12 +46,12 @@ def _by(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
 
 
 def _of_streams(now: Scrape, figure: str) -> dict[tuple[str, ...], float | Histogram]:
-    """Return a figure of the streamed responses to each request."""
+    """Return a figure of the streamed responses, by request name."""
     return {labels: getattr(view, figure) for labels, view in now.streams.items()}
 
 
 def _of_run(now: Scrape, values: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
-    """Return the values of a metric of a run, whose first label is the run's id."""
+    """Return the values of a metric about a run, with the run's id as the first label."""
     return {(now.run_names[0], *labels): value for labels, value in values.items()}
 
 
@@ -435,7 +435,7 @@ _MEASURED: Final = (
 
 
 def _recent(metric: Metric) -> Metric:
-    """Return the gauge of the quantiles of a histogram's last seconds, which are as exact as the record."""
+    """Return the gauge for the quantiles of a histogram over the last seconds, as accurate as the record's."""
     made = Metric(
         f"{metric.name.removesuffix('_seconds')}_recent_seconds",
         "gauge",
@@ -447,7 +447,7 @@ def _recent(metric: Metric) -> Metric:
 
 
 def _quantiles(times: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], float]:
-    """Return the quantiles of histograms, of those that counted something."""
+    """Return the quantiles of non-empty histograms."""
     return {
         (*labels, str(q)): value
         for labels, histogram in times.items()
@@ -457,5 +457,5 @@ def _quantiles(times: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], fl
 
 
 RECENT: Final = {metric: _recent(metric) for metric in _MEASURED if metric.kind == "histogram"}
-"""The gauge of each histogram."""
+"""The gauge of recent quantiles, by histogram."""
 METRICS: Final = (*_MEASURED, *RECENT.values())

@@ -1,6 +1,7 @@
-"""RunNames: what the record of the current run, or of the most recent one, says of each request name.
+"""RunNames: figures per request name from the record of the current or most recent run.
 
-Counters and histograms go on from run to run and know neither extremes nor statuses; these are a run's own, and exact.
+Counters and histograms continue from run to run and have neither extremes nor status codes. These figures are of one
+run, and exact.
 
 Tested in tests/unit/exporting/test_run_names.py.
 """
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from loadtest.measuring.record_rows import ErrorRow
 
 MAX_FAILURES: Final = 100
-"""Kinds of failure, by name, class and status, with a number of their own: the most frequent."""
+"""The number of most frequent kinds of failure, by name, class and status, that are exported separately."""
 _SAID: Final = re.compile(r"status ([1-9]\d\d)\b")
-"""How this product's own clients begin what they say of a status."""
+"""The beginning of this product's own clients' messages about a status code."""
 _WITHIN: Final = re.compile(r"\b([1-9]\d\d)\b")
 
 
@@ -30,8 +31,8 @@ class RunNames:
     """The figures of a run by request name.
 
     Args:
-        record: the run's; None before the first.
-        shown: returns the labels under which a name is shown: its own, or those of `other`.
+        record: the run's record; None before the first run.
+        shown: returns the labels under which a name is exported: its own, or those of `other`.
     """
 
     def __init__(self, record: RunRecord | None, shown: Callable[[SeriesKey], SeriesKey]) -> None:
@@ -54,7 +55,7 @@ class RunNames:
         return found
 
     def failures(self) -> dict[tuple[str, ...], int]:
-        """Return the failed requests by scenario, method, name, class and status; the rarest kinds as `other`."""
+        """Return the failed requests by scenario, method, name, class and status, with the rarest kinds as `other`."""
         counts: Counter[tuple[str, ...]] = Counter()
         for error in self._record.errors() if self._record else ():
             labels = self._shown(SeriesKey(error.scenario, error.method, error.name))[:3]
@@ -65,7 +66,7 @@ class RunNames:
 
 
 def status_of(error: ErrorRow) -> str:
-    """Return the HTTP status that a failure had, as its message says; empty where none came."""
+    """Return the HTTP status code in a failure's message; empty if there was none."""
     found = _SAID.match(error.message)
     if found is None and error.error_class.startswith("status_"):
         found = _WITHIN.search(error.message)

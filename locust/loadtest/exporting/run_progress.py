@@ -1,4 +1,4 @@
-"""RunProgress: what is known of a run besides its record: the stage of its profile, and its verdict so far."""
+"""RunProgress: the state of a run that is not in its record: the stage of its profile, and its verdict so far."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """The current run, or the most recent one; the session of the master's Environment keeps it.
+    """The current or most recent run, kept by the session of the master's Environment.
 
     Attributes:
-        verdict: returns the verdict that the run would get now, or the one that it got.
-        profile: what the load follows; None when something else decides.
+        verdict: returns the verdict that the run would get now, or the final one.
+        profile: the profile that the load follows; None if something else determines it.
         started_at: when the profile's first stage begins, in seconds since the epoch.
-        run_id: the run's name; its verdict is not that of the next run, whose record is there before its judge.
-        changed: the changes in the run's history, as `loadtest.comparing.trend` has them, once it has ended.
+        run_id: the run's id. A next run's record may exist before its judge, and this verdict is not that run's.
+        changed: the changes in the run's history once it has ended, in the form of `loadtest.comparing.trend`.
     """
 
     verdict: Callable[[], Verdict]
@@ -42,7 +42,7 @@ class RunProgress:
 
     @classmethod
     def of(cls, environment: Environment) -> RunProgress | None:
-        """Return what is known of the run that has the current or the last record; None while nothing is."""
+        """Return the progress of the run that has the current or last record; None if there is none."""
         progress, record = Session.of(environment).find(cls), RecordKeeper.of(environment).record
         run_id = record.run_id if record is not None else ""
         return progress if progress is not None and progress.run_id == run_id else None
@@ -54,7 +54,7 @@ class RunProgress:
             now: in seconds since the epoch; by default the current time.
 
         Returns:
-            Zeros before the first stage, after the last and without a profile.
+            Zeros before the first stage, after the last one, and without a profile.
         """
         limits_at = self._limits_at()
         number = bisect_right(limits_at, steady_clock.now() if now is None else now)
@@ -63,14 +63,14 @@ class RunProgress:
     def later_stages(self) -> list[tuple[int, float]]:
         """Return the number and the beginning, in seconds since the epoch, of each stage after the first.
 
-        None if there are over `MOST_NOTED`: the stages of measured load are no events of their own.
+        The list is empty if there are more than `MOST_NOTED`: the stages of a recorded load are not events.
         """
         if self.profile is None or len(self.profile.stages) > MOST_NOTED:
             return []
         return list(enumerate(self._limits_at()[1:-1], 2))
 
     def _limits_at(self) -> list[float]:
-        """Return when each stage begins, and when the last one ends; nothing without a profile."""
+        """Return when each stage begins and when the last one ends; empty without a profile."""
         if self.profile is None:
             return []
         lengths_s = (stage.duration_s for stage in self.profile.stages)

@@ -1,4 +1,4 @@
-"""Scrape: the state of the master that the metrics of one scrape are read from.
+"""Scrape: the state of the master from which the metrics of one scrape are read.
 
 Tested in tests/unit/exporting/test_scrape.py and tests/contracts/test_metrics.py.
 """
@@ -44,36 +44,36 @@ if TYPE_CHECKING:
     from loadtest.measuring.streams import StreamView
 
 MAX_SCENARIOS: Final = 10
-"""Scenarios with metrics of their own; later ones count as `other`."""
+"""The most scenarios with metrics of their own; later ones count as `other`."""
 MAX_WORKERS: Final = 200
-"""Workers with metrics of their own: those with the lowest numbers."""
+"""The most workers with metrics of their own: those with the lowest numbers."""
 MAX_RULES: Final = 50
-"""Thresholds whose limits are shown: the first of a run."""
+"""The most thresholds whose limits are exported: the first of a run."""
 MAX_CHANGES: Final = 50
-"""Changes in a run's history that are shown: the latest figures that changed."""
+"""The most changes in a run's history that are exported: the latest figures that changed."""
 MAX_STEPS: Final = 20
-"""Transactions, and checks, with metrics of their own: the first that were made."""
+"""The most transactions, and checks, with metrics of their own, in order of first occurrence."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
 WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
-"""Of a run's response times, and of every histogram's last seconds."""
+"""The quantiles of a run's response times, and of every histogram's last seconds."""
 _WITH_USERS: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
 class Scrape:
-    """The state of the master now.
+    """The current state of the master.
 
     Args:
-        environment: the master's.
-        weights: the summed weight of the User classes of each scenario.
-        streams: the streamed responses by scenario, method and name, as they are shown; none by default.
-        measured: what counters and histograms are read from; by default everything since the process began.
-        recent: the same state, with what was measured in the last seconds; by default this one.
-        shown: returns the labels under which a name is shown; by default its own.
+        environment: the master's Environment.
+        weights: the total weight of the User classes of each scenario.
+        streams: the streamed responses by exported scenario, method and name; none by default.
+        measured: the source of counters and histograms; by default everything since the process started.
+        recent: the same state with the measurements of the last seconds; by default this one.
+        shown: returns the labels under which a name is exported; by default its own.
 
     Attributes:
-        keeper: the measurements.
-        names: what the run's record says of each name.
+        keeper: the record keeper.
+        names: the record's figures per name.
         reporting: the workers whose health is known, by number.
     """
 
@@ -98,19 +98,19 @@ class Scrape:
         scenarios = dict.fromkeys((*weights, *self.keeper.users, *self.keeper.totals.schedule_lag))
         self._shown = {name: name if index < MAX_SCENARIOS else OTHER for index, name in enumerate(scenarios)}
         self._present = {index: worker for index, worker in self.keeper.workers.items() if worker.state != GONE}
-        # Workers report while a run is open; their last report is not how they are now.
+        # Workers report only during a run, so their last report does not describe the present.
         numbers = sorted(index for index, worker in self._present.items() if worker.state != MISSING)
         self.reporting: dict[str, Worker] = {
             str(index): self._present[index] for index in numbers[:MAX_WORKERS] if self.keeper.running
         }
 
     def memory_bytes(self) -> dict[str, float]:
-        """Return the resident memory of the master, and of the workers by number; of those that told it."""
+        """Return the resident memory in bytes of the master, and of each worker that has reported it, by number."""
         held = {f"worker {index}": worker.memory_bytes for index, worker in self.reporting.items()}
         return {name: size for name, size in {MASTER: self.keeper.master.memory_bytes, **held}.items() if size}
 
     def network_bytes_per_s(self) -> dict[str, float]:
-        """Return what the busiest machine of a worker receives and sends; zeros without a worker that reports."""
+        """Return what the busiest worker's machine receives and sends per second; zeros if no worker reports."""
         workers = self.reporting.values()
         return {
             "received": max((worker.received_bytes_per_s for worker in workers), default=0.0),
@@ -118,23 +118,23 @@ class Scrape:
         }
 
     def by_scenario(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Return a value for each scenario shown, the sum of the others as `other`."""
+        """Return a value for each exported scenario, and the sum of all others as `other`."""
         sums: dict[str, float] = dict.fromkeys(self._shown.values(), 0)
         for scenario, label in self._shown.items():
             sums[label] += values.get(scenario, 0)
         return sums
 
     def shares(self, total: float) -> dict[str, float]:
-        """Divide a total among the scenarios by the weights of their User classes."""
+        """Divide a total among the scenarios in proportion to the weights of their User classes."""
         weight = sum(self._weights.values()) or 1
         return {scenario: total * own / weight for scenario, own in self._weights.items()}
 
     def shown_scenario(self, scenario: str) -> str:
-        """Return the name under which a scenario is shown: its own, or `other`."""
+        """Return the name under which a scenario is exported: its own, or `other`."""
         return self._shown.get(scenario, OTHER)
 
     def setup_requests(self) -> dict[tuple[str, ...], float]:
-        """Return the requests of on_start and on_stop by scenario and result."""
+        """Return the number of requests in on_start and on_stop, by scenario and result."""
         succeeded, failed = dict.fromkeys(self._shown, 0), dict.fromkeys(self._shown, 0)
         for view in self._measured.setup.counts() if self._measured.setup else ():
             succeeded[view.scenario] = succeeded.get(view.scenario, 0) + view.requests - view.failures
@@ -143,7 +143,7 @@ class Scrape:
         return {(scenario, result): count for result, counts in results.items() for scenario, count in counts.items()}
 
     def _steps(self, phase: str) -> Iterator[tuple[tuple[str, str], SeriesView]]:
-        """Yield the transactions or the checks with scenario and name; those beyond `MAX_STEPS` count as `other`."""
+        """Yield transactions or checks with scenario and name; those beyond `MAX_STEPS` count as `other`."""
         first = {key[:3] for key in self.keeper.totals.of_phase(phase).keys()[:MAX_STEPS]}
         for view in self._measured.of_phase(phase).series():
             is_shown = (view.scenario, view.method, view.name) in first
@@ -165,20 +165,20 @@ class Scrape:
         return times
 
     def connection_times(self) -> dict[str, Histogram]:
-        """Return how long each phase of the connections that were opened took."""
+        """Return the durations of each phase of new connections."""
         return {phase: self._measured.of_phase(phase).total().response_time for phase in CONNECTION_PHASES}
 
     def schedule_lags(self) -> dict[str, Histogram]:
-        """Return the schedule lag of each scenario shown."""
+        """Return the schedule lag of each exported scenario."""
         return self._merged(self._measured.schedule_lag)
 
     def iteration_times(self) -> dict[str, Histogram]:
-        """Return how long the iterations of each scenario shown took."""
+        """Return the durations of the iterations of each exported scenario."""
         iterations = self._measured.of_phase(ITERATION).series()
         return self._merged({view.scenario: view.response_time for view in iterations})
 
     def _merged(self, times: Mapping[str, Histogram]) -> dict[str, Histogram]:
-        """Return the times of each scenario shown, those of the others together as `other`."""
+        """Return the times of each exported scenario, with all others merged as `other`."""
         merged = {label: Histogram() for label in self._shown.values()}
         for scenario, label in self._shown.items():
             if scenario in times:
@@ -187,15 +187,15 @@ class Scrape:
 
     @property
     def target_rate_per_s(self) -> float:
-        """The arrival rate that an open-model profile asks for now; 0 in the closed model."""
+        """The current arrival rate of an open-model profile; 0 in the closed model."""
         return pacing.intended_rate_per_s(self._environment)
 
     @property
     def target_users(self) -> int:
-        """The users that a closed-model profile asks for now.
+        """The current number of users of a closed-model profile.
 
-        In the open model Locust's target is the largest allowed size of the pool, which is no target of the profile's,
-        also before the first arrival and after the last.
+        In the open model Locust's target is the maximum size of the pool, which is not a target of the profile, even
+        before the first arrival and after the last.
         """
         runner, swarm = self._environment.runner, Session.of(self._environment).find(ControllingSwarm)
         is_closed = swarm is None or not swarm.is_open
@@ -203,13 +203,13 @@ class Scrape:
 
     @property
     def expected_workers(self) -> int:
-        """The number of workers that the master waits for."""
+        """The number of workers that the master expects."""
         options: Any = self._environment.parsed_options
         return getattr(options, "expect_workers", None) or 1
 
     @property
     def refusals(self) -> Mapping[str, int]:
-        """What the workers' link refused, by reason."""
+        """The number of refusals on the workers' link, by reason."""
         return refusals.counts
 
     def worker_states(self) -> dict[str, int]:
@@ -235,7 +235,7 @@ class Scrape:
         return record.run_id, *(str(record.configuration.get(name, "")) for name in ("scenario", "profile"))
 
     def run_requests(self) -> dict[str, int]:
-        """Return the requests of the current or most recent run, by result."""
+        """Return the number of requests of the current or most recent run, by result."""
         record = self.keeper.record or RunRecord()
         return {"success": record.requests - record.failures, "failure": record.failures}
 
@@ -249,29 +249,29 @@ class Scrape:
 
     @property
     def load_s(self) -> float:
-        """How long the load of the current or most recent run has lasted of which its counts are."""
+        """The seconds of load that the counts of the current or most recent run cover."""
         record = self.keeper.record or RunRecord()
         return record.counted_s or record.load_s or record.duration_s
 
     @property
     def peak_users(self) -> int:
-        """The most users that have run at a time in the current or most recent run."""
+        """The highest number of simultaneous users in the current or most recent run."""
         record = self.keeper.record or RunRecord()
         return max((point.users for point in record.timeline), default=0)
 
     @property
     def stage(self) -> tuple[int, float]:
-        """The number of the profile's current stage and when it began; zeros without one."""
+        """The number of the profile's current stage, and its start in seconds since the epoch; zeros without one."""
         return self._progress.stage() if self._progress and self.keeper.running else (0, 0.0)
 
     def outcomes(self) -> dict[str, int]:
-        """Return 1 for the verdict's outcome, so far or final, 0 for the others; all 0 before the first run."""
+        """Return 1 for the verdict's outcome, so far or final, and 0 for the others; all 0 before the first run."""
         outcome = self._progress.verdict().outcome if self._progress else None
         return {one.value: int(one is outcome) for one in Outcome}
 
     def changes(self) -> dict[tuple[str, ...], float]:
         """Return when each change in the history of the most recent run happened, in seconds since the epoch, by
-        scenario, method, name, metric and finding; of changes that are alike, the latest."""
+        scenario, method, name, metric and finding; of changes with equal labels, the latest."""
         labels = ("scenario", "method", "name", "metric", "finding")
         found = {
             tuple(change[label] for label in labels): datetime.fromisoformat(one["first"]["started_at"]).timestamp()

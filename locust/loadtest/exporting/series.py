@@ -1,6 +1,6 @@
-"""The text of samples: one line, one histogram, or all metrics of one series.
+"""The text of samples: of one line, of one histogram, or of all metrics of one series.
 
-A template is built once and filled with numbers at each scrape: that costs a tenth of building the lines every time.
+A template is built once and filled with values at each scrape, which takes a tenth of the time of building the lines.
 
 Tested in tests/unit/exporting/test_series.py and tests/contracts/test_metrics.py.
 """
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
     from loadtest.measuring.traces import Trace
 
 BOUNDS_S: Final = snapped_bounds_s()
-"""Upper bounds of the buckets in seconds: 36 from 100 µs to 60 s, on edges of the record's bins: counts are exact."""
+"""The buckets' upper bounds in seconds: 36 from 100 µs to 60 s, at edges of the record's bins, so counts are exact."""
 HISTOGRAM_LINES: Final = len(BOUNDS_S) + 3
-"""The lines of one histogram: its buckets, the +Inf bucket, sum and count."""
+"""The number of lines per histogram: its buckets, the +Inf bucket, sum and count."""
 RECENT_LINES: Final = 2 * len(QUANTILES)
-"""The quantiles of the last seconds of a response and a service time."""
+"""The number of recent quantiles of the response time and the service time together."""
 EXTREMES: Final = 2
-"""The lowest and the highest response time of a name in the run."""
+"""The number of lines for the lowest and the highest response time of a name in the run."""
 
 _LAST_BINS: Final = np.searchsorted(EDGES_NS, np.rint(np.multiply(BOUNDS_S, 1e9))) - 1
-"""The last bin below each bound: what `Histogram.counts_le` uses, at a fifth of its cost."""
+"""The last bin below each bound: the rule of `Histogram.counts_le`, at a fifth of its cost."""
 
 
 class SeriesBudget:
     """The number of time series that may still be created.
 
     Attributes:
-        left: that number.
+        left: the remaining number.
     """
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def take(self, lines: int) -> bool:
-        """Use up this many; return False, and use none, when fewer are left."""
+        """Use up this many and return True; if fewer are left, use none and return False."""
         if lines > self.left:
             return False
         self.left -= lines
@@ -69,7 +69,7 @@ class SeriesBudget:
 
 @dataclass(slots=True)
 class Sum:
-    """Several series under one name."""
+    """Several series, summed under one name."""
 
     requests: int = 0
     failures: int = 0
@@ -95,15 +95,15 @@ class SeriesText:
 
     Args:
         key: its labels.
-        error_classes: those that exist from the start, at 0.
+        error_classes: the classes that exist from the start, at 0.
         budget: for further classes; those beyond it count as `other`.
 
     Attributes:
-        texts: by metric.
+        texts: the rendered text by metric.
     """
 
     def __init__(self, key: SeriesKey, error_classes: Collection[str], budget: SeriesBudget) -> None:
-        labels = key[:3]  # every series here is of the load
+        labels = key[:3]  # every series here is of the load phase
         self._requests_template = "".join(
             f"{REQUESTS.name}{template(label_text(REQUESTS, (*labels, result)))} %d\n"
             for result in ("success", "failure")
@@ -124,11 +124,11 @@ class SeriesText:
 
     @staticmethod
     def lines(error_classes: Collection[str]) -> int:
-        """Return the number of time series of one, including the class `other`, which may be needed at any time."""
+        """Return the number of time series of one series, including the class `other`, which may always be needed."""
         return 2 + 2 + 2 * HISTOGRAM_LINES + RECENT_LINES + EXTREMES + len({*error_classes, OTHER})
 
     def update(self, view: SeriesView | Sum) -> None:
-        """Render the current numbers; nothing happens when no request was counted since the last time."""
+        """Render the current values. Does nothing if no request was counted since the last call."""
         if view.requests == self._requests:
             return
         self._requests = view.requests
@@ -172,10 +172,10 @@ class HistogramText:
 
 
 class RecentText:
-    """The template of the quantiles of the last seconds of a series, of a scenario, or of everything.
+    """The template for the recent quantiles of a series, of a scenario, or of everything.
 
     Args:
-        labels: scenario, method and name; those that it does not have are empty.
+        labels: scenario, method and name; empty where they do not apply.
     """
 
     def __init__(self, labels: Iterable[str]) -> None:
@@ -185,7 +185,7 @@ class RecentText:
         }
 
     def fill(self, view: SeriesView | Sum) -> dict[Metric, str]:
-        """Return the samples by metric; none when no time was counted."""
+        """Return the samples by metric; empty if no time was counted."""
         times = zip(self._templates.items(), (view.response_time, view.service_time), strict=True)
         return {
             metric: text % tuple(histogram.quantiles(QUANTILES)) if histogram.count else ""
@@ -194,13 +194,13 @@ class RecentText:
 
 
 def header(metric: Metric, *, openmetrics: bool = False) -> str:
-    """Return the two lines that precede the samples of a metric; OpenMetrics names a counter without its ending."""
+    """Return the two lines before the samples of a metric. OpenMetrics omits a counter's suffix there."""
     name = metric.name.removesuffix("_total") if openmetrics and metric.kind == "counter" else metric.name
     return f"# HELP {name} {metric.meaning}\n# TYPE {name} {metric.kind}\n"
 
 
 def with_exemplars(text: str, traces: Iterable[Trace]) -> str:
-    """Return the samples of a histogram with a trace at the bucket of its time, as OpenMetrics has it."""
+    """Return the samples of a histogram with traces as exemplars at the buckets of their times, as in OpenMetrics."""
     lines = text.split("\n")
     for bucket, trace in {bisect_left(BOUNDS_S, trace.response_s): trace for trace in traces}.items():
         lines[bucket] += f' # {{trace_id="{trace.trace_id}"}} {floatToGoString(trace.response_s)}'
@@ -208,7 +208,7 @@ def with_exemplars(text: str, traces: Iterable[Trace]) -> str:
 
 
 def text_of(metric: Metric, labels: Iterable[str], value: float | Histogram) -> str:
-    """Return the line of a number, or the lines of a histogram."""
+    """Return the line of a number or the lines of a histogram."""
     if isinstance(value, Histogram):
         return HistogramText(metric, labels).fill(value)
     return sample(metric, labels, value)
@@ -220,13 +220,13 @@ def sample(metric: Metric, labels: Iterable[str], value: float) -> str:
 
 
 def label_text(metric: Metric, values: Iterable[str]) -> str:
-    """Return the labels of a line in braces; nothing for a metric without labels."""
+    """Return the labels of a line in braces; empty for a metric without labels."""
     pairs = [f'{name}="{_escaped(value)}"' for name, value in zip(metric.labels, values, strict=True)]
     return "{" + ",".join(pairs) + "}" if pairs else ""
 
 
 def template(text: str) -> str:
-    """Return a template that renders as this text."""
+    """Return a template that renders to this text."""
     return text.replace("%", "%%")
 
 

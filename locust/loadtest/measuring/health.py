@@ -83,7 +83,7 @@ class Health(NamedTuple):
     run_delay_ratio: float = 0.0
     """The share of the interval in which the process was runnable and waited for a core."""
     turns_per_s: float = 0.0
-    """How often it was given a core."""
+    """How often it was given a core, per second."""
     machine_cpu_ratio: float = 0.0
     """The utilisation of the machine's cores by any process, 0 to 1."""
     pressure_ratio: float = 0.0
@@ -97,7 +97,8 @@ class Health(NamedTuple):
     memory_ratio: float = 0.0
     """Memory in use divided by its limit: that of the fullest limited cgroup of the process, or else the machine's."""
     page_waits_per_s: float = 0.0
-    """How often the process waited for a page of its memory to be read from disk because it had been swapped out."""
+    """How often the process waited for a page of its memory to be read from disk because it had been swapped out, per
+    second."""
     memory_bytes: float = 0.0
     """Resident memory of the process, in bytes."""
     received_bytes_per_s: float = 0.0

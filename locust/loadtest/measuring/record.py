@@ -67,7 +67,7 @@ MAX_EXCEPTIONS: Final = 200
 RESET: Final = "reset"
 """The event kind that says what a reset of the statistics removed from the record."""
 FEED: Final = "feed"
-"""The event kinds that say that the test data ended the load, and how much of the data was used."""
+"""The event kind that says that the test data ended the load, or how much of the data was used."""
 DECIDED: Final = "decided"
 """The event kind that says that the load ended because a comparison had its answer."""
 ABORTED: Final = "aborted"

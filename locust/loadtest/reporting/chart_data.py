@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 MAX_NAMES: Final = 40
 """The most names that are drawn: those with the most requests."""
 MAX_CLASSES: Final = 8
-"""The most classes of errors that are drawn: the most frequent ones."""
+"""The most error classes that are drawn: the most frequent ones."""
 MAX_STRETCHES: Final = 150
 """The most points of a name's curves."""
 _LEAST_STRETCHES: Final = 4
-"""The fewest stretches of time with a percentile each, into which a run is cut so that each has enough requests."""
+"""The fewest intervals, each with one percentile, into which a run is divided so that each has enough requests."""
 _BARS_PER_OCTAVE: Final = 4
 _SHORTEST_S: Final = 0.5
-"""The shortest time under load for which a rate or a percentile is drawn."""
+"""The shortest time under load, in seconds, for which a rate or a percentile is drawn."""
 _PER_DECADE: Final = 12
 _DECADES: Final = 6
 INVERSES: Final = tuple(10 ** (step / _PER_DECADE) for step in range(_PER_DECADE * _DECADES + 1))
@@ -72,14 +72,14 @@ def _begins_s(document: Document) -> float:
 
 
 def _under_load_s(document: Document, seconds: Any, widths: Any) -> Any:
-    """How much of each point's time there was load: the first and the last second of a run are rarely whole ones."""
+    """Return how much of each point's time was under load: the first and last second of a run are rarely whole."""
     begins_s = _begins_s(document)
     ends_s = begins_s + document["load_s"] if document["load_s"] else np.inf
     return np.minimum(seconds + widths, ends_s) - np.maximum(seconds, begins_s)
 
 
 def _per_s(counts: Any, widths: Any) -> list[float | None]:
-    """A rate for each point; none where there was load for so short a time that a few requests would be a peak."""
+    """Return a rate for each point; None where the load was so short that a few requests would look like a peak."""
     return _under_load(_short(np.array(counts, float) / np.maximum(widths, _SHORTEST_S)), widths)
 
 
@@ -88,13 +88,13 @@ def _under_load(values: Sequence[float | None], widths: Any) -> list[float | Non
 
 
 def _at(seconds: Any, over_time: dict[str, Any], name: str) -> list[float | None]:
-    """Return the values of a curve at these seconds; none behind its end."""
+    """Return the values of a curve at these seconds; None after its end."""
     places = (seconds // over_time["width_s"]).astype(int).tolist()
     return [over_time[name][place] if place < len(over_time[name]) else None for place in places]
 
 
 def _errors(points: Any, widths: Any) -> list[dict[str, Any]]:
-    """Return the rate of each class of errors, the most frequent first; of all errors where there is none."""
+    """Return the rate of each error class, most frequent first; of all errors if there are no classes."""
     totals: dict[str, int] = {}
     for point in points:
         for error_class, count in point.get("errors", {}).items():
@@ -121,14 +121,14 @@ def _load(document: Document, seconds: Any) -> dict[str, Any]:
 
 
 def _unjudged(document: Document) -> list[dict[str, Any]]:
-    """Return the stretches of time that no threshold counts: preparation before the load, and the warm-up."""
+    """Return the intervals that no threshold counts: preparation before the load, and the warm-up."""
     begins = _begins_s(document)
     spans = [(0.0, begins, "set-up"), (begins, begins + document["warm_up_s"], "warm-up")]
     return [{"from": start, "to": end, "text": text} for start, end, text in spans if end > start]
 
 
 def _limit(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what a threshold limits, and where, in the unit of the chart that it is drawn in."""
+    """Return what a threshold limits, and the limit, in the unit of the chart that shows it."""
     is_time = METRICS[result["metric"]].kind == "time"
     return {
         "metric": result["metric"],
@@ -139,7 +139,7 @@ def _limit(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(document: Document) -> list[dict[str, Any]]:
-    """Return the curves of all requests together, and of the names with the most."""
+    """Return the curves of all requests together, and of the names with the most requests."""
     counts, bins, width_s = _columns(document["blocks"])
     indices = {_key(series): index for index, series in enumerate(document["series"])}
     every = _curves(ALL, {}, document["total"])
@@ -158,7 +158,7 @@ def _key(series: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _transactions(document: Document) -> list[dict[str, Any]]:
-    """Return the curves of the transactions that were made most; nothing for a record without their blocks."""
+    """Return the curves of the most frequent transactions; empty for a record without their blocks."""
     if "transaction_blocks" not in document:
         return []
     counts, bins, width_s = _columns(document["transaction_blocks"])
@@ -200,7 +200,7 @@ def _distribution(histogram: Histogram) -> list[float | None]:
 
 
 def _bars(histogram: Histogram) -> dict[str, list[Any]]:
-    """Return the counts between edges in milliseconds; the edges are one more."""
+    """Return the counts between edges in milliseconds. There is one more edge than counts."""
     wide = BINS_PER_OCTAVE // _BARS_PER_OCTAVE
     counts = np.add.reduceat(histogram.counts, np.arange(0, len(histogram.counts), wide))
     filled = np.flatnonzero(counts)
@@ -229,9 +229,10 @@ def _over_time(document: Document, counts: Columns, bins: Columns, width_s: int)
 
 
 def _percentile(share: float, at: Columns, bins: Columns, stretches: int) -> list[float | None]:
-    """Return a percentile for each stretch, by nearest rank.
+    """Return a percentile for each interval, by nearest rank.
 
-    Neighbours share the one of all their requests, where each has too few; where all have, there is none.
+    Neighbouring intervals with too few requests each share the percentile of all their requests; if all of them
+    together have too few, there is none.
     """
     needed, total = samples_needed(share), int(bins[3].sum())
     if total < needed:

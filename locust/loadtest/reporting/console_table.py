@@ -1,4 +1,4 @@
-"""Console tables: rows of labels and figures that no terminal is too narrow for."""
+"""Console tables: tables of labels and figures that fit any terminal width."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _GAP: Final = "  "
 _ANY_WIDTH: Final = 100_000
 _HEAD: Final = 12
-"""The width of the words that lines on the terminal begin with."""
+"""The width of the word at the beginning of a line on the terminal."""
 
 
 class _Row(NamedTuple):
@@ -30,12 +30,12 @@ class _Row(NamedTuple):
 
 
 class ConsoleTable:
-    """A table that is printed whole: where its columns do not fit, each row's labels stand above its figures.
+    """A table that is never truncated: if its columns do not fit, each row's labels are above its figures.
 
     Args:
-        title: what stands above it.
-        labels: the headings of the columns of text, on the left.
-        figures: the headings of the columns of numbers. Those that do not fit beside each other either follow below.
+        title: the line above it.
+        labels: the headings of the text columns, on the left.
+        figures: the headings of the number columns. Those that do not fit next to each other continue below.
     """
 
     def __init__(self, title: str, labels: Sequence[str], figures: Sequence[str]) -> None:
@@ -86,7 +86,7 @@ def _line(figures: Iterable[Text], style: str) -> Text:
 
 
 def _groups(widths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Yield the columns that fit beside each other, one group after the other."""
+    """Yield groups of columns that fit next to each other."""
     group: list[int] = []
     for index, width in enumerate(widths):
         if group and sum(widths[one] + len(_GAP) for one in group) + width + len(_GAP) > most:
@@ -101,7 +101,7 @@ def _text(cell: str | Text) -> Text:
 
 
 def print_line(console: Console, head: str, text: str) -> None:
-    """Print a word and a sentence beside it; a terminal gets the sentence in lines that fit beside the word."""
+    """Print a word and a sentence next to it; on a terminal, the sentence is wrapped to the right of the word."""
     text = one_line(text)
     if console.is_terminal:
         beside = max(20, console.width - _HEAD - 1)

@@ -1,6 +1,6 @@
-"""CsvTables: stats.csv, by request name, steps.csv, of iterations, transactions and checks, and timeline.csv.
+"""CsvTables: stats.csv by request name, steps.csv for iterations, transactions and checks, and timeline.csv.
 
-Times are seconds; missing figures are empty.
+Times are in seconds; missing figures are empty.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def stats(document: Document) -> str:
 
 
 def steps(document: Document) -> str:
-    """Return a row for the iterations of each scenario, and for each transaction and check: all beside the requests."""
+    """Return a row for the iterations of each scenario, and for each transaction and check."""
     judged = [(kind, one) for kind in ("transaction", "check") for one in document.get(f"{kind}s", ())]
     rows = [
         *(("iteration", {**one, "name": ""}) for one in iterations(document)),
@@ -51,7 +51,7 @@ def steps(document: Document) -> str:
 
 
 def timeline(document: Document) -> str:
-    """Return a row for each point of the timeline."""
+    """Return a row for each point of the time line."""
     rows = ({**point, "requests_per_s": point["requests"] / point["width_s"]} for point in document["timeline"])
     return _csv(TIMELINE, rows)
 
@@ -67,7 +67,7 @@ def _row(series: dict[str, Any], document: Document) -> dict[str, Any]:
 
 
 def _times(one: dict[str, Any], kinds: Iterable[str]) -> dict[str, Any]:
-    """Return the figures of times by their columns; of a check there are none."""
+    """Return the figures of times by column; a check has none."""
     return {f"{kind}_{figure}": value for kind in kinds for figure, value in (one.get(kind) or {}).items()}
 
 
@@ -80,7 +80,7 @@ def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Return a value that no spreadsheet takes for a formula, and no terminal for a command; it is on one line."""
+    """Return a value on one line that no spreadsheet takes for a formula, and no terminal for a control sequence."""
     if not isinstance(value, str):
         return value
     text = one_line(value)

@@ -1,6 +1,6 @@
-"""Document: a run as JSON. Every report is made from it, at the end of the run or at any later time.
+"""Document: a run as JSON, from which every report is made, at the end of the run or at any later time.
 
-docs/reference/record.md describes it, docs/reference/record.schema.json is its schema.
+docs/reference/record.md describes it; docs/reference/record.schema.json is its schema.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ Times = dict[str, Any]
 
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
 _MOST_VALUES: Final = 3_000_000
-"""Bounds of a document: that of a day with all the names that are kept apart has a tenth of both."""
+"""Limits of a document's size. The document of a one-day run with the most distinct names reaches a tenth of each."""
 _LARGEST: Final = 1e20
-"""The largest number: what a system calls unlimited memory is a tenth of it, and its square is still a float."""
+"""The largest number: a tenth of it is what systems report as unlimited memory, and its square is still a float."""
 _MOST_SERIES: Final = MAX_SERIES + MAX_OTHER_SERIES + len(PHASES)
 _MOST_ROWS: Final = {
     "series": _MOST_SERIES,
@@ -64,17 +64,19 @@ _MOST_ROWS: Final = {
     "earlier": 1_000,
     "timeline": 100_000,
 }
-"""The most rows of each list: of what has labels as many as are kept apart, of others several times what is kept."""
+"""The most rows of each list: for lists with labels, the limit of distinct labels; for others, several times what is
+kept."""
 _LONGEST_CPU_S: Final = 10.0
 _CPU_S_PER_MIB: Final = 6.0
-"""Processor time for a MiB of a record in addition: on a slow machine, that of one second by second takes up to 5 s."""
+"""Further seconds of CPU time per MiB of a record: on a slow machine, a time line by seconds takes up to 5 s per
+MiB."""
 _MOST_MEMORY_BYTES: Final = 3 * 1024**3
-"""In addition to what the process has: a comparison of two runs of 200 names takes 1.1 GB."""
+"""Bytes of memory beyond the process's own: a comparison of two runs with 200 names takes 1.1 GB."""
 _MIB: Final = 1024**2
 _LONGEST_MESSAGE: Final = 160
-"""Characters of an error's message beside the verdict."""
+"""Characters of an error's message next to the verdict."""
 _MOST_VERSIONS: Final = 3
-"""The most versions of the service that are named: a run may meet several hosts, or a deployment."""
+"""The most versions of the service that are named: a run may include several hosts, or a deployment."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
     "series", "streams", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
@@ -90,13 +92,13 @@ def of(record: RunRecord, verdict: Verdict) -> Document:
 
 
 def so_far(record: RunRecord, verdict: Verdict, watch: Watch, load_s: float) -> Document:
-    """Return what a comparison reads of the document of a run that is under way: no percentile has its interval.
+    """Return the part that a comparison reads of the document of a run in progress, without intervals of percentiles.
 
     Args:
-        record: of the run.
-        verdict: on what the record holds now.
-        watch: what the processes have observed.
-        load_s: until now.
+        record: the run's record.
+        verdict: the verdict on the record so far.
+        watch: the observations of the processes.
+        load_s: the seconds of load so far.
     """
     workers = list(watch.summary())
     return {**record_dict.as_dict(record), "workers": workers, "load_s": load_s, **_judged(verdict)}
@@ -111,7 +113,7 @@ def _judged(verdict: Verdict) -> Document:
 
 
 def _measured(record: RunRecord) -> Document:
-    """Return what was measured, each percentile with its interval."""
+    """Return the measurements, with the interval of each percentile."""
     made = record_dict.as_dict(record)
     made["groups"] = groups.of(made["series"])
     sureness.add(made, record)
@@ -119,10 +121,10 @@ def _measured(record: RunRecord) -> Document:
 
 
 def read(folder: Path) -> Document:
-    """Return the document in a run's folder, or what the stream holds when the run was cut off.
+    """Return the document in a run's folder, or the content of the stream if the run was cut off.
 
     Raises:
-        RecordError: when the folder holds neither of the two, or they cannot be read.
+        RecordError: when the folder has neither of the two, or they cannot be read.
     """
     path = RunFolder(folder).record
     try:
@@ -149,10 +151,10 @@ def read(folder: Path) -> Document:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Refuse, as unreadable, a document whose content makes the work within this context fail.
+    """Within this context, treat a document whose content makes the work fail as unreadable.
 
     Raises:
-        RecordError: in place of the errors that content of the wrong type or shape causes.
+        RecordError: instead of the errors that content of the wrong type or shape causes.
     """
     try:
         with np.errstate(divide="raise", over="raise", invalid="raise"):
@@ -163,10 +165,10 @@ def reading(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def limited(*folders: Path) -> Iterator[None]:
-    """End work on the records of runs that takes much more than that on records of their length; in the main thread.
+    """Limit the resources for work on the records of runs to what their length justifies. Main thread only.
 
     Raises:
-        RecordError: when it takes too much processor time, or memory.
+        RecordError: when the work takes too much CPU time or memory.
     """
     names = " and ".join(str(folder) for folder in folders)
     cpu_s = _LONGEST_CPU_S + _CPU_S_PER_MIB * sum(map(_record_bytes, folders)) / _MIB
@@ -195,29 +197,29 @@ def load_s(document: Document) -> float:
 
 
 def rate_per_s(series: dict[str, Any], document: Document) -> float:
-    """Return the requests per second of a series over the load that its counts are of; 0 without load."""
+    """Return the requests per second of a series over the load that its counts cover; 0 without load."""
     seconds = float(document.get("counted_s") or load_s(document))
     return float(series["requests"]) / seconds if seconds else 0.0
 
 
 def notes(document: Document) -> list[str]:
-    """Return what a reader has to know beside the verdict, one sentence each."""
+    """Return what a reader has to know in addition to the verdict, one sentence each."""
     return [*document["context"].get("notes", ()), *document["verdict"].get("notes", ())]
 
 
 def outcome_of(result: dict[str, Any]) -> str:
-    """Return what a threshold came to, in words."""
+    """Return the outcome of a threshold in words."""
     return f"{result['outcome']}, narrowly" if result.get("is_narrow") else str(result["outcome"])
 
 
 def service_version(document: Document) -> str | None:
-    """Return the version of the service: the setting, or else what its responses named; None where neither did."""
+    """Return the version of the service: from the setting, or else from its responses; None if neither has it."""
     named = document.get("service_versions", [])[:_MOST_VERSIONS]
     return document["configuration"].get("version") or ", ".join(named) or None
 
 
 def setup_sentence(document: Document) -> str:
-    """Return what the users sent in on_start and on_stop, in a few words; empty when it was nothing."""
+    """Return a short description of the requests in on_start and on_stop; empty if there were none."""
     total = document.get("setup", {}).get("total", {})
     if not total.get("requests"):
         return ""
@@ -226,7 +228,7 @@ def setup_sentence(document: Document) -> str:
 
 
 def iterations(document: Document) -> list[Series]:
-    """Return the iterations of each scenario: how many were made, how many dropped, and how long they took.
+    """Return the iterations of each scenario: how many were made, how many were dropped, and their durations.
 
     A record of an older version does not have them.
     """
@@ -254,20 +256,20 @@ def _in_words(times: Times, figure: str) -> str:
 
 
 def target_sentence(document: Document) -> str:
-    """Return which service was loaded, and why that one."""
+    """Return which service was loaded, and where its address came from."""
     target = document["context"].get("target") or {}
     return str(target.get("sentence") or document["configuration"].get("host") or "not recorded")
 
 
 def percentile_ms(times: Times, figure: str) -> str:
-    """Return a figure of some times in milliseconds, as text; a dash for one that does not exist, or is `lacking`."""
+    """Return a figure of times in milliseconds, as text; a dash if it does not exist or is `lacking`."""
     return "-" if lacking(times, figure) else milliseconds(times[figure])
 
 
 def lacking(times: Times, figure: str) -> str:
-    """Return how many samples a percentile needs and how many there are, where these are fewer; else nothing.
+    """Return how many samples a percentile needs and how many there are, if there are too few; otherwise nothing.
 
-    It would be the slowest of a few, and change with each run.
+    With too few samples it would be the slowest of a few, and differ from run to run.
     """
     needed, has = (samples_needed(QUANTILES[figure]) if figure in QUANTILES else 0), times["count"]
     return f"needs {needed:,}, has {has:,}" if has < needed else ""
@@ -277,18 +279,18 @@ STREAM_HEADS: Final = (
     "answers", "ended by", "events", "events/s", "pace/s", "kB/s",
     "first byte p50", "p99", "first event p50", "p99", "gap p50", "p99", "max",
 )  # fmt: skip
-"""The figures of streamed responses; times in milliseconds. *pace* is the events per second within an answer."""
+"""The figures of streamed responses; times are in milliseconds. *pace* is the events per second within a response."""
 
 
 STREAM_TIMES: Final = (
     *((kind, figure) for kind in ("first_byte", "first_event", "event_gap") for figure in ("p50_s", "p99_s")),
     ("event_gap", "max_s"),
 )
-"""The last of these figures: of which times, and which figure."""
+"""The last of these figures: which times, and which figure of them."""
 
 
 def stream_rows(document: Document) -> list[tuple[Series, list[str]]]:
-    """Return the request names whose answers were streamed, each with what `STREAM_HEADS` says."""
+    """Return the request names with streamed responses, each with the figures in `STREAM_HEADS`."""
     return [(one, _stream_figures(one)) for one in by_name(document, "streams")]
 
 
@@ -310,7 +312,7 @@ def sure_ms(times: Times, figure: str) -> str:
 
 
 def interval_ms(times: Times, figure: str) -> str:
-    """Return the 95 % interval of a percentile in milliseconds, as text; empty where neither end is known."""
+    """Return the 95 % interval of a percentile in milliseconds, as text; empty if neither end is known."""
     if (ends := times.get("intervals", {}).get(figure)) is None:
         return ""
     low, high = ends
@@ -320,7 +322,7 @@ def interval_ms(times: Times, figure: str) -> str:
 
 
 def times_sentences(document: Document, dashes: Sequence[str] = ()) -> list[str]:
-    """Return why percentiles have no intervals, and why some are a dash, given those that are shown as one."""
+    """Return why percentiles have no intervals, and why some are a dash; `dashes` are the figures shown as one."""
     total, sentences = document["total"]["response_time"], []
     if total["count"] and not any(total.get("intervals", {}).values()):
         sentences.append("no 95 % intervals: the run has fewer than six independent stretches of time")
@@ -335,15 +337,15 @@ def times_sentences(document: Document, dashes: Sequence[str] = ()) -> list[str]
 
 
 def _every_time(document: Document) -> list[Times | None]:
-    """Return the times of each row of the tables of requests, transactions and streamed responses."""
+    """Return the times of each row in the tables of requests, transactions and streamed responses."""
     kinds = ("response_time", "success_time", "failure_time", *dict(STREAM_TIMES))
     rows = [*document["series"], *document.get("transactions", ()), *document["streams"]]
     return [row[kind] for row in rows for kind in kinds if kind in row]
 
 
 def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the successes and the failures of a series, each as a series, where it has both: the more requests fail at
-    once, the faster all of them together seem."""
+    """Return the successes and the failures of a series, each as a series, if it has both: the more requests fail
+    quickly, the faster all of them together seem."""
     failures = series["failures"]
     successes = series["requests"] - failures
     if not (failures and successes):
@@ -355,7 +357,7 @@ def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def failure_reasons(document: Document, most: int = 3) -> list[str]:
-    """Return why requests failed, the most frequent reason first, each with the names that it met, and when."""
+    """Return why requests failed, the most frequent reason first, each with the affected names and times."""
     reasons = []
     for (error_class, message), errors in _by_reason(document)[:most]:
         names = [name_of(one) for one in errors]
@@ -367,7 +369,7 @@ def failure_reasons(document: Document, most: int = 3) -> list[str]:
 
 
 def failure_samples(document: Document, most: int = 3) -> list[tuple[str, dict[str, str]]]:
-    """Return a sample of request and answer for each of the most frequent reasons, with what it is a sample of."""
+    """Return an example exchange for each of the most frequent reasons, with a title."""
     found = []
     for (error_class, _), errors in _by_reason(document):
         first = next((one for one in errors if one.get("evidence")), None)
@@ -377,7 +379,7 @@ def failure_samples(document: Document, most: int = 3) -> list[tuple[str, dict[s
 
 
 def seen(errors: Sequence[dict[str, Any]]) -> str:
-    """Return when errors came first and last."""
+    """Return when errors first and last occurred."""
     first, last = (
         f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
         for moment in (min(one["first_seen"] for one in errors), max(one["last_seen"] for one in errors))
@@ -394,14 +396,14 @@ def _by_reason(document: Document) -> list[tuple[tuple[str, str], list[dict[str,
 
 
 def name_of(one: dict[str, Any]) -> str:
-    """Return method and name of a series on one line; of one of `by_name`, its title."""
+    """Return method and name of a series on one line; for a result of `by_name`, its title."""
     return one_line(f"{one['method']} {one.get('title', one['name'])}".strip())
 
 
 def by_name(document: Document, kind: str = "series") -> list[dict[str, Any]]:
     """Return the series, or the streams, in the order in which every report shows them.
 
-    Each has a title: its name, with its scenario where others have the same method and name, as both sides of a duet.
+    Each has a title: its name, with its scenario if others have the same method and name, as both sides of a duet do.
     """
     ordered = sorted(document[kind], key=lambda one: (one["name"], one["method"], one["scenario"]))
     alike = Counter((one["name"], one["method"]) for one in ordered)
@@ -412,18 +414,18 @@ def by_name(document: Document, kind: str = "series") -> list[dict[str, Any]]:
 
 
 def met(check: dict[str, Any]) -> str:
-    """Return the share of a check that was met, as text; 100 % only where it never failed."""
+    """Return the share of passed checks, as text; 100 % only if the check never failed."""
     return f"{told_apart(100 * (check['made'] - check['failures']) / check['made'], 100)}%"
 
 
 def earlier_and_own(document: Document) -> list[dict[str, Any]]:
-    """Return the earlier runs that the document names, and itself as the last; nothing where it names none."""
+    """Return the earlier runs that the document names, followed by itself; empty if it names none."""
     earlier = list(document.get("earlier", ()))
     return [*earlier, figures(document)] if earlier else []
 
 
 def figures(document: Document) -> dict[str, Any]:
-    """Return a run in a few figures, as later runs show it; times are in seconds."""
+    """Return a run as the few figures that later runs show; times are in seconds."""
     total, times = document["total"], document["total"]["response_time"]
     return {
         "run_id": document["run_id"],

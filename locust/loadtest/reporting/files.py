@@ -1,9 +1,9 @@
-"""Files: what a run leaves in runs/<id>/, each made from the run's document.
+"""Files: the files in runs/<id>/, each made from the run's document.
 
 - record.json: the document, from which all other files can be made again;
 - report.html: a page for people, which needs no network;
 - summary.md: for a comment on a pull request;
-- junit.xml: the thresholds and the trust checks as test cases, for the page of a build;
+- junit.xml: the thresholds and the trust checks as test cases, for the results page of a build;
 - stats.csv, steps.csv, timeline.csv: the figures by request name, of iterations, transactions and checks, and over
   time.
 """
@@ -56,16 +56,16 @@ FILES: Final[dict[str, Callable[[Document], str]]] = {
     "steps.csv": csv_tables.steps,
     "timeline.csv": csv_tables.timeline,
 }
-"""What makes the text of each file."""
+"""The function that makes the text of each file."""
 
 
 def of(document: Document) -> dict[str, Callable[[], str]]:
-    """Return a function for each file that makes its text, by the file's name."""
+    """Return functions that make the text of each file, by the file's name."""
     return {name: partial(make, document) for name, make in FILES.items()}
 
 
 def write_verdict(file: Path, document: Document) -> list[str]:
-    """Write the verdict into a file, in its place, since it may be mounted; return a sentence if that is impossible."""
+    """Write the verdict into an existing file, which may be a mount point; return a sentence if that is impossible."""
     try:
         file.write_text(summary.verdict(document), encoding="utf-8")
     except OSError as error:
@@ -77,13 +77,13 @@ def write_verdict(file: Path, document: Document) -> list[str]:
 def write(
     folder: Path, texts: Mapping[str, Callable[[], str]], *, is_streamed: bool = True, is_repeated: bool = False
 ) -> list[str]:
-    """Write files, each whole or not at all, and return a sentence for each one that could not be made or written.
+    """Write files, each completely or not at all, and return a sentence for each one that could not be made or written.
 
     Args:
-        folder: where to.
-        texts: what makes each file's text, by the file's name.
-        is_streamed: whether the folder's record.stream holds the whole run, from which it can be reported again.
-        is_repeated: whether this process tries again what it cannot write now.
+        folder: the destination.
+        texts: functions that make each file's text, by the file's name.
+        is_streamed: whether the folder's record.stream contains the whole run, from which the files can be made again.
+        is_repeated: whether this process retries what it cannot write now.
     """
     problems = []
     holds_run = is_streamed
@@ -105,15 +105,18 @@ def write(
 
 
 def unwritten(folder: Path, texts: Mapping[str, Callable[[], str]]) -> dict[str, Callable[[], str]]:
-    """Return what makes the texts of the files that are not there; made now, before another run changes what they show.
+    """Return the texts of missing files, made now, before another run changes what they show.
 
     Args:
-        folder: where they would be.
-        texts: what makes each file's text, by the file's name.
+        folder: the destination.
+        texts: functions that make each file's text, by the file's name.
+
+    Returns:
+        Functions that return the texts, by the file's name.
     """
     left: dict[str, Callable[[], str]] = {}
     for name, text in texts.items():
         if not (folder / name).exists():
-            with contextlib.suppress(Exception):  # what cannot be made was said when it was to be written
+            with contextlib.suppress(Exception):  # the failure was reported when the file was to be written
                 left[name] = partial(str, text())
     return left

@@ -1,4 +1,4 @@
-"""Groups: request names that are alike up to their last slash, summed, as the report folds them.
+"""Groups: sums of request names that are equal up to their last slash, which the report folds.
 
 Tested in tests/unit/reporting/test_document.py and test_run_page.py.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     Series = dict[str, Any]
 
 GROUPED_FROM: Final = 10
-"""The fewest names that are grouped."""
+"""The fewest names that form a group."""
 
 
 def of(series: Sequence[Series]) -> list[Series]:
-    """Return the sums of the groups, each with the numbers of its members; nothing where that would fold little."""
+    """Return the sums of the groups, each with the indices of its members; empty if folding would gain little."""
     groups: dict[str, list[int]] = {}
     for number, one in enumerate(series):
         groups.setdefault(prefix(one), []).append(number)
@@ -31,7 +31,7 @@ def of(series: Sequence[Series]) -> list[Series]:
 
 
 def prefix(series: Series) -> str:
-    """Return what the names of a group have in common; empty without a slash."""
+    """Return the common prefix of the names of a group; empty without a slash."""
     return str(series["name"]).rpartition("/")[0]
 
 

@@ -1,11 +1,10 @@
 """JUnit: junit.xml, the verdict as test cases, for tools that show the results of a build.
 
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
-itself, with the reasons of failures and samples of them. A failed threshold is a failure, and so is a run that failed
-for another reason: every request failed, or the set-up did. A threshold without data, a failed trust check and an
-interruption are errors, since they say nothing about the system under test. The iterations, and what is noted beside
-the verdict, are properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect
-(https://github.com/testmoapp/junitxml).
+itself, with the reasons and examples of failures. A failed threshold is a failure. So is a run that failed for another
+reason: every request failed, or the set-up did. A threshold without data, a failed trust check and an interruption are
+errors, because they say nothing about the system under test. The iterations, and the notes beside the verdict, are
+properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect (https://github.com/testmoapp/junitxml).
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 _FORBIDDEN = re.compile(
     r"[^\t\n\u0020-\u007e\u00a0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
-"""The characters that XML 1.0 forbids, section 2.2, and those that command a terminal."""
+"""The characters that XML 1.0 forbids (section 2.2), and terminal control characters."""
 _TRUST = "the load generator was fit to measure"
 _MADE = "the run sent requests and ran to its end"
 _NOT_JUDGED = (Outcome.NO_DATA.value, Outcome.INTERRUPTED.value)
 
 
 def document(run: Document) -> str:
-    """Return the XML; the class of the test cases is the scenario."""
+    """Return the XML. The class of the test cases is the scenario."""
     results, findings = run["thresholds"], run["findings"]
     interrupted = run["verdict"]["name"] == Outcome.INTERRUPTED.value
     outcomes = [Outcome.INTERRUPTED.value if interrupted else result["outcome"] for result in results]
@@ -87,7 +86,7 @@ def _sample(sample: tuple[str, dict[str, str]]) -> str:
 
 
 def _failure(run: Document) -> str:
-    """Return why the run failed beside its thresholds and the trust checks; empty when it did not."""
+    """Return why the run failed other than by its thresholds and trust checks; empty if it did not."""
     if run["verdict"]["name"] not in (Outcome.FAILED.value, Outcome.NOT_TRUSTWORTHY.value):
         return ""
     told = {one["sentence"] for one in (*run["thresholds"], *run["findings"])}
@@ -96,12 +95,12 @@ def _failure(run: Document) -> str:
 
 
 def _missing(run: Document) -> str:
-    """Return why the run says nothing about the system under test; empty when it does."""
+    """Return why the run says nothing about the system under test; empty if it does."""
     if run["verdict"]["name"] == Outcome.INTERRUPTED.value or not run["total"]["requests"]:
         return next(iter(run["verdict"]["reasons"]), "no request was measured")
     return ""
 
 
 def _clean(text: str) -> str:
-    """Return a text on one line, without what XML or a terminal does not bear."""
+    """Return a text on one line, without characters that XML or a terminal cannot handle."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", " ".join(text.splitlines()))

@@ -1,7 +1,8 @@
 """LocustFiles: Locust's own reports: locust.html, locust.json, locust_{stats,failures,exceptions}.csv.
 
-They are made from Locust's statistics, not from the document, and so only at the end of a run. Importing Locust
-replaces the standard library's sockets, which the other files must not do to a process that only reports.
+They are made from Locust's statistics instead of the document, so they exist only at the end of a run. Importing Locust
+replaces the standard library's sockets, which must not happen in a process that only reports; so the other files do not
+import it.
 
 Tested in tests/native/test_report.py.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def of(environment: Environment) -> dict[str, Callable[[], str]]:
-    """Return a function for each file that makes its text, by the file's name."""
+    """Return functions that make the text of each file, by the file's name."""
     entries = environment.stats.entries  # Locust's own serialize_stats() resets them
     shown = _Shown(environment)
     statistics = PlainTables(StatsCSV(environment, PERCENTILES_TO_REPORT))
@@ -40,12 +41,12 @@ def of(environment: Environment) -> dict[str, Callable[[], str]]:
 
 
 class _Shown:
-    """An Environment as a report may show it: without what signs in at its host."""
+    """An Environment in the form that a report may show: without the credentials in its host."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         named = {kind.host for kind in environment.user_classes}
-        host = environment.host or (named.pop() if len(named) == 1 else None)  # as Locust's report has it
+        host = environment.host or (named.pop() if len(named) == 1 else None)  # as in Locust's report
         self.host = host and without_credentials(host)
 
     def __getattr__(self, name: str) -> Any:
@@ -53,7 +54,7 @@ class _Shown:
 
 
 class PlainTables:
-    """Locust's writer of tables, whose cells are no formulas; otherwise as it is."""
+    """Locust's writer of tables, with cells that are not formulas; otherwise unchanged."""
 
     def __init__(self, tables: Any) -> None:
         self._tables = tables
@@ -75,7 +76,7 @@ class PlainTables:
 
 
 class _PlainWriter:
-    """What Locust uses of `csv.writer`."""
+    """The part of `csv.writer` that Locust uses."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer

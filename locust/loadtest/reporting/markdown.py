@@ -123,7 +123,7 @@ def _step(one: dict[str, Any], times: Sequence[str]) -> tuple[str, ...]:
 
 
 def _sample(title: str, evidence: dict[str, str]) -> list[str]:
-    """Return one failed exchange, folded; its fence is longer than any in the text."""
+    """Return one failed exchange, folded, in a fence that is longer than any in its text."""
     text = f"{evidence['request']}\n\n→ {evidence['answer'] or 'no answer'}"
     fence = "`" * (max((len(run) for run in _FENCES.findall(text)), default=2) + 1)
     summary = f"<details><summary>A failed request: {page.text(title)}</summary>"
@@ -131,7 +131,7 @@ def _sample(title: str, evidence: dict[str, str]) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int | None = None) -> list[str]:
-    """Return a table's lines; columns from ``right_from`` on are right-aligned."""
+    """Return the lines of a table with columns from ``right_from`` on right-aligned."""
     start = len(heads) if right_from is None else right_from
     rule = "|".join("---:" if index >= start else "---" for index in range(len(heads)))
     return [f"| {' | '.join(heads)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
@@ -139,4 +139,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], right_from: int 
 
 def _escape(text: str) -> str:
     """Return text that Markdown shows unchanged, on one line and without HTML."""
-    return one_line(text).translate(_SPECIAL).replace("@", "@\u200b")  # a request's name must not notify anybody
+    return one_line(text).translate(_SPECIAL).replace("@", "@\u200b")  # a request's name must not notify anyone

@@ -1,7 +1,7 @@
-"""Page: a self-contained HTML file, which loads nothing, and the elements that several pages share.
+"""Page: a self-contained HTML file without external resources, and the elements that several pages share.
 
 Its Content-Security-Policy allows the page's own scripts, by their hash, and nothing else. Names and messages come from
-systems under test and must pass through `text` or `json_for_script`.
+systems under test, and must pass through `text` or `json_for_script`.
 
 Tested in tests/unit/reporting/test_run_page.py.
 """
@@ -31,17 +31,17 @@ _ESCAPED: Final = str.maketrans(
 
 
 def text(value: object) -> str:
-    """Return text for the inside of an element or of a quoted attribute."""
+    """Return text escaped for the inside of an element or of a quoted attribute."""
     return html.escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
 def name(value: object) -> str:
-    """Return the name of a request, which may be broken after its separators and within no word."""
+    """Return the name of a request, in which lines may break after separators but not within words."""
     return _SEPARATORS.sub(r"\1<wbr>", text(value))
 
 
 def json_for_script(value: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element around it."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPED)
 
 
@@ -51,7 +51,7 @@ def asset(name: str) -> str:
 
 
 def whole(title: str, body: str, data: Any = None) -> str:
-    """Return the whole page.
+    """Return a complete page.
 
     Args:
         title: plain text.
@@ -99,13 +99,13 @@ def table(
     """Return a table that scrolls sideways on a small screen.
 
     Args:
-        label: its name for a screen reader.
+        label: its name for screen readers.
         heads: the headings of its columns.
         rows: its rows, as HTML.
-        foot: a last row that sorting leaves in place, as HTML.
-        key: the id of a table that is sorted by its headings, which are buttons, and searched by its first column; all
-            other columns hold numbers.
-        numbers: which columns hold numbers, from 0 on; by default those of which the first row has one.
+        foot: a last row that is not sorted, as HTML.
+        key: the id of a table that can be sorted by its headings, which are buttons, and searched by its first column;
+            all other columns contain numbers. Empty for a plain table.
+        numbers: the columns that contain numbers, counted from 0; by default those in which the first row has one.
     """
 
     rows = list(rows)
@@ -133,13 +133,13 @@ def facts(title: str, values: Mapping[str, object]) -> str:
 
 
 def section(key: str, title: str, body: str, hint: str = "") -> str:
-    """Return a section: its id, its heading in words, its inside as HTML, and a hint beside the heading."""
+    """Return a section from its id, its heading, its content as HTML, and a hint next to the heading."""
     small = f" <small>{hint}</small>" if hint else ""
     return f"<section id='{key}' aria-labelledby='{key}-title'><h2 id='{key}-title'>{title}{small}</h2>{body}</section>"
 
 
 def moment(epoch_s: float) -> str:
-    """Return the time of day in UTC, for seconds since 1970."""
+    """Return the time of day in UTC, for seconds since the epoch."""
     return f"{datetime.fromtimestamp(epoch_s, UTC):%H:%M:%S}"
 
 

@@ -92,7 +92,7 @@ def _redis_versions(redis_url: str | None) -> dict[str, str]:
     try:
         with server_of(redis_url, _REDIS_TIMEOUT_S) as client:
             found = {"redis-server": str(client.info("server")["redis_version"])}
-            # Not MODULE LIST, which is administration and refused to the user of the Compose stack.
+            # Not MODULE LIST, which is administrative and denied to the Compose stack's Redis user.
             for module in client.info("modules").get("modules", []):
                 found[str(module["name"])] = str(module["ver"])
     except (redis.RedisError, KeyError) as error:
@@ -102,7 +102,7 @@ def _redis_versions(redis_url: str | None) -> dict[str, str]:
 
 
 def is_imitation(redis_url: str) -> bool:
-    """Return whether an imitation such as fakeredis answers in place of Redis: it does not know the command INFO."""
+    """Return whether an imitation such as fakeredis answers instead of Redis: it does not know the command INFO."""
     try:
         with server_of(redis_url, _REDIS_TIMEOUT_S) as client:
             client.info("server")
@@ -114,7 +114,7 @@ def is_imitation(redis_url: str) -> bool:
 
 
 def host() -> dict[str, Any]:
-    """Return the facts about this machine that influence figures."""
+    """Return the properties of this machine that influence figures."""
     return {
         "system": platform.system(),
         "kernel": platform.release(),
@@ -136,7 +136,7 @@ def _cpu() -> str:
 
 
 def source(scenario: str) -> dict[str, Any] | None:
-    """Return the scenario's file with its git commit; None outside of a repository."""
+    """Return the scenario's file with its git commit; None outside a repository."""
     paths = paths_of_scenario(scenario)
     file = paths[0].resolve() if paths else _module_file(scenario)
     if file is None:
@@ -158,7 +158,7 @@ def _module_file(scenario: str) -> Path | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return the output of git; empty without git, without a repository, and when git fails or takes too long."""
+    """Return the output of git; empty without git, without a repository, or if git fails or takes too long."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - our own arguments

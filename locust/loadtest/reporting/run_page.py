@@ -94,7 +94,7 @@ def _verdict(document: Document) -> str:
 
 
 def _time(times: Times, figure: str) -> str:
-    """Return a tile's time with its unit, or how many requests it needs where there were fewer."""
+    """Return a tile's time with its unit; with too few requests, how many it needs."""
     if few := lacking(times, figure):
         return f"<small>{few}</small>"
     spread = interval_ms(times, figure)

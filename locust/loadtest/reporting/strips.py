@@ -16,20 +16,20 @@ _WIDTH: Final = 1_000
 _HEIGHT: Final = 70
 _EDGE: Final = 6
 _SAME: Final = "vector-effect='non-scaling-stroke'"
-"""Dots and lines are as thick on a phone as on a screen."""
+"""Keeps dots and lines as thick on a phone as on a large screen."""
 _DOT: Final = f"stroke='var(--seven)' stroke-width='4' stroke-linecap='round' {_SAME}"
 _COLOURS: Final = {"worse": "var(--bad)", "better": "var(--good)"}
 
 
 def changed(one: Mapping[str, Any]) -> str:
-    """Return an item of a list: between which runs figures changed, and which, as `loadtest.comparing.trend` has it."""
+    """Return a list item with a change from `loadtest.comparing.trend`: between which runs which figures changed."""
     sentences = "".join(f"<li>{text(sentence)}</li>" for sentence in one["sentences"])
     tone = "bad" if one["is_worse"] else "good"
     return f"<li><span class='tag {tone}'>{text(one['between'])}</span><ul>{sentences}</ul></li>"
 
 
 def html(strip: Mapping[str, Any]) -> str:
-    """Return the drawing of a figure over all runs, as `loadtest.comparing.trend.strip` has it."""
+    """Return the drawing of a figure over all runs, from the result of `loadtest.comparing.trend.strip`."""
     values: list[float] = strip["values"]
     low, high, last = min(values), max(values), max(1, int(strip["runs"]) - 1)
 

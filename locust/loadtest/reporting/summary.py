@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document, Times
 
 VERDICT_BYTES: Final = 4096
-"""What Kubernetes keeps of a termination message; of a longer one it would cut off the beginning, the verdict."""
+"""Bytes of a termination message that Kubernetes keeps. It would cut the beginning, the verdict, off a longer one."""
 _COLOURS = {Outcome.PASSED.value: "green", NOT_JUDGED: "yellow"}
 _TIMES = ("p50_s", "p95_s", "p99_s", "max_s")
 _INTERVAL = "… 95 % interval"
-"""The label of a row of intervals, below the row of the percentiles that they are of."""
+"""The label of a row of intervals, below the row of their percentiles."""
 
 
 def show(document: Document, console: Console) -> None:
@@ -79,7 +79,7 @@ def _print_lines(console: Console, head: str, lines: Iterable[str]) -> None:
 
 
 def verdict(document: Document) -> str:
-    """Return the verdict in a few lines: its name, then its reasons, or of a pass what each threshold came to.
+    """Return the verdict in a few lines: its name, then its reasons, or the outcome of each threshold of a passed run.
 
     They are at most `VERDICT_BYTES` long.
     """
@@ -109,7 +109,7 @@ def _times_of(series: dict[str, Any]) -> list[tuple[Times, str]]:
 
 
 def _add_intervals(table: ConsoleTable, labels: Sequence[str], counts: int, times: Sequence[tuple[Times, str]]) -> None:
-    """Add a row with the intervals of the times of the row before, which has some counts first; none without any."""
+    """Add a row with the intervals of the times in the previous row, whose first cells are counts; none without any."""
     spreads = [interval_ms(one, figure) for one, figure in times]
     if any(spreads):
         table.add_row(labels, (*[""] * counts, *spreads), "dim")

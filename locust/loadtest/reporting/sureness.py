@@ -1,7 +1,7 @@
-"""Sureness: the 95 % interval of each percentile of a run, beside its value in the run's document.
+"""Sureness: the 95 % confidence interval of each percentile of a run, next to its value in the run's document.
 
-Every reader of the document finds it in the figures of a histogram, under `intervals`: see
-docs/reference/record.md. Where the samples are too few for the percentile, or the run too short, there is none.
+Readers of the document find it in the figures of a histogram, under `intervals`: see docs/reference/record.md. A
+percentile with too few samples, or of a run that is too short, has none.
 
 Tested in tests/unit/reporting/test_document.py.
 """
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 Times = dict[str, Any]
 Part = tuple[Times | None, Sequence[int]]
-"""Some times, and the numbers of their series in a table of blocks."""
+"""Times, with the numbers of their series in a table of blocks."""
 
 MOST: Final = 400
-"""The most names of a kind, the most frequent first, whose percentiles have intervals: as many as the report shows."""
+"""The most names of a kind, the most frequent first, whose percentiles get intervals: as many as the report shows."""
 _KINDS: Final = ("response_time", "service_time", "success_time", "failure_time")
 
 
 def add(document: dict[str, Any], record: RunRecord) -> None:
-    """Add the intervals to the percentiles of a record's document."""
+    """Add the intervals to the percentiles in a record's document."""
     for part, of in ((record, document), (record.of_phase(SETUP), document["setup"])):
         rows: list[tuple[dict[str, Any], Sequence[int]]] = [(of["total"], range(len(of["series"])))]
         rows += [(one, [row]) for row, one in enumerate(of["series"])]
@@ -81,7 +81,7 @@ def _intervals(times: Times, series: BlockedSeries) -> dict[str, list[float | No
 
 
 def _around(interval: Interval | None, value: float) -> list[float | None] | None:
-    """Return an interval that holds the value of the whole run, whose first and last blocks it leaves out."""
+    """Return an interval widened to contain the value of the whole run, whose first and last blocks it leaves out."""
     if interval is None:
         return None
     return [min(interval.low, value), max(interval.high, value) if math.isfinite(interval.high) else None]

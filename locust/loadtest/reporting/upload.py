@@ -1,7 +1,7 @@
-"""Upload: a run's folder as one archive, sent to a presigned URL, which any S3-compatible store gives.
+"""Upload: a run's folder as one archive, sent to a presigned URL of any S3-compatible store.
 
-The URL is a credential, so it is in a file, and no sentence shows more of it than its host. It is for one object: the
-next run with the same URL takes its place.
+The URL is a credential, so it is read from a file, and no message shows more of it than its host. It is for one object:
+the next run with the same URL overwrites it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 3
 WITHIN_S: Final = 120.0
-"""How long all attempts together may take; `loadtest.settings.fetching` gives a connection less."""
+"""Seconds that all attempts together may take; `loadtest.settings.fetching` gives a connection less."""
 PAUSE_S: Final = 2.0
 _LARGEST_URL_BYTES: Final = 16 * 1024
 _LARGEST_ANSWER_BYTES: Final = 64 * 1024
 _ACCEPTED: Final = range(200, 300)
 _MAY_PASS: Final = frozenset({408, 429, 500, 502, 503, 504})
 _CODE: Final = re.compile(rb"<Code>(\w{1,60})</Code>")
-"""What stores say in words of an error. The rest of such an answer may hold parts of the signature."""
+"""The error code in a store's response, which is shown. The rest of it may contain parts of the signature."""
 
 
 def read_url(file: Path) -> str:
-    """Read the URL, the only word of a file.
+    """Read the URL, the only word in a file.
 
     Raises:
-        UsageError: when the file cannot be read, or holds something else, which the error does not show.
+        UsageError: when the file cannot be read, or has other content, which the error does not show.
     """
     words = DataFile(file, f"RESULTS_URL_FILE={file}", _LARGEST_URL_BYTES).text().split()
     try:
@@ -50,7 +50,7 @@ def read_url(file: Path) -> str:
         if parts.scheme in ("http", "https") and parts.hostname and url.isascii() and parts.port != 0:
             return url
     except ValueError:
-        pass  # several words, no host in brackets, a port that is no number
+        pass  # several words, an unclosed bracket in the host, or a port that is not a number
     raise UsageError(
         f"RESULTS_URL_FILE={file} holds no URL. Allowed: a file that holds an http or https URL and nothing else. "
         "Next: write a URL into it that your store presigned for PUT."
@@ -58,14 +58,14 @@ def read_url(file: Path) -> str:
 
 
 def send(folder: RunFolder, file: Path) -> str:
-    """Send a run's folder as NAME.tar.gz, and return how much went where.
+    """Send a run's folder as NAME.tar.gz, and return how much was sent and to which host, as a sentence.
 
     Args:
-        folder: the run's.
-        file: holds the URL; it is read again, since it may have been presigned anew during the run.
+        folder: the run's folder.
+        file: the file with the URL, read again because the URL may have been renewed during the run.
 
     Raises:
-        UsageError: when the file no longer holds a URL.
+        UsageError: when the file no longer contains a URL.
         RecordError: when the archive cannot be made, or was not accepted in `ATTEMPTS` attempts or `WITHIN_S`.
     """
     url = read_url(file)
@@ -73,7 +73,7 @@ def send(folder: RunFolder, file: Path) -> str:
     try:
         with tempfile.TemporaryDirectory() as name:
             archive = Path(name) / f"{folder.name}.tar.gz"
-            gevent.get_hub().threadpool.apply(_pack, (folder, archive))  # beside what the process still answers
+            gevent.get_hub().threadpool.apply(_pack, (folder, archive))  # in a thread: the process keeps answering
             _put(archive, url)
             return f"{archive.stat().st_size:,} bytes to {place}"
     except (OSError, ValueError) as error:
@@ -90,11 +90,11 @@ def _pack(folder: RunFolder, archive: Path) -> None:
 
 
 def _put(archive: Path, url: str) -> None:
-    """Send an archive; what may pass is tried again, while there is time.
+    """Send an archive; temporary failures are retried while there is time.
 
     Raises:
         OSError: when it was not accepted.
-        ValueError: when it was to be sent to what is no URL.
+        ValueError: when it would be sent to something that is not a URL.
     """
     until_s = time.monotonic() + WITHIN_S
     attempts, problem = 0, ""
@@ -117,6 +117,6 @@ def _put(archive: Path, url: str) -> None:
 
 
 def _answer(archive: Path, url: str, within_s: float) -> Answer:
-    with archive.open("rb") as body:  # one of its own: an attempt that took too long may still read
+    with archive.open("rb") as body:  # opened per attempt: one that timed out may still be reading
         length = {"Content-Length": str(archive.stat().st_size)}
         return fetch(url, within_s, "PUT", length, _LARGEST_ANSWER_BYTES, body=body)

@@ -5,8 +5,8 @@ the error and goes on. Here it is also kept, until a worker's next delta or the 
 
 A listener that calls ``sys.exit(0)`` would end the master as if the run had passed, before or despite its verdict. So
 this counts as an error like any other, except in a listener before the first run. Any other exit code becomes that of
-the process. A greenlet that calls ``sys.exit`` ends only itself, as a thread does; with gevent alone it would end the
-process.
+the process. A greenlet that calls ``sys.exit(0)`` ends only itself, as a thread does; with gevent alone it would end
+the process.
 
 A greenlet or thread that raises did not finish its work either, and nobody notices: it sends requests in parallel with
 a task, reads a user's events, or watches the service and ends the run. An error in a greenlet that a user spawned

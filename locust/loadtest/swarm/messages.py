@@ -211,7 +211,7 @@ class BatchMessage(NamedTuple):
     feed: _Name
     batch: tuple[_Whole, _Whole, list[Any], bool]
     now_s: _Finite
-    """The number of the request that this answers."""
+    """`now_s` of the request that this answers, in seconds of the worker's clock."""
 
 
 @dataclass(frozen=True, slots=True)

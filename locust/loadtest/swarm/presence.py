@@ -46,8 +46,9 @@ MASTER: Final = "master"
 _LOOK_EVERY_S: Final = 0.25
 _TOGETHER_S: Final = 0.02
 _PAUSES: Final = 20
-"""The minimum pause between two polls for closed connections, and a longer one, in polls. Each poll probes every
-worker, and a peer that connected under a thousand names can close all of these connections at once."""
+"""The pause between two polls for closed connections, as a multiple of the time that a poll took; at least
+`_TOGETHER_S`. Each poll probes every worker, and a peer that connected under a thousand names can close all of these
+connections at once."""
 
 
 class WorkerPresence:

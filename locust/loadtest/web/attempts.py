@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 WINDOW_S: Final = 60.0
 FROM_ONE: Final = 5
-"""Failed attempts allowed to one address per window."""
+"""Failed attempts allowed per address and window."""
 FROM_ALL: Final = 50
-"""Failed attempts allowed to all addresses together per window."""
+"""Failed attempts allowed from all addresses together per window."""
 _ADDRESSES: Final = 1000
 
 
 class Attempts:
-    """Failed attempts of the last minute, by address; memory is bounded.
+    """The failed attempts of the last minute, by address, in bounded memory.
 
     Args:
-        clock: seconds of a monotonic clock.
+        clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class Attempts:
         self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Return the seconds until this address may try again; 0 when it may now."""
+        """Return the seconds until this address may try again; 0 if it may now."""
         now_s = self._clock()
         own = self._by_address.get(address, deque())
         waits = [
@@ -50,5 +50,5 @@ class Attempts:
             self._by_address.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
-        """Forget the failed attempts of an address."""
+        """Forget the failed attempts from an address."""
         self._by_address.pop(address, None)

@@ -1,4 +1,4 @@
-"""The guard: protects Locust's web UI by everything in this package, and starts none that strangers can use."""
+"""Guard: applies all protections of this package to Locust's web UI, and refuses to start one open to strangers."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _ANY: Final = ("", "*", "0.0.0.0", "::")  # noqa: S104 - to recognise them
 
 
 def start(environment: Environment, config: Config, form: StartForm | None = None) -> None:
-    """Guard the web UI of a master that has one, before it begins to serve.
+    """Guard the web UI of a master, if it has one, before it begins to serve.
 
     Args:
-        environment: of the process.
+        environment: the Environment of the process.
         config: its settings.
-        form: knows what else can be wrong with a start.
+        form: checks the other fields of a start.
 
     Raises:
         UsageError: when strangers could reach it without a password, or the password cannot be read.
@@ -85,7 +85,7 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
             origins.check(request)
             answer = login.check() if login else None
             if answer is None:
-                if request.endpoint == START:  # reading a form leaves nothing to read of another body
+                if request.endpoint == START:  # reading a form consumes the body
                     hidden.take(request)
                 inputs.check(request)
         except Refusal as refusal:
@@ -103,10 +103,10 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
 
 
 def check_reach(host: str, config: Config) -> None:
-    """Check that only trusted people can reach a web UI without a password.
+    """Check that a web UI without a password can be reached by trusted people only.
 
     Raises:
-        UsageError: when it is not.
+        UsageError: when others could reach it.
     """
     if config.web_password_file or config.private_network or is_loopback(host):
         return
@@ -118,10 +118,10 @@ def check_reach(host: str, config: Config) -> None:
 
 
 def _login(config: Config, shell: Callable[[], Response], *, web_logins: bool) -> Login | None:
-    """Return the login, where a password is configured.
+    """Return the login if a password is configured; otherwise None.
 
     Raises:
-        UsageError: when it cannot be read, or when Locust's login is requested without one.
+        UsageError: when the password cannot be read, or Locust's login is requested without one.
     """
     if config.web_password_file:
         return Login(read_secret(config.web_password_file, "LOADTEST_WEB_PASSWORD_FILE", SHORTEST), shell)
@@ -134,7 +134,7 @@ def _login(config: Config, shell: Callable[[], Response], *, web_logins: bool) -
 
 
 def _say_status(response: Response) -> Response:
-    """Set an error status where Locust refuses a start: its own is 200 in any case."""
+    """Set an error status if Locust refuses a start; Locust itself always answers 200."""
     if request.endpoint == START and response.status_code == 200 and response.is_json:  # noqa: PLR2004
         answer = response.get_json(silent=True)
         if isinstance(answer, dict) and answer.get("success") is False:
@@ -143,6 +143,6 @@ def _say_status(response: Response) -> Response:
 
 
 def _plain(error: HTTPException) -> Response:
-    """Answer requests for which there is no page, in the form of a refusal."""
+    """Answer requests without a page in the form of a refusal."""
     sentence = f"{request.path[:200]!r}: {error.description}"
     return Refusal(error.code or _NOT_SERVED, sentence).response() if error.code else current_app.make_response(error)

@@ -1,4 +1,4 @@
-"""Security headers of every response of the web UI, and the changes to Locust's pages that they require.
+"""Security headers for every response of the web UI, and the changes to Locust's pages that they require.
 
 Tested in tests/native/test_web_guard.py.
 """
@@ -20,13 +20,13 @@ _POLICY: Final = "Content-Security-Policy"
 _FIXED: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with none at all, our own form would be sent with Origin: null
+    "Referrer-Policy": "same-origin",  # with "no-referrer", our own form would be sent with Origin: null
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
-_ASSETS: Final = "/assets/"  # Locust's own files, the same for all; browsers may keep them
+_ASSETS: Final = "/assets/"  # Locust's own files, the same for everyone; browsers may cache them
 _EVERYWHERE: Final = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 _NO_PAGE: Final = "default-src 'none'; form-action 'none'; " + _EVERYWHERE
 _PAGES: Final = ("locust.index", "locust.login", "loadtest_login")
@@ -34,13 +34,13 @@ _PAGE: Final = (
     "default-src 'none'; connect-src 'self'; font-src 'self' data:; form-action 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; script-src 'self' 'nonce-{nonce}'; " + _EVERYWHERE
 )
-# Locust's report is one file with its scripts inline. It needs no server, so it may connect to none.
+# Locust's report is a single file with inline scripts. It needs no server, so its policy allows no connections.
 _REPORT: Final = (
     "default-src 'none'; font-src data:; form-action 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; " + _EVERYWHERE
 )
 _REPORTS: Final = ("locust.stats_report",)
-# A page with nothing in it but our script, which fetches what was asked for, with the session's token, and shows it.
+# A page that contains only our script, which fetches the requested page with the session's token and shows it.
 _SHELL: Final = (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Locust</title>'
     '<link rel="icon" href="data:,"><script src="{script}" nonce="{nonce}" data-shell></script></head>'
@@ -55,7 +55,7 @@ class Headers:
     """Sets the headers of every response.
 
     Args:
-        script: address of our own script, which Locust's pages load first.
+        script: the address of our script, which Locust's pages load first.
         encrypted: whether the web UI is served over TLS.
     """
 
@@ -72,7 +72,7 @@ class Headers:
         """Return a page without content that fetches its own address with the session's token, and shows the answer."""
         nonce = secrets.token_urlsafe(16)
         answer = Response(_SHELL.format(script=self._script, nonce=nonce), mimetype="text/html")
-        # What is shown keeps this policy, so it must allow what the page that was asked for needs.
+        # The displayed page keeps this policy, so the policy must allow what that page needs.
         report = _REPORT.replace("script-src", "connect-src 'self'; script-src 'self'")
         policy = report if request.endpoint in _REPORTS else _PAGE.format(nonce=nonce)
         answer.headers[_POLICY] = policy
@@ -96,7 +96,7 @@ class Headers:
     def _around(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-                # Locust lets every site read every response (Access-Control-Allow-Origin: *); nothing needs that.
+                # Locust allows every site to read every response (Access-Control-Allow-Origin: *), which nothing needs.
                 ours = self._fixed if _ASSETS in environ["PATH_INFO"] else self._fixed | _NOT_KEPT
                 kept = [(n, v) for n, v in headers if not n.lower().startswith(_OPEN_TO_ALL) and n not in ours]
                 if not any(name == _POLICY for name, _ in kept):

@@ -1,8 +1,8 @@
-"""HiddenHosts: the hosts that are loaded, as the web UI shows them: without what signs in there.
+"""HiddenHosts: removes credentials from the loaded hosts wherever the web UI shows them.
 
-Locust shows them in its page, its answers, its report and the names of its downloads, and its page sends the one that
-it shows with each start, and with each change of a User class. Who may start a test need not know the password of what
-it loads.
+Locust shows hosts in its page, its responses, its report and the names of its downloads. Its page sends the displayed
+host with each start and each change of a User class. People who may start a test need not know the password of what it
+loads.
 
 Tested in tests/unit/web/test_hidden_hosts.py.
 """
@@ -29,25 +29,25 @@ class HiddenHosts:
     """The hosts of one Environment.
 
     Args:
-        environment: with a web UI.
+        environment: an Environment with a web UI.
     """
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
     def install(self, app: Flask) -> None:
-        """Hide them in every response of this app."""
+        """Hide credentials in every response of this app."""
         app.after_request(self._hide)
 
     def take(self, request: Request) -> None:
-        """Take a host as it is shown out of a start: it means the one that is set already."""
+        """Remove a displayed host from a start: it stands for the host that is already set."""
         shown = self._shown().values()
         if request.form.get("host") in shown:
             pairs = [(name, value) for name, value in request.form.items(multi=True) if name != "host"]
             request.form = ImmutableMultiDict(pairs)
 
     def take_change(self, request: Request, wanted: dict[str, Any]) -> None:
-        """Take the host of a User class as it is shown out of a change of the class: it keeps the one that it has."""
+        """Remove a displayed host from a change of a User class, which then keeps the host that it has."""
         kind: Any = (self._environment.available_user_classes or {})[wanted["user_class_name"]]
         own = kind.host or self._environment.host
         if "host" in wanted and wanted["host"] == self._shown().get(str(own)):
@@ -55,7 +55,7 @@ class HiddenHosts:
             request.data = json.dumps(wanted).encode()
 
     def _shown(self) -> dict[str, str]:
-        """Return how each host is shown that holds a secret."""
+        """Return the displayed form of each host that contains a secret."""
         kinds: list[Any] = [*self._environment.user_classes, *(self._environment.available_user_classes or {}).values()]
         named: list[Any] = [self._environment.host, *(kind.host for kind in kinds)]
         texts = {host: without_credentials(host) for host in named if isinstance(host, str)}

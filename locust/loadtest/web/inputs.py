@@ -1,8 +1,8 @@
-"""Limits for the values of a start from the web UI, or of a change to a User class.
+"""Limits on the values in a start from the web UI, and in a change to a User class.
 
 Locust accepts any of its command-line options as a field of its start form, including files to write, and sets any
-attribute of a User class. What it does not know it ignores: a start with a misspelt name for its thresholds would run
-without them, and pass. Here only the form's own fields pass, each once, within limits.
+attribute of a User class. It ignores unknown names: a start with a misspelt name for its thresholds would run without
+them, and pass. Here only the form's own fields are accepted, each once and within limits.
 
 Tested in tests/native/test_web_guard.py.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loadtest.web.hidden_hosts import HiddenHosts
 
 MOST_BYTES: Final = 256 * 1024
-"""The longest body that the web UI accepts."""
+"""The longest body that the web UI accepts, in bytes."""
 LONGEST_TEXT: Final = 4096
 """The longest value of a field, in characters."""
 START: Final = "locust.swarm"
@@ -43,15 +43,15 @@ _LARGEST_WEIGHT: Final = 1_000_000
 
 
 class Inputs:
-    """The limits of the web UI's inputs.
+    """The limits on the web UI's inputs.
 
     Args:
-        environment: of the master.
+        environment: the master's Environment.
         config: its `max_users` is the maximum number of users.
         targets: the hosts that may be loaded.
-        hidden: those that are shown without their passwords.
-        check_load: raises UsageError for what is wrong with the load that a start's fields ask for; it is asked where
-            something else is wrong already, so that a person corrects everything at once.
+        hidden: the hosts that are displayed without their passwords.
+        check_load: raises UsageError if the load in a start's fields is invalid. It is called when something else is
+            already wrong, so that a person can correct everything at once.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Inputs:
         """Check what a request would start or change.
 
         Raises:
-            Refusal: 400 with a sentence for everything wrong, 403 for a host that may not be loaded.
+            Refusal: 400 with a sentence for each problem, or 403 for a host that may not be loaded.
         """
         if request.endpoint == START:
             self._check_start(request)
@@ -92,7 +92,7 @@ class Inputs:
         problems += [_too_long(name) for name, value in fields.items(multi=True) if len(value) > LONGEST_TEXT]
         for name, (kind, may_be) in self._kinds.items():
             for value in filter(str.strip, fields.getlist(name)):
-                if value == "0" and self._environment.shape_class is not None:  # what the form sends where it decides
+                if value == "0" and self._environment.shape_class is not None:  # sent by the form if the shape decides
                     continue
                 try:
                     kind.validate_python(value.strip())
@@ -112,7 +112,7 @@ class Inputs:
             raise Refusal(400 if problems else 403, " ".join(found))
 
     def _ignored(self, request: Request) -> Iterator[str]:
-        """Yield a sentence for everything that Locust would not read of a start."""
+        """Yield a sentence for everything in a start that Locust would ignore."""
         fields, extra = request.form, ui_extra_args_dict()
         web_ui: Any = self._environment.web_ui
         known = _FORM.union(extra, _PICKER if web_ui.userclass_picker_is_active else ())

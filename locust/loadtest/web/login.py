@@ -1,9 +1,10 @@
 """Login: one password for the web UI, and a session for those who know it.
 
-A session is a cookie and a token. Browsers send a cookie to every port of a host, so also to a service under test on
-this machine, and with every request that a page of that service makes. So every request needs the token too: it is in
-no cookie, the page keeps it where only pages of the same port can read it, and sends it in a header. A browser that
-opens an address sends no such header: it gets a page without content, which fetches the address again with the token.
+A session consists of a cookie and a token. Browsers send a cookie to every port of a host, so also to a service under
+test on this machine, and with every request that a page of that service makes. So every request needs the token as
+well. It is in no cookie: the page stores it where only pages of the same port can read it, and sends it in a header. A
+browser that opens an address sends no such header, so it gets a page without content, which fetches the address again
+with the token.
 
 Tested in tests/native/test_web_guard.py.
 """
@@ -38,24 +39,24 @@ _SUBMIT: Final = "loadtest_login"
 _OPEN: Final = frozenset({_FORM, _SUBMIT, "locust.send_assets", "loadtest_page_script"})
 _WHO: Final = "owner"
 _NUMBER: Final = "loadtest_session"
-TOKEN_HEADER: Final = "X-Loadtest-Token"  # noqa: S105 - its name
+TOKEN_HEADER: Final = "X-Loadtest-Token"  # noqa: S105 - the header's name
 MOST_SESSIONS: Final = 100
-"""Sessions at a time; a further login ends the oldest."""
+"""The most simultaneous sessions; a further login ends the oldest."""
 
 
 class Owner(UserMixin):  # type: ignore[misc]
-    """The user of the web UI, who knows the password."""
+    """The only user of the web UI, who knows the password."""
 
     id = _WHO
 
 
 class Login:
-    """Locust's login page with one password; sessions end with the process, or after 12 hours.
+    """Locust's login page with a single password. Sessions end with the process, or after 12 hours.
 
     Args:
-        password: the one to enter.
+        password: the password.
         shell: returns the page without content.
-        attempts: the limit on failed ones.
+        attempts: limits failed attempts.
     """
 
     def __init__(self, password: str, shell: Callable[[], Response], attempts: Attempts | None = None) -> None:
@@ -65,7 +66,7 @@ class Login:
         self._tokens: dict[str, str] = {}
 
     def install(self, web_ui: Any) -> None:
-        """Turn on Locust's login, with this password."""
+        """Enable Locust's login with this password."""
         app: Flask = web_ui.app
         app.config["PERMANENT_SESSION_LIFETIME"] = SESSION
         manager = LoginManager(app)
@@ -80,12 +81,12 @@ class Login:
         web_ui.auth_args["custom_form"] = {"inputs": [field], "callback_url": form, "submit_button_text": "Log in"}
 
     def check(self) -> AnyResponse | None:
-        """Return what a browser that opens an address gets in its place; None for a request of a whole session.
+        """Return the response for a browser that opens an address; None for a request with cookie and token.
 
-        That is the login page without a session, and the page without content with its cookie alone.
+        Without a session it is the login page; with only the cookie it is the page without content.
 
         Raises:
-            Refusal: 401 for other requests without a session, or with its cookie alone.
+            Refusal: 401 for other requests without a session, or with only its cookie.
         """
         if request.endpoint in _OPEN:
             return None
@@ -129,7 +130,7 @@ class Login:
         return self._opened()
 
     def _opened(self) -> AnyResponse:
-        """Begin a session, and hand out its token: to a page in a part of the URL that is never sent."""
+        """Begin a session, and pass its token to the page in the part of the URL that is never sent (the fragment)."""
         number, token = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         session[_NUMBER] = number
         self._tokens[number] = token
@@ -146,7 +147,7 @@ class Login:
         return make_response("", 204)
 
     def _again(self, sentence: str, status: int, wait_s: str | None = None) -> Response:
-        """Show the login page again, with an error."""
+        """Show the login page again with an error."""
         logout_user()
         session["auth_error"] = sentence
         answer = make_response(current_app.view_functions[_FORM]())
@@ -162,5 +163,5 @@ def _sent_token() -> bytes:
 
 
 def new_key() -> str:
-    """Return a key for session cookies, random for each start of the process."""
+    """Return a key for session cookies, new and random for each process."""
     return secrets.token_hex(32)

@@ -1,7 +1,7 @@
-"""Where a request may come from: it must be addressed to one of our names, and not sent by a page of another site.
+"""Origin check: a request must be addressed to one of our names, and must not come from another site's page.
 
-The first protects against a foreign domain that resolves to 127.0.0.1 (DNS rebinding), the second against a foreign
-page that starts a test with its visitor's cookie or from its visitor's machine.
+The first rule protects against a foreign domain that resolves to 127.0.0.1 (DNS rebinding), the second against a
+foreign page that starts a test with its visitor's cookie or from its visitor's machine.
 
 Tested in tests/native/test_web_guard.py.
 """
@@ -27,7 +27,7 @@ class Origins:
 
     Args:
         hosts: LOADTEST_WEB_HOSTS.
-        listener: the address that the web UI listens on, if it is one.
+        listener: the address that the web UI listens on, if it is a specific one.
     """
 
     def __init__(self, hosts: str | None, listener: str) -> None:
@@ -35,7 +35,7 @@ class Origins:
         self._names = {name for name in (*named, listener.lower()) if name}
 
     def check(self, request: Request) -> None:
-        """Check Host, and for a request that changes something Origin.
+        """Check the Host header, and the Origin header if the request changes something.
 
         Raises:
             Refusal: 421 for a foreign Host, 403 for a foreign Origin.

@@ -17,7 +17,7 @@ class Refusal(Exception):  # noqa: N818 - it is a response, not an error of this
     """Ends the handling of a request.
 
     Args:
-        status: of the response, 4xx.
+        status: the status code of the response, 4xx.
         sentence: what was wrong, the value, what is allowed, the next step.
         headers: further headers of the response.
     """

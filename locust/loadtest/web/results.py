@@ -1,6 +1,6 @@
-"""Results: the run in the web UI: how it goes, its verdict so far and at its end, and its files as downloads.
+"""Results: the run in the web UI: its progress, its verdict so far and final, and its files as downloads.
 
-Locust's page knows none of it. `page.js` shows them in a corner of it.
+Locust's page shows none of these. `page.js` shows them in a corner of it.
 
 Tested in tests/unit/web/test_results.py, tests/native/test_start_form.py and test_web_guard.py.
 """
@@ -32,31 +32,31 @@ if TYPE_CHECKING:
 ADDRESS: Final = "/loadtest-result"
 CHANGE: Final = "/loadtest-level"
 MAX_POINTS: Final = 30
-"""Of the chart, each of `WINDOW_S` seconds: the latest five minutes."""
+"""The number of points in the chart, each of `WINDOW_S` seconds: the latest five minutes."""
 _CHANGED, _REFUSED, _NOT_FOUND = 200, 409, 404
 
 
 class RunResult(NamedTuple):
-    """The current run, or the last one."""
+    """The current or last run."""
 
     record: RunRecord
     verdict: Verdict
-    """The one that it got, or would get if it ended now."""
+    """The final verdict, or the one that the run would get if it ended now."""
     folder: Path
     stage: tuple[int, int] = (0, 0)
-    """The number of the profile's current stage, and how many it has; zeros without one."""
+    """The number of the profile's current stage, and the number of stages; zeros without a profile."""
     load: str = ""
-    """What of the profile can be changed: users, or arrivals/s; empty where nothing can."""
+    """What of the profile can be changed: users, or arrivals/s; empty if nothing can."""
 
 
 def serve(environment: Environment, look: Callable[[], RunResult | None], change: Callable[[str], str]) -> None:
-    """Serve the result in the web UI, behind its guard, and take changes of the load that is under way.
+    """Serve the result in the web UI, protected by its guard, and accept changes of the running load.
 
     Args:
-        environment: with a web UI.
-        look: returns the current run, or the last one; None before the first.
-        change: changes the level of the load to one that a person entered, and returns a sentence; it raises UsageError
-            where that is not possible.
+        environment: an Environment with a web UI.
+        look: returns the current or last run; None before the first.
+        change: changes the load to the level that a person entered, and returns a sentence; raises UsageError if it
+            cannot.
     """
     web_ui: Any = environment.web_ui
     options: Any = environment.parsed_options
@@ -78,11 +78,11 @@ def serve(environment: Environment, look: Callable[[], RunResult | None], change
 
 
 def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[str, Any]:
-    """Return what the page shows.
+    """Return the data that the page shows.
 
     Args:
         result: the run; None before the first.
-        planned_per_s: the arrivals per second that an open model asks for now; 0 in the closed model.
+        planned_per_s: the current arrivals per second of an open model; 0 in the closed model.
     """
     if result is None:
         return {"run_id": None}
@@ -105,7 +105,7 @@ def result_dict(result: RunResult | None, planned_per_s: float = 0.0) -> dict[st
 
 
 def _now(result: RunResult, planned_per_s: float) -> list[str]:
-    """Return how the run goes, in lines of which the first says most."""
+    """Return the run's progress as lines, the most important first."""
     window, (stage, stages) = result.record.window(WINDOW_S), result.stage
     of_stages = [f"stage {stage} of {stages}"] if stage else []
     planned = [f"{planned_per_s:,.1f} arrivals/s planned"] if planned_per_s else []
@@ -121,8 +121,8 @@ def _now(result: RunResult, planned_per_s: float) -> list[str]:
 
 
 def _times(record: RunRecord) -> list[list[float]]:
-    """Return the second, and the p95 of the response and of the service time in milliseconds, of each of the latest
-    stretches of the run that had an answer."""
+    """Return the second, and the p95 of the response time and of the service time in milliseconds, of each of the run's
+    latest windows that had a response."""
     ends = range(record.timeline.end, 0, -WINDOW_S)[:MAX_POINTS]
     windows = [(end, record.window(WINDOW_S, end)) for end in reversed(ends)]
     return [
@@ -133,7 +133,7 @@ def _times(record: RunRecord) -> list[list[float]]:
 
 
 def _files(result: RunResult) -> list[str]:
-    """Return which of the run's files there are; they are written at its end."""
+    """Return which of the run's files exist; they are written at its end."""
     return [name for name in FILES if result.record.ended and (result.folder / name).is_file()]
 
 

@@ -1,7 +1,7 @@
 """StartForm: load profile, arrival rate and thresholds as fields of the web UI's start form.
 
-They are options of Locust's command line too (`--load-profile`, `--arrival-rate`, `--thresholds`). A wrong value is
-answered in the form by a 4xx and a sentence, before anything starts.
+They are also options of Locust's command line (`--load-profile`, `--arrival-rate`, `--thresholds`). An invalid value is
+answered in the form by a 4xx status and a sentence, before anything starts.
 
 Tested in tests/native/test_start_form.py.
 """
@@ -52,10 +52,10 @@ _BUSY: Final = (STATE_SPAWNING, STATE_RUNNING)
 
 
 def declare(config: Config, scenario: Scenario) -> StartForm | None:
-    """Add the form's fields to Locust's options, where there is a form: a search for the capacity has none.
+    """Add the form's fields to Locust's options, and return the form; None for a capacity search, which has no form.
 
     Raises:
-        UsageError: when the Config's profile is wrong.
+        UsageError: when the Config's profile is invalid.
     """
     if config.slo:
         return None
@@ -65,21 +65,21 @@ def declare(config: Config, scenario: Scenario) -> StartForm | None:
 
 
 class _NotNowError(UsageError):
-    """The same start can succeed later."""
+    """An error after which the same start can succeed later."""
 
 
 class StartForm:
-    """The fields of the form, and the start that they mean.
+    """The fields of the form, and the load that they describe.
 
     Args:
         config: the settings of the process.
-        scenario: whose requests thresholds can name.
+        scenario: the scenario whose requests thresholds can name.
 
     Attributes:
         loads: makes the Load of a start.
 
     Raises:
-        UsageError: when the Config's profile is wrong.
+        UsageError: when the Config's profile is invalid.
     """
 
     def __init__(self, config: Config, scenario: Scenario) -> None:
@@ -92,22 +92,23 @@ class StartForm:
     def declare(self, parser: LocustArgumentParser, **_: object) -> None:
         """Add the fields to Locust's options (``events.init_command_line_parser``).
 
-        Locust asks at each view of the form, which shows what was started last.
+        Locust reads them for each view of the form, which shows the values of the last start.
         """
         for name, text in self._texts.items():
             choices = {"choices": self.loads.choices} if name == "load_profile" else {"metavar": "<text>"}
             parser.add_argument(f"--{name.replace('_', '-')}", default=text, help=_HELP[name], **choices)
 
     def check_starts(self, environment: Environment, choose: Callable[[Load], None]) -> None:
-        """Check each start from the web UI before Locust's own handler makes it.
+        """Check each start from the web UI before Locust's own handler processes it.
 
-        A start is what it says: a field that is missing has the value of the settings, not of the last start. A stop
-        that comes while a test is prepared stops it as soon as it has begun; Locust would say that it stopped it, and
-        then begin. A change waits as well; Locust would break the preparation off, and prepare a second time.
+        A start is complete in itself: a missing field has the value from the settings, not from the last start. A stop
+        during the preparation of a test stops the test as soon as it has begun; Locust would report that it was
+        stopped, and then begin it. A change waits too; Locust would interrupt the preparation and prepare a second
+        time.
 
         Args:
-            environment: with a web UI.
-            choose: receives the load of the test that starts next.
+            environment: an Environment with a web UI.
+            choose: receives the load of the next test.
         """
         web_ui: Any = environment.web_ui
         address = f"{environment.parsed_options.web_base_path}{_ADDRESS}"  # type: ignore[union-attr]
@@ -142,13 +143,13 @@ class StartForm:
     def _start(
         self, environment: Environment, load: Load, choose: Callable[[Load], None], start: Callable[[], Response]
     ) -> Response:
-        """Let Locust start a load; with a profile, Locust's own fields of the form keep their values."""
+        """Let Locust start a load. With a profile, Locust's own fields of the form keep their values."""
         texts = _given(request.form, self.loads.texts)
         numbers = {name: request.form.get(name, "").strip() for name in _OF_LOCUST}
         environment.host = self._host
         request.form = _without_empty_host(request.form)
         choose(load)
-        if load.end_after_s:  # from the beginning of the load, where Locust's own timer counts the preparation in
+        if load.end_after_s:  # counted from the beginning of the load; Locust's own timer includes the preparation
             request.form = _without(request.form, "run_time")
         if load.profile is None:
             response = start()
@@ -158,7 +159,7 @@ class StartForm:
             request.form = _for_locust(request.form, load.profile)
             response = start()
             options.num_users, options.spawn_rate = before
-            options.run_time = load.profile.run_time_s  # or the form would show that of an earlier start beside it
+            options.run_time = load.profile.run_time_s  # otherwise the form would show the value of an earlier start
         if response.get_json()["success"]:
             self._texts, self._numbers = texts, numbers
             web_ui: Any = environment.web_ui
@@ -166,7 +167,7 @@ class StartForm:
         return response
 
     def _await_load(self, environment: Environment) -> None:
-        """Wait while a test is prepared."""
+        """Wait while a test is being prepared."""
         while self._is_under_way(environment) and environment.runner.state not in _BUSY:  # type: ignore[union-attr]
             gevent.sleep(_POLL_S)
 
@@ -181,7 +182,7 @@ class StartForm:
         return follows_shape and runner.state not in (STATE_STOPPING, STATE_CLEANUP)
 
     def _check_unchanged(self, values: Mapping[str, str], environment: Environment) -> None:
-        """Refuse a change that Locust would answer with success, and not make."""
+        """Refuse a change that Locust would report as successful but not make."""
         follows_shape = environment.shape_class is not None
         fixed = {name: text for name, text in self._numbers.items() if follows_shape or name == "run_time"}
         fixed["host"] = environment.host or ""
@@ -202,7 +203,7 @@ class StartForm:
 
 
 def _noted(environment: Environment, response: Response) -> Response:
-    """Note in the record that a person changed the users of the test that is under way, if Locust did."""
+    """Record that a person changed the users of the running test, if Locust did so."""
     record = RecordKeeper.of(environment).record
     if record is not None and environment.shape_class is None and response.get_json()["success"]:
         second = steady_clock.now() - math.floor(record.started_at)
@@ -219,12 +220,12 @@ def _without(values: ImmutableMultiDict[str, str], *names: str) -> ImmutableMult
 
 
 def _without_empty_host(values: ImmutableMultiDict[str, str]) -> ImmutableMultiDict[str, str]:
-    """Return the form without an empty host, for which workers would load the one that their User class names."""
+    """Return the form without an empty host, which would make workers load the host of their User class."""
     return values if values.get("host", "").strip() else _without(values, "host")
 
 
 def _for_locust(values: ImmutableMultiDict[str, str], profile: LoadProfile) -> ImmutableMultiDict[str, str]:
-    """Return the form with the numbers that Locust requires; a closed profile's own come from its LoadTestShape."""
+    """Return the form with the numbers that Locust requires; those of a closed profile come from its LoadTestShape."""
     users = str(profile.peak_users)
     others = _without(values, *_OF_LOCUST).items(multi=True)
     return ImmutableMultiDict([*others, ("user_count", users), ("spawn_rate", users)])

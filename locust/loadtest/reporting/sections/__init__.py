@@ -1,1 +1,1 @@
-"""The sections of report.html; a function returns one, or nothing where the run has nothing for it."""
+"""The sections of report.html. A function returns one section; it is empty if the run has nothing for it."""

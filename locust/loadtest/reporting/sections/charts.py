@@ -39,7 +39,7 @@ def over_time(document: Document) -> str:
 
 
 def by_load(document: Document) -> str:
-    """Return throughput and response time against the load; nothing where there was no request."""
+    """Return throughput and response time against the load; empty without requests."""
     if not document["total"]["requests"]:
         return ""
     load = "planned iterations/s" if _is_open(document) else "users"
@@ -53,7 +53,7 @@ def by_load(document: Document) -> str:
 
 
 def one_name(document: Document) -> str:
-    """Return the charts of a name that the reader chooses; nothing where there was no request."""
+    """Return the charts of a name that the reader selects; empty without requests."""
     if not document["total"]["requests"]:
         return ""
     body = (
@@ -73,7 +73,7 @@ def one_name(document: Document) -> str:
 
 
 def distribution(document: Document) -> str:
-    """Return the distribution of response and service times; nothing where there was no request."""
+    """Return the distribution of response and service times; empty without requests."""
     if not document["total"]["requests"]:
         return ""
     hint = "milliseconds by percentile; both scales are logarithmic"
@@ -87,7 +87,7 @@ def distribution(document: Document) -> str:
 
 
 def trend(document: Document) -> str:
-    """Return this run beside the earlier ones of its scenario and profile; nothing where there are none."""
+    """Return this run together with earlier runs of its scenario and profile; empty if there are none."""
     body = _earlier(document) + _changes(document)
     hint = "the latest runs of this scenario and profile, this one last"
     return section("trend", "Trend", body, hint) if body else ""
@@ -118,7 +118,7 @@ def _earlier(document: Document) -> str:
 
 
 def _changes(document: Document) -> str:
-    """Return when the figures of the run's history changed, with a strip for each; nothing where there is none."""
+    """Return when the figures of the run's history changed, with a strip for each; empty without changes."""
     history = document.get("changes")
     if not history:
         return ""

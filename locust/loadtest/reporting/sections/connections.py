@@ -28,7 +28,7 @@ _CONNECTION_PHASES: Final = {
 
 
 def html(document: Document) -> str:
-    """Return how long it took to open connections, by host; nothing where none was opened."""
+    """Return how long opening connections took, by host; empty if none was opened."""
     rows = [
         f"<tr><th scope='row'>{page.name(one['host'])}</th><td>{_CONNECTION_PHASES[phase]}</td>"
         f"<td class='n'>{one[phase]['count']:,}</td>{_phase(one[phase])}</tr>"
@@ -49,7 +49,7 @@ def _phase(times: Times) -> str:
 
 
 def traces(document: Document) -> str:
-    """Return the trace ids of slow and failed requests; nothing where none was traced."""
+    """Return the trace ids of slow and failed requests; empty if none was traced."""
     rows = [
         f"<tr><th scope='row'>{text(one['method'])} {page.name(one['name'])}</th>"
         f"<td>{text(one['error_class'] or 'success')}</td><td class='n'>{milliseconds(one['response_time_s'])}</td>"

@@ -42,7 +42,7 @@ def html(document: Document) -> str:
 
 
 def _samples(errors: Sequence[dict[str, Any]]) -> str:
-    """Return the failed exchanges that are kept of one class and name, folded, as a row of their table."""
+    """Return the kept failed exchanges of one class and name, folded, as a row of their table."""
     kept = [one["evidence"] for one in errors if one.get("evidence")]
     if not kept:
         return ""
@@ -55,7 +55,7 @@ def _samples(errors: Sequence[dict[str, Any]]) -> str:
 
 
 def _exceptions(document: Document) -> str:
-    """Return the exceptions of the scenario's code; nothing where there are none."""
+    """Return the exceptions in the scenario's code; empty if there are none."""
     rows = [
         f"<tr><th scope='row'>{text(row['exception'])}</th><td>{text(row['place'])}</td>"
         f"<td class='n'>{row['occurrences']:,}</td><td class='message'>{text(row['message'])}</td>"

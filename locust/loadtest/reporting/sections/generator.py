@@ -1,4 +1,4 @@
-"""Generator: the sections with the health of the load generator, and with what the run was made with.
+"""Generator: the sections with the health of the load generator, and with the environment of the run.
 
 Tested in tests/unit/reporting/test_run_page.py.
 """
@@ -36,7 +36,7 @@ def html(document: Document) -> str:
 
 
 def _health_row(key: str, rule: HealthRule, processes: Sequence[dict[str, Any]]) -> str:
-    """Return the highest value of all processes, and whose it is."""
+    """Return the highest value of all processes, and which process had it."""
     worst = max(processes, key=lambda one: one["highest"].get(key, 0.0))
     return (
         f"<tr><th scope='row'>{_words_of(rule)}</th><td class='n'>{text(_share(key, rule.limit))}</td>"
@@ -45,7 +45,7 @@ def _health_row(key: str, rule: HealthRule, processes: Sequence[dict[str, Any]])
 
 
 def _processes(processes: Sequence[dict[str, Any]]) -> str:
-    """Return the health of each process, folded: with many of them the table is longer than it is wide."""
+    """Return the health of each process, folded: with many processes the table is long."""
     rows = [
         f"<tr><th scope='row'>{text(one['subject'])}</th>"
         + "".join(_health_cell(key, rule.limit, one["highest"].get(key, 0.0)) for key, rule in _HEALTH.items())
@@ -83,7 +83,7 @@ def _share(key: str, value: float) -> str:
 
 
 def made_with(document: Document) -> str:
-    """Return the host, the scenario, the configuration and the versions, the latter two folded."""
+    """Return the host, the scenario, the configuration and the versions; the latter two are folded."""
     context = document["context"]
     host = dict(context.get("host") or {})
     if host.get("memory_bytes"):

@@ -45,7 +45,7 @@ _TIMES: Final = {
 
 
 def html(document: Document) -> str:
-    """Return the table of all names, with what belongs under it."""
+    """Return the table of all names, and what belongs below it."""
     heads = ("name", "requests", "failed", "per s", *_TIMES.values(), "service p99 ms", "received", "sent")
     series = by_name(document)
     rows = _rows(series[:MAX_ROWS], document)
@@ -63,7 +63,7 @@ def html(document: Document) -> str:
 
 
 def _rows(series: Sequence[Series], document: Document) -> list[str]:
-    """Return a row for each name; those of a group together, below a row with their sums."""
+    """Return a row for each name. Those of a group are together, below a row with their sums."""
     if not document.get("groups"):
         return [_name_row(one, document) for one in series]
     rows = []
@@ -95,15 +95,15 @@ def _name_row(series: Series, document: Document, kind: str = "", group: str | N
 
 
 def time_text(times: Times, figure: str) -> str:
-    """Return a figure in milliseconds with its 95 % interval, or how many samples it needs where there are fewer."""
+    """Return a figure in milliseconds with its 95 % interval; with too few samples, how many it needs."""
     if few := lacking(times, figure):
-        return f"<small>{few.replace(', ', ',<br>')}</small>"  # in a line it is wider than any figure
+        return f"<small>{few.replace(', ', ',<br>')}</small>"  # on one line it is wider than any figure
     spread = interval_ms(times, figure)
     return f"{milliseconds(times[figure])}{f'<br><small>{spread}</small>' if spread else ''}"
 
 
 def _apart(series: list[dict[str, Any]]) -> str:
-    """Return the times of successes and of failures apart, where a name has both."""
+    """Return the times of successes and of failures separately, for names that have both."""
     rows = [
         f"<tr><th scope='row'>{text(one['method'])} {page.name(one['title'])}</th><td>{part['name']}</td>"
         f"<td class='n'>{part['requests']:,}</td>{time_cells(part)}</tr>"
@@ -116,7 +116,7 @@ def _apart(series: list[dict[str, Any]]) -> str:
 
 
 def _streams(document: Document) -> str:
-    """Return the figures of streamed responses; nothing where there are none."""
+    """Return the figures of streamed responses; empty if there are none."""
     streamed = stream_rows(document)[:MAX_ROWS]
     counts = len(STREAM_HEADS) - len(STREAM_TIMES)  # in one table with the times they are wider than a page
     rows_of_counts = [_cells(one, figures[:counts]) for one, figures in streamed]
@@ -132,7 +132,7 @@ def _cells(one: Series, cells: Sequence[str]) -> str:
 
 
 def _setup(document: Document) -> str:
-    """Return the figures of on_start and on_stop, folded; nothing when there were none."""
+    """Return the figures of on_start and on_stop, folded; empty if there are none."""
     sentence = setup_sentence(document)
     if not sentence:
         return ""

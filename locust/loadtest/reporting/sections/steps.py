@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def html(document: Document) -> str:
-    """Return the iterations, the transactions and the checks, with the thresholds on each; nothing without any."""
+    """Return the iterations, the transactions and the checks, with the thresholds on each; empty without any."""
     transactions, checks = document.get("transactions", ()), document.get("checks", ())
     timed = [_step_row(document, one, TRANSACTION, time_cells(one)) for one in transactions]
     judged = [_step_row(document, one, CHECK, f"<td class='n'>{met(one)}</td>") for one in checks]
@@ -32,7 +32,7 @@ def html(document: Document) -> str:
 
 
 def _iterations(document: Document) -> str:
-    """Return how long the iterations of each scenario took, how late they began, and how many never did."""
+    """Return the durations of each scenario's iterations, their lags, and how many were dropped."""
     scenarios = iterations(document)
     alone = len(scenarios) == 1
     rows = [

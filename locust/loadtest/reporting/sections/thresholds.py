@@ -1,4 +1,4 @@
-"""Thresholds: the section with all of them, and the outcome of each as other sections show it.
+"""Thresholds: the section with all thresholds, and the outcome of each in the form that other sections show.
 
 Tested in tests/unit/reporting/test_run_page.py.
 """
@@ -38,13 +38,13 @@ def html(document: Document) -> str:
 
 
 def tag(threshold: dict[str, Any]) -> str:
-    """Return the outcome of a threshold; what it says is shown where the pointer rests on it."""
+    """Return the outcome of a threshold, with its sentence as a tooltip."""
     tone, title = TONES.get(threshold["outcome"], "doubt"), f"{threshold['rule']}: {threshold['worded']}"
     return f"<span class='tag {tone}' title='{text(title)}'>{text(outcome_of(threshold))}</span>"
 
 
 def thresholds_on(document: Document, one: dict[str, Any], phase: str, *, alone: bool = False) -> list[dict[str, Any]]:
-    """Return the thresholds on just this request, transaction or check: those that name it; all, where it is alone."""
+    """Return the thresholds on this request, transaction or check only: those that name it; all, if it is alone."""
     return [
         threshold
         for threshold in document["thresholds"]
