@@ -21,7 +21,7 @@ import psutil
 
 USERS, WORKERS = 20, 2
 SAMPLE_EVERY_S = 2.0
-MOST_GROWTH = 0.05
+MAX_GROWTH = 0.05
 ROLES = {"--master": "master", "--worker": "worker"}
 
 Samples = dict[str, list[tuple[int, int]]]
@@ -71,7 +71,7 @@ def main(minutes: float) -> int:
         first_bytes, last_bytes = growth([memory for memory, _ in taken])
         first_files, last_files = growth([files for _, files in taken])
         grown = last_bytes / first_bytes - 1
-        flat = flat and grown <= MOST_GROWTH and last_files <= first_files + 1
+        flat = flat and grown <= MAX_GROWTH and last_files <= first_files + 1
         print(
             f"| {name.split()[0]} | {first_bytes / 1e6:.1f} MB | {last_bytes / 1e6:.1f} MB | {grown:+.1%} "
             f"| {first_files:.0f} → {last_files:.0f} |"

@@ -19,7 +19,7 @@ from target_app.openapi import described, json_object
 blueprint = Blueprint("assistant", __name__, url_prefix="/api/assistant")
 
 EVENT_STREAM = "text/event-stream"
-MOST_TOKENS = 100
+MAX_TOKENS = 100
 FIRST_TOKEN_S = 0.05
 """The median time until the first token; it varies log-normally, and is at most ten times as long."""
 GAP_S = 0.01
@@ -39,7 +39,7 @@ class Question(inputs.Strict):
 
     question: str = Field(min_length=1, max_length=2_000, examples=["What is a prime number?"])
     seed: int = Field(default=0, ge=0, lt=2**32, description="decides the answer and its pace")
-    tokens: int = Field(default=20, ge=1, le=MOST_TOKENS, description="how many tokens the answer has")
+    tokens: int = Field(default=20, ge=1, le=MAX_TOKENS, description="how many tokens the answer has")
 
 
 @blueprint.post("/answers")

@@ -19,9 +19,9 @@ blueprint = Blueprint("education", __name__, url_prefix="/api")
 
 ROOM = "education"
 _PAGE = 10
-_MOST_COLLECTIONS = 50
-_MOST_THREADS = 20
-_MOST_MESSAGES = 50
+_MAX_COLLECTIONS = 50
+_MAX_THREADS = 20
+_MAX_MESSAGES = 50
 """A student keeps the latest of each; a new one replaces the oldest."""
 
 Page = Annotated[int, Field(ge=1, le=1_000)]
@@ -214,12 +214,12 @@ def chat() -> Response:
     messages = [{"from": "student", "text": sent.message}, reply]
     if sent.thread:
         try:
-            extensions.store().append_latest(key, "$.messages", messages, _MOST_MESSAGES)
+            extensions.store().append_latest(key, "$.messages", messages, _MAX_MESSAGES)
         except UnknownKeyError:
             abort(404, f'"thread" {thread!r} is not one of yours: leave it out to begin a new one.')
     else:
         title = {"id": thread, "title": sent.message[:80]}
-        _append_to_student(account, "$.threads", title, _MOST_THREADS)
+        _append_to_student(account, "$.threads", title, _MAX_THREADS)
         extensions.store().create(key, orjson.dumps({"messages": messages}), accounts.KEPT_S)
     return responses.json({"thread": thread, "reply": reply}, 201)
 
@@ -253,7 +253,7 @@ def create_collection() -> Response:
     account = sessions.account(ROOM)
     wanted = inputs.body(NewCollection)
     collection = {"id": secrets.token_hex(8), "title": wanted.title, "items": wanted.items}
-    _append_to_student(account, "$.collections", collection, _MOST_COLLECTIONS)
+    _append_to_student(account, "$.collections", collection, _MAX_COLLECTIONS)
     return responses.json(collection, 201)
 
 

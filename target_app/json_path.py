@@ -9,10 +9,10 @@ from typing import Final, NoReturn
 
 LONGEST: Final = 512
 """Characters of a path."""
-MOST_SEGMENTS: Final = 32
-MOST_IN_LIST: Final = 64
+MAX_SEGMENTS: Final = 32
+MAX_IN_LIST: Final = 64
 """Names or indexes between two brackets, and comparisons of a filter."""
-MOST_COPIES: Final = 64
+MAX_COPIES: Final = 64
 """Combinations of the lists of a path, which may all reach the same values: 20 lists of two hold Redis for seconds."""
 DEEPEST_FILTER: Final = 8
 """Parentheses within parentheses."""
@@ -70,8 +70,8 @@ class _Scanner:
         count = 0
         while self._text.startswith((".", "["), self._at):
             count += 1
-            if count > MOST_SEGMENTS:
-                self._refuse(f"at most {MOST_SEGMENTS} segments are allowed")
+            if count > MAX_SEGMENTS:
+                self._refuse(f"at most {MAX_SEGMENTS} segments are allowed")
             self._segment()
 
     def _segment(self) -> None:
@@ -102,23 +102,23 @@ class _Scanner:
         self._expect("]", "expected ']'; an index has at most 9 digits, and a step is at least 1")
 
     def _list(self) -> None:
-        for length in range(1, MOST_IN_LIST + 1):
+        for length in range(1, MAX_IN_LIST + 1):
             self._matches(_SPACE)
             if not (self._matches(_TEXT) or self._matches(_INDEX)):
                 self._refuse("expected a name in quotes, an index of at most 9 digits, a slice, * or ?(…)")
             self._matches(_SPACE)
             if not self._takes(","):
                 self._copies *= length
-                if self._copies > MOST_COPIES:
-                    self._refuse(f"the lists of a path may together make {MOST_COPIES} combinations")
+                if self._copies > MAX_COPIES:
+                    self._refuse(f"the lists of a path may together make {MAX_COPIES} combinations")
                 return
-        self._refuse(f"at most {MOST_IN_LIST} are allowed between two brackets")
+        self._refuse(f"at most {MAX_IN_LIST} are allowed between two brackets")
 
     def _filter(self, depth: int) -> None:
         """What stands after an opening parenthesis, and the closing one."""
         if depth > DEEPEST_FILTER:
             self._refuse(f"at most {DEEPEST_FILTER} parentheses are allowed within each other")
-        for _ in range(MOST_IN_LIST):
+        for _ in range(MAX_IN_LIST):
             self._matches(_SPACE)
             if self._takes("("):
                 self._filter(depth + 1)
@@ -128,7 +128,7 @@ class _Scanner:
             if not self._matches(_LOGIC):
                 self._expect(")", "expected a comparison (== != < <= > >=), &&, || or ')'")
                 return
-        self._refuse(f"at most {MOST_IN_LIST} comparisons are allowed")
+        self._refuse(f"at most {MAX_IN_LIST} comparisons are allowed")
 
     def _comparison(self) -> None:
         self._operand()

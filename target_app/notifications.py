@@ -33,7 +33,7 @@ blueprint = Blueprint("notifications", __name__, url_prefix="/api/notifications"
 
 EVENT_S: Final = 1.0
 """The time between two events, and until the first."""
-MOST_BYTES: Final = 65_536
+MAX_BYTES: Final = 65_536
 """A longer message ends its session."""
 _SLICE_BYTES: Final = 4_096
 """What is read, and at most decompressed, at once."""
@@ -89,7 +89,7 @@ class _Session:
         """
         self._parts.append(message.data)
         self._size += len(message.data)
-        if self._size > MOST_BYTES:
+        if self._size > MAX_BYTES:
             raise ValueError
         if not message.message_finished:
             return None

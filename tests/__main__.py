@@ -34,7 +34,7 @@ ON_CLUSTER = KUBERNETES / "test_kubernetes.py"
 QUIET = REAL / "test_open_model.py"
 TESTS_FAILED = 1
 """Pytest's exit code when it ran to its end and tests failed: https://docs.pytest.org/en/stable/reference/exit-codes"""
-MOST_AGAIN = 12
+MAX_AGAIN = 12
 """Failures in more files than this in one process are not the machine's. The tests of a file may share a run."""
 AT_ONCE = (os.cpu_count() or 1) + 1
 """Groups that share the machine. Seven on two cores left a test on a slow machine too little for its limits of time."""
@@ -80,7 +80,7 @@ class Group:
         assert self._process is not None, "a group is started first"
         failed = self._failed()
         files = {test.partition("::")[0] for test in failed}
-        if self._process.returncode != TESTS_FAILED or not 0 < len(files) <= MOST_AGAIN:
+        if self._process.returncode != TESTS_FAILED or not 0 < len(files) <= MAX_AGAIN:
             return self._process.returncode
         _say("failed, and run once more, alone", failed)
         code = subprocess.run(self._pytest("--last-failed"), check=False).returncode

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 SHORTEST_S, MEAN_MORE_S = 0.002, 0.001
 """A reply is held back for at least the first, and for an exponentially distributed time more."""
-_MOST_BYTES = 65_536
+_MAX_BYTES = 65_536
 _SO_TIMESTAMPNS = 35  # Linux; the module socket does not name it
 _TIMESPEC = struct.Struct("qq")
 
@@ -83,7 +83,7 @@ class Link:
 
         def hold_reply() -> None:
             due_s = arrived_s + SHORTEST_S + self._random.expovariate(1 / MEAN_MORE_S)
-            reply = server.recv(_MOST_BYTES)
+            reply = server.recv(_MAX_BYTES)
             heapq.heappush(self._held, (due_s, next(self._numbers), client, arrived_s, reply))
 
         self._selector.register(client, selectors.EVENT_READ, pass_on_command)
@@ -98,7 +98,7 @@ class Link:
 def _arrived(client: socket.socket) -> tuple[bytes, float]:
     """What has arrived, and when, in seconds of ``time.time``; nothing at the end of a connection."""
     try:
-        command, stamps, _, _ = client.recvmsg(_MOST_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
+        command, stamps, _, _ = client.recvmsg(_MAX_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
     except ConnectionError:
         return b"", 0.0
     if not stamps:  # at the end, and as long as the kernel has only begun to stamp

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 SMALL_BYTES: Final = 64 * 1024
 """MessagePack up to this length is not counted: each byte can be an object, and all of them take less than 6 MB."""
 DEEPEST: Final = 64
-_MOST_INFLATED: Final = 200
+_MAX_INFLATED: Final = 200
 """What a byte of a file that a program compressed stands for at most; a log's are some twenty."""
 _SMALL_INFLATED_BYTES: Final = 4 * 1024 * 1024
 """What even the smallest file may stand for."""
 _ONE: Final = 1
-_MOST_DIGITS: Final = 40
+_MAX_DIGITS: Final = 40
 _AGAIN_S: Final = 1.0
 """A limit of processor time is told again after this much more: Python drops what its own callbacks raise."""
 WRONG_FORM: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -121,7 +121,7 @@ def bounded(refused: Callable[[str], Exception], cpu_s: float, memory_bytes: int
 
 def inflated_bytes(packed_bytes: int) -> int:
     """Return the most that a file of compressed data may stand for."""
-    return max(_SMALL_INFLATED_BYTES, _MOST_INFLATED * packed_bytes)
+    return max(_SMALL_INFLATED_BYTES, _MAX_INFLATED * packed_bytes)
 
 
 _TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -159,7 +159,7 @@ def parse_json(data: bytes, most_values: int, largest: float = math.inf) -> Any:
     def within(text: str, number: Callable[[str], float] = float) -> float:
         value = number(text)
         if not abs(value) <= largest:
-            raise ValueError(f"it holds the number {text[:_MOST_DIGITS]}; allowed are those of up to {largest:g}")
+            raise ValueError(f"it holds the number {text[:_MAX_DIGITS]}; allowed are those of up to {largest:g}")
         return value
 
     check_json(data, most_values)
@@ -169,8 +169,8 @@ def parse_json(data: bytes, most_values: int, largest: float = math.inf) -> Any:
 
 
 def _whole_number(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"it holds a number of {len(text)} digits; allowed are {_MOST_DIGITS}")
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"it holds a number of {len(text)} digits; allowed are {_MAX_DIGITS}")
     return int(text)
 
 

@@ -102,7 +102,7 @@ NOTED_WITHIN_S = 5.0
 """The record has a restart of Redis that was so long before the end of the run."""
 NOTED_AFTER_S = 4.0
 """It also has one of a Redis that was killed after the load began: it is away for up to 2 s, and not asked before."""
-MOST_WORKERS = 5
+MAX_WORKERS = 5
 KILLED_MASTER_LOSES_S = 2.5
 """The last 2 s, and the moment that the signal takes."""
 CLOCKS_S = 0.5
@@ -169,7 +169,7 @@ class Soak:
 
     def join(self) -> None:
         """Start a worker."""
-        if len(self.living()) >= MOST_WORKERS:
+        if len(self.living()) >= MAX_WORKERS:
             return
         self.workers.append(worker := self.new_worker())
         self.tell(f"worker {worker.process.pid} starts")

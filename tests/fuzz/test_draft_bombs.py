@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[str, Any]] = {
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever takes more than two seconds is refused, to save time."""
     monkeypatch.setattr(commands, "_LONGEST_CPU_S", 2.0)
-    monkeypatch.setattr(commands, "_MOST_MEMORY_BYTES", 1024**3)
+    monkeypatch.setattr(commands, "_MAX_MEMORY_BYTES", 1024**3)
 
 
 def drafted(folder: Path, kind: str, content: Any, ending: str = "json") -> tuple[int, str]:

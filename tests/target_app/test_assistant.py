@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from flask.testing import FlaskClient
 
-from target_app.assistant import FIRST_TOKEN_S, GAP_S, MOST_TOKENS, Question, due_s
+from target_app.assistant import FIRST_TOKEN_S, GAP_S, MAX_TOKENS, Question, due_s
 
 URL = "/api/assistant/answers"
 
@@ -33,7 +33,7 @@ def test_an_answer_is_a_stream_of_server_sent_events(client: FlaskClient) -> Non
 def test_the_seed_decides_the_pace() -> None:
     """The same seed has the same pace, others have others; times are about those of the two constants."""
     assert due_s(Question(question="a", seed=5)) == due_s(Question(question="b", seed=5))
-    paces = [due_s(Question(question="a", seed=seed, tokens=MOST_TOKENS)) for seed in range(200)]
+    paces = [due_s(Question(question="a", seed=seed, tokens=MAX_TOKENS)) for seed in range(200)]
     first = [pace[0] for pace in paces]
     gaps = [later - moment for pace in paces for moment, later in pairwise(pace)]
     assert len(set(first)) == len(first)

@@ -14,7 +14,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
-from target_app.notifications import EVENT_S, MOST_BYTES
+from target_app.notifications import EVENT_S, MAX_BYTES
 from tests.target_app.gunicorn_server import Server
 
 PATH = "/api/notifications/session"
@@ -92,12 +92,12 @@ def test_messages_come_back_and_events_are_pushed(connect: Callable[[], Client])
 def test_a_session_that_goes_wrong_ends_alone(connect: Callable[[], Client]) -> None:
     """Too long a message, bytes that are no frame, a client that does not read: the others go on, more than threads."""
     long, broken, deaf, *others = (connect() for _ in range(10))
-    long.send(BytesMessage(b"x" * MOST_BYTES, message_finished=False))
+    long.send(BytesMessage(b"x" * MAX_BYTES, message_finished=False))
     long.send(BytesMessage(b"x"))
     assert long.next().code == 1009
     broken.socket.sendall(b"\xff" * 20)
     assert broken.next().code == 1002
-    data = deaf.protocol.send(BytesMessage(os.urandom(MOST_BYTES)))
+    data = deaf.protocol.send(BytesMessage(os.urandom(MAX_BYTES)))
     with pytest.raises(ConnectionError):
         for _ in range(1_000):
             deaf.socket.sendall(data)

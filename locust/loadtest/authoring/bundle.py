@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 DATA: Final = frozenset({"example", "examples", "default", "enum", "const", "value"})
 """Members whose value is data of the service, and not a part of the document."""
-MOST_VALUES: Final = 1_000_000
+MAX_VALUES: Final = 1_000_000
 OTHERS: Final = "x-other-documents"
 _NAMED: Final = frozenset({"properties", "patternProperties", "schemas", "$defs"})
 """Members whose members have names of the service, so that none of these says that its value is data."""
-_MOST: Final = 200
+_MAX_DOCUMENTS: Final = 200
 
 
 def bundle(root: dict[str, Any], source: str, read: Callable[[str], object]) -> None:
@@ -48,13 +48,13 @@ def bundle(root: dict[str, Any], source: str, read: Callable[[str], object]) -> 
             continue
         seen.add(id(node))
         values += len(node)
-        if values > MOST_VALUES:
-            raise ValueError(f"it has more than {MOST_VALUES:,} values")
+        if values > MAX_VALUES:
+            raise ValueError(f"it has more than {MAX_VALUES:,} values")
         if isinstance(node, dict) and isinstance(reference := node.get("$ref"), str):
             found = _location(where, reference)
             if found and found not in pointers:
-                if len(others) == _MOST:
-                    raise ValueError(f"it refers to more than {_MOST} other documents")
+                if len(others) == _MAX_DOCUMENTS:
+                    raise ValueError(f"it refers to more than {_MAX_DOCUMENTS} other documents")
                 pointers[found] = f"#/{OTHERS}/{len(others)}"
                 others[str(len(others))] = content = read(found)
                 waiting.append((content, found, False))

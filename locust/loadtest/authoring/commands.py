@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LONGEST_CPU_S: Final = 30.0
-_MOST_MEMORY_BYTES: Final = 2 * 1024**3
+_MAX_MEMORY_BYTES: Final = 2 * 1024**3
 _LONGEST_DRAFT: Final = 16 * 1024 * 1024
 """Characters of a draft; Python takes hundreds of times as much memory to read it."""
-_MOST_NOTES: Final = 100
+_MAX_NOTES: Final = 100
 _LONGEST_NOTE: Final = 300
 
 
@@ -71,8 +71,8 @@ def _of_postman(name: str | None, source: str) -> _Drafted:
 
 def _noted(word: str, notes: Sequence[str]) -> list[tuple[str, str]]:
     """Return the first of some notes, each in a length that can be read, and how many more there are."""
-    more = [(word, f"{len(notes) - _MOST_NOTES:,} more")] if len(notes) > _MOST_NOTES else []
-    return [*((word, note[:_LONGEST_NOTE]) for note in notes[:_MOST_NOTES]), *more]
+    more = [(word, f"{len(notes) - _MAX_NOTES:,} more")] if len(notes) > _MAX_NOTES else []
+    return [*((word, note[:_LONGEST_NOTE]) for note in notes[:_MAX_NOTES]), *more]
 
 
 def _refused(kind: str, source: str, reason: str) -> UsageError:
@@ -114,7 +114,7 @@ def init(name: str | None, **sources: str | None) -> None:
     if given:
         ((kind, source),) = given
         refused = partial(_refused, kind, source)
-        with untrusted.bounded(refused, _LONGEST_CPU_S, _MOST_MEMORY_BYTES):
+        with untrusted.bounded(refused, _LONGEST_CPU_S, _MAX_MEMORY_BYTES):
             drafted = _SOURCES[kind](name, source)
         if len(drafted.text) > _LONGEST_DRAFT:
             raise refused(f"its scenario would have more than {_LONGEST_DRAFT:,} characters")

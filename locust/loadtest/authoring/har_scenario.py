@@ -17,7 +17,7 @@ from urllib.parse import quote, urljoin
 import orjson
 
 from loadtest.authoring import code_text
-from loadtest.authoring.recorded_scenario import MOST_REQUESTS, Recorded
+from loadtest.authoring.recorded_scenario import MAX_REQUESTS, Recorded
 from loadtest.exceptions import UsageError
 from loadtest.replaying import har
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _SHORTEST_TEXT: Final = 6
 _LOWEST_NUMBER: Final = 100
-_MOST_VALUES: Final = 20_000
-_MOST_COMPARED: Final = 3_000_000
+_MAX_VALUES: Final = 20_000
+_MAX_COMPARED: Final = 3_000_000
 """The most comparisons of a value with a text of a request: some ten seconds."""
 _AT_ONCE: Final = 1_000
 """Characters of a text that are looked through in the time that it takes to begin with a next one."""
@@ -88,9 +88,9 @@ def draft(path: Path) -> HarDraft:
     chosen = [entry for entry in entries if entry.is_page and entry.request and entry.origin == origin]
     chosen.sort(key=lambda entry: entry.request.start_s if entry.request else 0.0)
     chosen = _without_followed(chosen)
-    if len(chosen) > MOST_REQUESTS:
+    if len(chosen) > MAX_REQUESTS:
         raise UsageError(
-            f"--har {path} holds {len(chosen):,} requests. Allowed: at most {MOST_REQUESTS:,}. Next: record less, or "
+            f"--har {path} holds {len(chosen):,} requests. Allowed: at most {MAX_REQUESTS:,}. Next: record less, or "
             "replay it: loadtest replay."
         )
     requests = [_recorded(entry) for entry in chosen]
@@ -142,7 +142,7 @@ def _add_pauses(entries: list[Entry], requests: list[Recorded]) -> None:
 def _keep_values(entries: list[Entry], requests: list[Recorded]) -> bool:
     """Take values from answers, in the order of the answers; return whether all were looked for."""
     words = {word for each in requests for place in _places(each) for word in _WORD.findall(place)}
-    left, texts = _MOST_COMPARED, sum(1 + len(place) // _AT_ONCE for each in requests for place in _places(each))
+    left, texts = _MAX_COMPARED, sum(1 + len(place) // _AT_ONCE for each in requests for place in _places(each))
     taken: Counter[str] = Counter()
     known: set[str] = set()
     for index, entry in enumerate(entries):
@@ -195,7 +195,7 @@ def _place(tag: str, name: str) -> str:
 
 def _of_json(node: Any, expression: str, name: str, count: list[int], depth: int = 0) -> Iterator[_Value]:
     count[0] += 1
-    if count[0] > _MOST_VALUES or depth > _DEEPEST:
+    if count[0] > _MAX_VALUES or depth > _DEEPEST:
         return
     if isinstance(node, dict):
         for key, each in node.items():

@@ -17,14 +17,14 @@ import orjson
 
 from loadtest import untrusted
 from loadtest.authoring import swagger
-from loadtest.authoring.bundle import DATA, MOST_VALUES, bundle
+from loadtest.authoring.bundle import DATA, MAX_VALUES, bundle
 from loadtest.exceptions import UsageError
 from loadtest.settings.fetching import LARGEST_BYTES, fetch
 
 _TIMEOUT_S = 30.0
 """For all files of a document."""
-_MOST_BROKEN = 20
-_MOST_STEPS = 32
+_MAX_BROKEN = 20
+_MAX_STEPS = 32
 """The longest chain of references to references."""
 _SWAGGER: Final = "2.0"
 _SUCCESS: Final = range(200, 300)
@@ -58,7 +58,7 @@ class OpenApiDocument:
             lost = ((where, reference) for where, reference in _references(root) if not _has(root, reference))
             broken = [
                 f"{'/'.join(map(str, where))} refers to {reference!r}"
-                for where, reference in itertools.islice(lost, _MOST_BROKEN)
+                for where, reference in itertools.islice(lost, _MAX_BROKEN)
             ]
             self.root: Node = _stated(root, itertools.count())
         except (ValueError, RecursionError) as error:
@@ -101,7 +101,7 @@ class OpenApiDocument:
         Raises:
             UsageError: when references form a circle.
         """
-        for _ in range(_MOST_STEPS):
+        for _ in range(_MAX_STEPS):
             reference = node.get("$ref")
             if not isinstance(reference, str):
                 return node
@@ -153,8 +153,8 @@ def _stated(node: Any, budget: Iterator[int], *, is_data: bool = False) -> Any:
         ValueError: when it has too many values; YAML's aliases make them of a few.
         RecursionError: when it is nested too deep, or in itself.
     """
-    if next(budget) > MOST_VALUES:
-        raise ValueError(f"it has more than {MOST_VALUES:,} values")
+    if next(budget) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES:,} values")
     if isinstance(node, list):
         return [_stated(each, budget, is_data=is_data) for each in node if _states(each, is_data=is_data)]
     if not isinstance(node, dict):
@@ -186,8 +186,8 @@ def _references(root: object) -> Iterator[tuple[tuple[object, ...], str]]:
         node, where = waiting.pop()
         children = [*node.items()] if isinstance(node, dict) else [*enumerate(node)] if isinstance(node, list) else []
         values += len(children)
-        if values > MOST_VALUES or len(where) > untrusted.DEEPEST + 1:
-            raise ValueError(f"it has more than {MOST_VALUES:,} values, or is nested over {untrusted.DEEPEST} times")
+        if values > MAX_VALUES or len(where) > untrusted.DEEPEST + 1:
+            raise ValueError(f"it has more than {MAX_VALUES:,} values, or is nested over {untrusted.DEEPEST} times")
         found: list[tuple[object, tuple[object, ...]]] = []
         for name, child in children:
             if name == "$ref" and isinstance(child, str):
@@ -239,7 +239,7 @@ def _parsed(text: bytes, source: str) -> object:
     """Parse JSON, or else YAML."""
     try:
         if text.lstrip()[:1] in {b"{", b"["}:
-            untrusted.check_json(text, MOST_VALUES)
+            untrusted.check_json(text, MAX_VALUES)
         return orjson.loads(text)
     except ValueError as error:
         if text.lstrip()[:1] in {b"{", b"["}:

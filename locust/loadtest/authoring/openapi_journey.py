@@ -30,7 +30,7 @@ _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
 _KEYS: Final = ("id", "uuid", "guid", "key", "slug", "name", "code", "number")
 _TOKENS: Final = ("accesstoken", "access", "token", "jwt", "idtoken", "authtoken", "bearer", "bearertoken")
 _SIGN_UP: Final = re.compile(r"sign.?up|regist|create|users?/?$|accounts?/?$|customers?/?$|join", re.IGNORECASE)
-_MOST_SIGN_INS: Final = 20
+_MAX_SIGN_INS: Final = 20
 """Each is compared with all operations."""
 _UNIQUE_NAMES: Final = ("email", "mail", "username", "login", "user", "account", "name")
 
@@ -98,7 +98,7 @@ def journeys_of(document: OpenApiDocument, steps: Iterable[Step]) -> Journeys:
     steps = list(steps)
     ups = [step for step in steps if _is_sign_up(document, step)]
     found_ins = (found for step in steps if (found := _sign_in(document, step, ups)))
-    sign_ins = list(itertools.islice(found_ins, _MOST_SIGN_INS))
+    sign_ins = list(itertools.islice(found_ins, _MAX_SIGN_INS))
     taken: set[int] = set()
     accounts: list[list[Step]] = []
     for found in sign_ins:

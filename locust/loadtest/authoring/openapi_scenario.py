@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _OWN_CALLS = {"get", "put", "post", "delete", "options", "head", "patch"}
 _OWN_HEADERS = {"accept", "content-type", "authorization"}
 """What a document declares elsewhere; as parameters they are ignored, as OpenAPI says."""
-_MOST_REASONS = 5
+_MAX_REASONS = 5
 _SWITCHING = "101"
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 """In a server's URL; what stands for one may look like another, and is none."""
@@ -117,7 +117,7 @@ class Draft:
     checks: list[str] = field(default_factory=list)
 
 
-_MOST_OPERATIONS = 2_000
+_MAX_OPERATIONS = 2_000
 _LONGEST_CHARS = 2_000_000
 
 
@@ -130,7 +130,7 @@ def draft(document: OpenApiDocument, name: str) -> Draft:
     drafting = _Drafting(document)
     tasks = "".join(drafting.tasks())
     if not drafting.requests:
-        reason = "; ".join(drafting.notes[:_MOST_REASONS]) or "its paths have none"
+        reason = "; ".join(drafting.notes[:_MAX_REASONS]) or "its paths have none"
         raise document.refusal(f"none of its operations can be drafted ({reason})", "validate it, and correct it")
     title = _line(document.title).replace('"', "'").replace("\\", "/")
     imports = ", ".join(["Scenario", *(helper for helper in HELPERS if f"{helper}(" in tasks)])
@@ -167,13 +167,13 @@ class _Drafting:
     @property
     def checks(self) -> list[str]:
         """What must exist, in one line."""
-        shown = ", ".join(self._keys[:_MOST_REASONS]) + ", …" * (len(self._keys) > _MOST_REASONS)
+        shown = ", ".join(self._keys[:_MAX_REASONS]) + ", …" * (len(self._keys) > _MAX_REASONS)
         return [_line(f"the document's examples must exist as data of the service: {shown}")] if self._keys else []
 
     def tasks(self) -> Iterator[str]:
         """Yield the source of how users sign in, and of each task."""
-        steps = list(itertools.islice(_steps(self._document, self.notes), _MOST_OPERATIONS + 1))
-        if len(steps) > _MOST_OPERATIONS:
+        steps = list(itertools.islice(_steps(self._document, self.notes), _MAX_OPERATIONS + 1))
+        if len(steps) > _MAX_OPERATIONS:
             raise self._too_large()
         try:
             journeys = journeys_of(self._document, steps)
@@ -210,7 +210,7 @@ class _Drafting:
 
     def _too_large(self) -> UsageError:
         return self._document.refusal(
-            f"its scenario would have over {_MOST_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
+            f"its scenario would have over {_MAX_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
             "use only the part of it that you want to load",
         )
 

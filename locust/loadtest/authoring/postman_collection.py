@@ -16,15 +16,15 @@ import orjson
 
 from loadtest import untrusted
 from loadtest.authoring import code_text
-from loadtest.authoring.recorded_scenario import FORM, MOST_REQUESTS, Recorded
+from loadtest.authoring.recorded_scenario import FORM, MAX_REQUESTS, Recorded
 from loadtest.exceptions import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
-_MOST_VALUES: Final = 2_000_000
-_MOST_FILLED: Final = 16 * 1024 * 1024
+_MAX_VALUES: Final = 2_000_000
+_MAX_FILLED: Final = 16 * 1024 * 1024
 """What all variables stand for together; one that holds others many times doubles and doubles."""
 _VARIABLE: Final = re.compile(r"\{\{([^{}]{1,100})\}\}")
 _OF_PATH: Final = re.compile(r"/:([^/?#]+)(?=[/?#]|$)")
@@ -59,7 +59,7 @@ class PostmanCollection:
         self.notes: list[str] = []
         self.requests: list[Recorded] = []
         self.host: str | None = None
-        self._left_chars = _MOST_FILLED
+        self._left_chars = _MAX_FILLED
         self._variables = {
             str(each.get("key")): str(each.get("value") or "")
             for each in _list(root, "variable")
@@ -72,15 +72,15 @@ class PostmanCollection:
             except untrusted.WRONG_FORM as error:
                 reason = str(error) if type(error) is ValueError else f"its form is wrong ({type(error).__name__})"
                 self.notes.append(f"{name}: {reason}")
-            if len(self.requests) > MOST_REQUESTS:
-                self._refuse(f"it holds more than {MOST_REQUESTS:,} requests")
+            if len(self.requests) > MAX_REQUESTS:
+                self._refuse(f"it holds more than {MAX_REQUESTS:,} requests")
         if not self.requests:
             self._refuse("; ".join(["none of its requests can be drafted", *self.notes[:5]]))
 
     def _read(self) -> dict[str, Any]:
         try:
             text = untrusted.read_file(self._path, _LARGEST_BYTES).removeprefix(b"\xef\xbb\xbf")
-            untrusted.check_json(text, _MOST_VALUES)
+            untrusted.check_json(text, _MAX_VALUES)
             root = orjson.loads(text)
         except json.JSONDecodeError as error:
             self._refuse(f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})")
@@ -149,7 +149,7 @@ class PostmanCollection:
         for _ in range(5):  # a variable may hold another
             self._left_chars -= sum(len(self._variables.get(name.strip(), "")) for name in _VARIABLE.findall(text))
             if self._left_chars < 0:
-                self._refuse(f"its variables stand for more than {_MOST_FILLED:,} characters")
+                self._refuse(f"its variables stand for more than {_MAX_FILLED:,} characters")
             before, text = text, _VARIABLE.sub(lambda found: self._variables.get(found[1].strip(), found[0]), text)
             if text == before:
                 break

@@ -23,9 +23,9 @@ from loadtest.replaying import path_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_REQUESTS: Final = 2_000
+MAX_REQUESTS: Final = 2_000
 FORM: Final = "application/x-www-form-urlencoded"
-_MOST_VALUES: Final = 100_000
+_MAX_VALUES: Final = 100_000
 """Of a body that is written as Python; a larger one is written as text."""
 _WIDTH: Final = 100
 _SHORTEST_THINK_S: Final = 0.05
@@ -108,7 +108,7 @@ class Recorded:
         self.body = content.decode("utf-8", "surrogateescape") if _is_text(content) else content
         if is_json(media_type):
             try:
-                untrusted.check_json(content, _MOST_VALUES)
+                untrusted.check_json(content, _MAX_VALUES)
                 self.body = orjson.loads(content)
             except ValueError:
                 self.media_type = media_type + "; charset=utf-8" if media_type == "application/json" else media_type

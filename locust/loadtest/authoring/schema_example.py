@@ -21,7 +21,7 @@ _DEEPEST = 8
 _DEEPEST_OF_ALL = 24
 _LONGEST_LIST = 20
 _LONGEST_TEXT = 10_000
-_MOST_PARTS = 1_000
+_MAX_PARTS = 1_000
 _LONGEST_PATTERN = 1_000
 _TRIES = 40
 _TEXTS = {
@@ -54,7 +54,7 @@ class _Place:
 
     def __init__(self, parts: Iterator[int], depth: int = 0) -> None:
         self.depth = depth
-        self.is_beyond = next(parts) >= _MOST_PARTS or depth > _DEEPEST_OF_ALL
+        self.is_beyond = next(parts) >= _MAX_PARTS or depth > _DEEPEST_OF_ALL
         self._parts = parts
 
     def deeper(self) -> _Place:
@@ -137,13 +137,13 @@ def members(schema: Node | bool, document: OpenApiDocument) -> dict[str, Node]:
     """Return the members of a schema's objects, by name, also of those that it is made of."""
     found: dict[str, Node] = {}
     waiting: list[Any] = [schema]
-    for each in itertools.islice(_taken(waiting), _MOST_PARTS):
+    for each in itertools.islice(_taken(waiting), _MAX_PARTS):
         if isinstance(each, Mapping):
             resolved = document.resolved(each)
             waiting += [*resolved.get("allOf", ()), *resolved.get("anyOf", ()), *resolved.get("oneOf", ())]
             parts = resolved.get("properties", {})
             found = {**{name: document.resolved(part) for name, part in parts.items() if part is not True}, **found}
-        if len(found) > _MOST_PARTS:
+        if len(found) > _MAX_PARTS:
             break
     return found
 

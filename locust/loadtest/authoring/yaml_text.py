@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from loadtest.authoring.bundle import MOST_VALUES
+from loadtest.authoring.bundle import MAX_VALUES
 
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _FLOAT: Final = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -37,8 +37,8 @@ class _Loader(yaml.SafeLoader):
                 for part in filter(lambda part: isinstance(part, yaml.MappingNode), parts):
                     self.flatten_mapping(part)
                     self.merged += len(part.value)
-        if self.merged > MOST_VALUES:
-            raise yaml.YAMLError(f"its merges stand for more than {MOST_VALUES:,} values")
+        if self.merged > MAX_VALUES:
+            raise yaml.YAMLError(f"its merges stand for more than {MAX_VALUES:,} values")
         super().flatten_mapping(node)
 
 

@@ -33,7 +33,7 @@ LONGER: Final = "5m"
 """The run time with which a search has enough steps for ±3 %."""
 FILE: Final = "capacity.json"
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
-_MOST_VALUES: Final = 100_000
+_MAX_VALUES: Final = 100_000
 _LARGEST: Final = 1e20
 
 
@@ -58,7 +58,7 @@ class Found(NamedTuple):
         path = folder / FILE
         try:
             data = untrusted.read_file(path, _LONGEST_BYTES)
-            found: dict[str, Any] = untrusted.parse_json(data, _MOST_VALUES, _LARGEST)
+            found: dict[str, Any] = untrusted.parse_json(data, _MAX_VALUES, _LARGEST)
             high = found["high_per_s"]
             rates = float(found["rate_per_s"]), float(found["low_per_s"]), math.inf if high is None else float(high)
             _check(*rates)

@@ -46,7 +46,7 @@ _PLACES: Final = {
 """Where each command is implemented."""
 
 
-_MOST_LINES: Final = 200
+_MAX_LINES: Final = 200
 _LONGEST_LINE: Final = 10_000
 """Limits for errors that quote data from a service or a file."""
 
@@ -88,11 +88,11 @@ class _Group(click.Group):
 def _readable(error: str) -> Iterator[str]:
     """Yield the lines of an error without secrets, limited in number and length."""
     lines = error.splitlines()
-    for line in lines[:_MOST_LINES]:
+    for line in lines[:_MAX_LINES]:
         shown = without_credentials(line)
         yield shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]} …"
-    if len(lines) > _MOST_LINES:
-        yield f"{len(lines) - _MOST_LINES:,} more like these"
+    if len(lines) > _MAX_LINES:
+        yield f"{len(lines) - _MAX_LINES:,} more like these"
 
 
 @click.group(

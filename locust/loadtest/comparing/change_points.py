@@ -42,7 +42,7 @@ _MAD: Final = 1.4826
 """The standard deviation of a normal distribution divided by its median absolute deviation."""
 _RUNS_PER_DEGREE: Final = 3
 """Runs per degree of freedom of the median of differences, whose efficiency is one third."""
-_LEAST_DEGREES: Final = 3.0
+_MIN_DEGREES: Final = 3.0
 _INTERVAL: Final = 0.975
 
 
@@ -99,7 +99,7 @@ def fewest_runs(chance: float) -> int:
 
 
 def _degrees(runs: int) -> float:
-    return max(_LEAST_DEGREES, (runs - 1) / _RUNS_PER_DEGREE)
+    return max(_MIN_DEGREES, (runs - 1) / _RUNS_PER_DEGREE)
 
 
 def _critical(runs: int, chance: float) -> float:

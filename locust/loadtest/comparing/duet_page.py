@@ -18,7 +18,7 @@ from loadtest.reporting.page import text
 if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import BlockedRun, Name
 
-MOST_STRIPS: Final = 20
+MAX_STRIPS: Final = 20
 """The most names that are drawn: those with the most pairs."""
 _WIDTH: Final = 1_000
 _HEIGHT: Final = 90
@@ -36,7 +36,7 @@ def over_time(ratios: BlockedRun, margin: float) -> str:
     names = sorted((name for name, pairs in counts.items() if pairs), key=lambda name: (name != ALL, -counts[name]))
     if not names:
         return ""
-    strips = "".join(_strip(ratios, name, margin) for name in names[:MOST_STRIPS])
+    strips = "".join(_strip(ratios, name, margin) for name in names[:MAX_STRIPS])
     return (
         "<section aria-labelledby='over-time-title'><h2 id='over-time-title'>Over time <small>by how much the new "
         f"version took longer, by pairs; a dot for each {ratios.width_s} s, the band is the margin</small></h2>"

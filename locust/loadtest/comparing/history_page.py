@@ -16,7 +16,7 @@ from loadtest.reporting.page import text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_STRIPS: Final = 60
+MAX_STRIPS: Final = 60
 """The most strips per history; all changes are listed in any case."""
 
 
@@ -32,7 +32,7 @@ the method.</div></footer>"""
 
 def _history(history: History, number: int) -> str:
     items = "".join(strips.changed(trend.changed(one)) for one in history.changed)
-    series, figures = series_of(history.runs), list(trend.changed_figures(history))[:MOST_STRIPS]
+    series, figures = series_of(history.runs), list(trend.changed_figures(history))[:MAX_STRIPS]
     drawings = "".join(strips.html(trend.strip(history, *which, series[which])) for which in figures)
     hint = words.of_history(history)
     return (

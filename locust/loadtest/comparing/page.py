@@ -47,7 +47,7 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
     title = f"{comparison.base} and {comparison.new}"
     two = "two versions" if any(one.metric == PAIRS for one in comparison.names[0].differences) else "two runs"
     found = words.clear(comparison)
-    told = [words.sentence(*one) for one in found[: words.MOST_CLEAR]] + [words.not_listed(found)]
+    told = [words.sentence(*one) for one in found[: words.MAX_CLEAR]] + [words.not_listed(found)]
     clear = "".join(f"<li>{text(one)}</li>" for one in told if one)
     notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
     tone, further = TONES[comparison.conclusion] or "good", words.next_step(comparison)

@@ -37,7 +37,7 @@ _DRAWS: Final = 200
 _LARGEST: Final = 100
 """The largest value, which is a logarithm or a share, and the largest error."""
 _LONGEST_BYTES: Final = 16 * 1024 * 1024
-_MOST_VALUES: Final = 500_000
+_MAX_VALUES: Final = 500_000
 Figure = tuple[float, float]
 """A value and its standard error, as in `loadtest.estimating.resampling.Estimate`: times and throughput as
 logarithms."""
@@ -108,7 +108,7 @@ class RunFigures:
             record = RunFolder(folder).record
             if path.stat().st_mtime_ns >= record.stat().st_mtime_ns:
                 data = untrusted.read_file(path, _LONGEST_BYTES)
-                untrusted.check_json(data, _MOST_VALUES)
+                untrusted.check_json(data, _MAX_VALUES)
                 return cls._from_dict(orjson.loads(data), folder.name)
         return None
 

@@ -48,9 +48,9 @@ _LARGEST_TOLD: Final = 10.0
 """The largest relative change that is reported as detectable with its size."""
 _DAY_S: Final = 86_400.0
 """The longest run whose length is reported, in seconds."""
-MOST_CLEAR: Final = 10
+MAX_CLEAR: Final = 10
 """The most differences that are reported in a sentence each; the table has all of them."""
-MOST_CHANGES: Final = 5
+MAX_CHANGES: Final = 5
 """The most figures that are shown for the changes at one run."""
 _STYLES: Final = {
     Conclusion.WORSE: "bold red",
@@ -76,7 +76,7 @@ def show(comparison: Comparison, console: Console) -> None:
         table.add_row((label(name.name),), cells)
     console.print(table)
     found = clear(comparison)
-    for name_of, difference in found[:MOST_CLEAR]:
+    for name_of, difference in found[:MAX_CLEAR]:
         console.print(Text(one_line(sentence(name_of, difference)), style=_STYLES[difference.conclusion]))
     if rest := not_listed(found):
         console.print(Text(rest, style="dim"))
@@ -216,7 +216,7 @@ def clear(comparison: Comparison) -> list[tuple[Name, Difference]]:
 
 def not_listed(found: Sequence[tuple[Name, Difference]]) -> str:
     """Return how many of the differences that are worse or better the table alone has; empty when there are none."""
-    return f"and {len(found) - MOST_CLEAR} more, in the table" if len(found) > MOST_CLEAR else ""
+    return f"and {len(found) - MAX_CLEAR} more, in the table" if len(found) > MAX_CLEAR else ""
 
 
 def method(comparison: Comparison) -> str:
@@ -271,7 +271,7 @@ def show_changes(histories: Sequence[History], console: Console) -> None:
         console.print(Text(one_line(f"{history.key}: {of_history(history)}"), style="bold"))
         for one in history.changed:
             console.print(Text(one_line(f"  {between(one)}"), style="red" if one.is_worse else "green"))
-            for name, difference in one.changes[:MOST_CHANGES]:
+            for name, difference in one.changes[:MAX_CHANGES]:
                 console.print(Text(one_line(f"    {sentence(name, difference)}")))
             if rest := further(one):
                 console.print(Text(f"    {rest}", style="dim"))
@@ -296,7 +296,7 @@ def between(one: ChangedRun) -> str:
 
 def further(one: ChangedRun) -> str:
     """Return how many changes are not shown; empty when all are."""
-    return f"and {len(one.changes) - MOST_CHANGES} more" if len(one.changes) > MOST_CHANGES else ""
+    return f"and {len(one.changes) - MAX_CHANGES} more" if len(one.changes) > MAX_CHANGES else ""
 
 
 def _short(version: str | None) -> str:

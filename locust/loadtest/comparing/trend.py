@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import Name
     from loadtest.reporting.document import Document
 
-MOST_RUNS: Final = 100
+MAX_RUNS: Final = 100
 """The number of latest runs in the folder among which a report looks for those of its history."""
-MOST_NAMES: Final = 100
+MAX_NAMES: Final = 100
 """The most names for which a report computes its history: each takes hundredths of a second. Runs with more names are
 left to `loadtest history --changes`."""
-MOST_STRIPS: Final = 12
+MAX_STRIPS: Final = 12
 
 
 def figures(document: Document, run_id: str) -> RunFigures | None:
     """Return a finished run's figures for its history; None for one with too many names, or without blocks."""
-    if len(document["series"]) > MOST_NAMES:
+    if len(document["series"]) > MAX_NAMES:
         return None
     with suppress(RecordError), run_document.reading(Path(run_id)):
         return RunFigures.of(document, run_id)
@@ -59,7 +59,7 @@ def of(runs_dir: Path, own: RunFigures) -> dict[str, Any]:
     return {
         "sentence": words.of_history(found),
         "changed": [changed(one) for one in found.changed],
-        "strips": [strip(found, *which, series[which]) for which in list(chosen)[:MOST_STRIPS] if which in series],
+        "strips": [strip(found, *which, series[which]) for which in list(chosen)[:MAX_STRIPS] if which in series],
     }
 
 
@@ -67,7 +67,7 @@ def _kept(runs_dir: Path) -> list[RunFigures]:
     """Return the kept figures of the latest runs."""
     with suppress(OSError):
         records = [folder for folder in RunFolder.all(runs_dir) if folder.record.is_file()]
-        latest = sorted(records, key=lambda folder: folder.record.stat().st_mtime)[-MOST_RUNS:]
+        latest = sorted(records, key=lambda folder: folder.record.stat().st_mtime)[-MAX_RUNS:]
         return [kept for folder in latest if (kept := RunFigures.kept(folder.path)) is not None]
     return []
 
@@ -79,7 +79,7 @@ def changed_figures(history: History) -> dict[tuple[Name, str], None]:
 
 def changed(one: ChangedRun) -> dict[str, Any]:
     """Return a change, ready for JSON, with a description in words."""
-    sentences = [words.sentence(name, difference) for name, difference in one.changes[: words.MOST_CHANGES]]
+    sentences = [words.sentence(name, difference) for name, difference in one.changes[: words.MAX_CHANGES]]
     further = words.further(one)
     return {
         **one.as_dict(),

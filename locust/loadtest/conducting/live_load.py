@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 USERS, ARRIVALS = "users", "arrivals/s"
-LEAST_LEFT_S: Final = 1.0
+MIN_LEFT_S: Final = 1.0
 """Seconds of the profile that must remain: a change takes a moment to reach the workers."""
 
 
@@ -78,9 +78,9 @@ class LiveLoad:
             )
         level = self._level(unit, text)
         left_s = record.context["plan"]["run_time_s"] - (steady_clock.now() - progress.started_at)
-        if left_s < LEAST_LEFT_S:
+        if left_s < MIN_LEFT_S:
             raise UsageError(
-                f"the test ends in less than {LEAST_LEFT_S:g} s. Allowed: a change before that. Next: start another."
+                f"the test ends in less than {MIN_LEFT_S:g} s. Allowed: a change before that. Next: start another."
             )
         begun_at = math.floor(record.started_at)
         if (arrivals := self._arrivals) is not None:

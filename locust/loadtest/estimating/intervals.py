@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONFIDENCE: Final = 0.95
 _LEVEL: Final = 1 - (1 - CONFIDENCE) / 2
 _Z: Final = NormalDist().inv_cdf(_LEVEL)
-_MOST_STRETCHES: Final = 8
+_MAX_STRETCHES: Final = 8
 """The most stretches per run, which makes them longer than the optimum for the estimated error. With the optimum, the
 error is too low and the interval too narrow when seconds are correlated. The loss of degrees of freedom costs less
 (Schmeiser, *Operations Research* 30, 1982). In simulated runs of 5 minutes, whose seconds vary by 10 % with an
@@ -143,7 +143,7 @@ def _ratio(part: Floats, whole: Floats, own_of: Callable[[float], float]) -> _Ra
         return None
     value = float(part.sum()) / requests
     beyond = part - value * whole
-    stretch = max(stretch_length(beyond), blocks // _MOST_STRETCHES)
+    stretch = max(stretch_length(beyond), blocks // _MAX_STRETCHES)
     degrees = blocks // stretch - 1
     if degrees < MIN_STRETCHES - 1:
         return None

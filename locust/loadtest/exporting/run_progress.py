@@ -11,7 +11,7 @@ from loadtest.measuring import steady_clock
 from loadtest.session import Session
 from loadtest.swarm.record_keeper import RecordKeeper
 
-MOST_NOTED: Final = 100
+MAX_NOTED: Final = 100
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,9 +63,9 @@ class RunProgress:
     def later_stages(self) -> list[tuple[int, float]]:
         """Return the number and the beginning, in seconds since the epoch, of each stage after the first.
 
-        The list is empty if there are more than `MOST_NOTED`: the stages of a recorded load are not events.
+        The list is empty if there are more than `MAX_NOTED`: the stages of a recorded load are not events.
         """
-        if self.profile is None or len(self.profile.stages) > MOST_NOTED:
+        if self.profile is None or len(self.profile.stages) > MAX_NOTED:
             return []
         return list(enumerate(self._limits_at()[1:-1], 2))
 

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 LEASE_S: Final = 3.0
 RESERVE: Final = 512
 """The fewest items that a worker holds, whatever its rate; fewer if the swarm would hold more than half of a source."""
-MOST: Final = 20_000
+MAX_ITEMS: Final = 20_000
 """Most items in one message."""
-MOST_BYTES: Final = 900_000
-"""Most bytes of items in one message. A value takes at least one, so `messages.MOST_VALUES` is not reached either."""
+MAX_BYTES: Final = 900_000
+"""Most bytes of items in one message. A value takes at least one, so `messages.MAX_VALUES` is not reached either."""
 
 
 class BatchRequest(NamedTuple):
@@ -106,7 +106,7 @@ class BatchAllocator:
 
     def __init__(self, order: Order, first_lease: int = 0) -> None:
         self._order = order
-        self._most = min(MOST, max(1, MOST_BYTES // order.largest_bytes))
+        self._most = min(MAX_ITEMS, max(1, MAX_BYTES // order.largest_bytes))
         self.last_lease = first_lease
         self.workers = 1
         """How many workers are expected to send requests."""

@@ -14,11 +14,11 @@ import math
 from collections import deque
 from typing import Any, Final
 
-from loadtest.feeding.allocator import LEASE_S, MOST, Batch, BatchRequest
+from loadtest.feeding.allocator import LEASE_S, MAX_ITEMS, Batch, BatchRequest
 
 HOLD_S: Final = 1.0
 CLAIM_S: Final = 0.05
-_LEAST: Final = 4  # users that wake together find a claim, and need not send one
+_MIN_ITEMS: Final = 4  # users that wake together find a claim, and need not send one
 _RATE_EVERY_S: Final = 0.05
 
 
@@ -40,7 +40,7 @@ class HeldBatches:
         self._lease = self._last_lease = 0
         self._received = 0
         self._claimed = 0
-        self._margin = _LEAST
+        self._margin = _MIN_ITEMS
         self._rate_per_s = 0.0
         self._rated = (0, -math.inf)  # items used, and when
 
@@ -62,7 +62,7 @@ class HeldBatches:
         margin = self._margin = self._margin_at(now_s)
         self._claimed = max(self._claimed, min(self._received, self.used + 2 * margin))
         self._set_alert()
-        hold = min(MOST, max(math.ceil(self._rate_per_s * HOLD_S), 4 * margin))
+        hold = min(MAX_ITEMS, max(math.ceil(self._rate_per_s * HOLD_S), 4 * margin))
         return BatchRequest(self._lease, self.used, self._claimed, self._received, self.used + hold, self._last_lease)
 
     def leave(self) -> BatchRequest:
@@ -98,10 +98,10 @@ class HeldBatches:
         self.alert = self._received - self._claimed + self._margin
 
     def _margin_at(self, now_s: float) -> int:
-        """Return how many items users need in `CLAIM_S`, at least `_LEAST`."""
+        """Return how many items users need in `CLAIM_S`, at least `_MIN_ITEMS`."""
         used, rated_s = self._rated
         if now_s - rated_s >= _RATE_EVERY_S:
             rate_per_s = (self.used - used) / (now_s - rated_s)
             self._rate_per_s = max(rate_per_s, 0.7 * self._rate_per_s)
             self._rated = (self.used, now_s)
-        return max(_LEAST, math.ceil(self._rate_per_s * CLAIM_S))
+        return max(_MIN_ITEMS, math.ceil(self._rate_per_s * CLAIM_S))

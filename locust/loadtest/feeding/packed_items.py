@@ -15,7 +15,7 @@ import numpy as np
 
 LARGEST_BYTES: Final = 256 * 1024
 """The largest item."""
-MOST: Final = 10_000_000
+MAX_ITEMS: Final = 10_000_000
 """The most items of one source; a small file that expands to very many would fill the master's memory."""
 DEEPEST: Final = 32
 """The deepest nesting of lists and mappings in an item."""
@@ -77,8 +77,8 @@ class PackedItems(Sequence[Any]):
             raise ValueError(_reason(error)) from error
         if len(packed) > LARGEST_BYTES:
             raise ValueError(f"it takes {len(packed):,} bytes, and at most {LARGEST_BYTES:,} can be sent")
-        if len(self) == MOST:
-            raise ValueError(f"it is one more than the {MOST:,} items that a source may hold")
+        if len(self) == MAX_ITEMS:
+            raise ValueError(f"it is one more than the {MAX_ITEMS:,} items that a source may hold")
         if (shape != _BARE or isinstance(members, _NESTS)) and not _PLAIN.issuperset(map(type, members)):
             _check_nesting(members, packed)
         self._add(packed, shape)

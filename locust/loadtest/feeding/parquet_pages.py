@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VALUE_BYTES: Final = 4
 """What a value takes at least, once it is read."""
-MOST_PAGES: Final = 100_000
+MAX_PAGES: Final = 100_000
 """Those of a file of two million rows are a few hundred; several columns may be said to have the same."""
 _HEAD_BYTES: Final = 4 * 1024
 _LONGEST_HEAD_BYTES: Final = 1024 * 1024
@@ -47,8 +47,8 @@ def extent_bytes(file: BinaryIO, metadata: Any) -> int:
     for count, (unpacked, values) in enumerate(
         itertools.chain.from_iterable(_pages(file, column) for column in columns)
     ):
-        if count == MOST_PAGES:
-            raise ValueError(f"it has more than {MOST_PAGES:,} pages")
+        if count == MAX_PAGES:
+            raise ValueError(f"it has more than {MAX_PAGES:,} pages")
         held += max(unpacked, VALUE_BYTES * values)
     return held
 

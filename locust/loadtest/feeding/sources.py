@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 ID_COLUMNS: Final = ("id", "user_id", "_id")
 _SHOWN: Final = 60
-_MOST_SHOWN: Final = 20
+_MAX_SHOWN: Final = 20
 """The most column names in a sentence."""
 
 
@@ -66,7 +66,7 @@ class Data:
     def sentence(self) -> str:
         """Return a sentence with the number of items and their columns."""
         columns = self.items.columns
-        names = f" with the column{'s' * (len(columns) > 1)} {listed(columns, _MOST_SHOWN)}" if columns else ""
+        names = f" with the column{'s' * (len(columns) > 1)} {listed(columns, _MAX_SHOWN)}" if columns else ""
         again = f" ({self.duplicates:,} duplicates left out)" if self.duplicates else ""
         return f"{len(self.items):,} items from {self.origin}{names}{again}"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NOTED_RATIO: Final = 0.01
 IDLE_RATIO: Final = 0.5
 """Share of a scenario's iterations, 0 to 1, in the closed model; in the open model it is `SHORTFALL_RATIO`."""
-FEWEST_ITERATIONS: Final = 20
+MIN_ITERATIONS: Final = 20
 
 
 class Idle(NamedTuple):
@@ -45,7 +45,7 @@ def find(record: RunRecord) -> Iterator[Idle]:
         begun = sum(times for (name, _), times in record.tasks.items() if name == scenario)
         idle = {task: times for (name, task), times in record.idle.items() if name == scenario and times}
         together = sum(idle.values())
-        if begun >= FEWEST_ITERATIONS and together >= NOTED_RATIO * begun:
+        if begun >= MIN_ITERATIONS and together >= NOTED_RATIO * begun:
             named = listed([f"{idle[task]:,} of {task}" for task in sorted(idle, key=lambda task: -idle[task])])
             yield Idle(
                 scenario,

@@ -38,7 +38,7 @@ class Outcome(Enum):
 
 MEASURED: Final = (Outcome.PASSED.value, Outcome.FAILED.value)
 """The outcomes of runs whose figures are meaningful."""
-FEWEST_FAILURES: Final = 5
+MIN_FAILURES: Final = 5
 """The number of failures, without a success, from which a name counts as failed entirely."""
 _WHOLLY_FAILED: Final = (
     (LOAD, "error_ratio", "requests", "> 99%"),
@@ -299,7 +299,7 @@ def _never_succeeded(record: RunRecord, results: Sequence[Result]) -> Iterator[s
         for view in record.of_phase(phase).counts():
             labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
             is_judged = any(rule.selects(**labels) for rule in judged)
-            if is_judged or view.requests != view.failures or view.failures < FEWEST_FAILURES:
+            if is_judged or view.requests != view.failures or view.failures < MIN_FAILURES:
                 continue
             most = max(view.errors, key=view.errors.__getitem__, default="")
             yield (
@@ -317,7 +317,7 @@ def _mostly_failed(record: RunRecord, results: Sequence[Result]) -> Iterator[str
         labels = {"scenario": view.scenario, "method": view.method, "name": view.name}
         if not any(rule.selects(**labels) for rule in rules):
             requests, failures = requests + view.requests, failures + view.failures
-    if failures >= FEWEST_FAILURES and failures > requests / 2 and record.failures < record.requests:
+    if failures >= MIN_FAILURES and failures > requests / 2 and record.failures < record.requests:
         yield (
             f"{failures:,} of {requests:,} requests failed{_most_frequent(record)}: no threshold says how many may. "
             "Next: fix that, or allow it with a threshold such as error_ratio < 75%"

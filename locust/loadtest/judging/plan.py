@@ -28,10 +28,10 @@ SURPLUS_RATIO: Final = 0.05
 """Iterations beyond the planned arrivals, divided by these, from which the load differs from the plan."""
 _ONE_USER: Final = 0.5
 """The level from which it is rounded to whole users."""
-_LEAST_RATE: Final = 1e-9
+_MIN_RATE: Final = 1e-9
 _TICK_S: Final = 1.0
 """Seconds between two calls of a load shape by Locust, unless Locust is still starting the users of an earlier call."""
-_MOST_LEVELS: Final = 1_200
+_MAX_LEVELS: Final = 1_200
 """The most levels of a load shape that are kept; beyond it, every second one is dropped."""
 _DEVIATIONS: Final = 4.0
 """Standard deviations of the number of random arrivals that do not count as a shortfall."""
@@ -191,7 +191,7 @@ class AskedByShape:
         if self._skipped >= self._every:
             self._levels.append((round(at_s, 3), round(self._level, 3)))
             self._skipped = 0
-        if len(self._levels) > _MOST_LEVELS:
+        if len(self._levels) > _MAX_LEVELS:
             del self._levels[::2]
             self._every *= 2
 
@@ -294,7 +294,7 @@ def notes(record: RunRecord) -> Iterator[str]:
         )
     plan: dict[str, Any] = record.context.get("plan") or {}
     stages: list[dict[str, Any]] = plan.get("stages") or []
-    least, asked = (_ONE_USER, "users") if plan.get("model") == "closed" else (_LEAST_RATE, "arrivals")
+    least, asked = (_ONE_USER, "users") if plan.get("model") == "closed" else (_MIN_RATE, "arrivals")
     none_s, before = 0.0, 0.0
     for stage in stages:
         if stage["level"] < least and (stage["ramp"] == "step" or before < least):  # a ramp to zero still has some

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 BATCH: Final = 5
-FEWEST_BATCHES: Final = 6
+MIN_BATCHES: Final = 6
 """Half a minute: a shorter load shows nothing about a steady state."""
 LONGEST_S: Final = float(timeline.POINTS[0])
 """Seconds of load beyond which single seconds are not kept."""
@@ -63,7 +63,7 @@ def candidates_s(load_s: float) -> list[float]:
 def find(record: RunRecord) -> Steady:
     """Examine the response times of a run that has ended. In an open run, or without a level load, nothing is found."""
     batches = _batches(record)
-    if len(batches) < FEWEST_BATCHES:
+    if len(batches) < MIN_BATCHES:
         return Steady()
     if _grew(batches):
         third = len(batches) // 3

@@ -37,23 +37,23 @@ LOOKUP_RATIO: Final = 0.10
 """Share of all response times that look-ups took."""
 LOOKUP_S: Final = 0.010
 """The mean time of a look-up in seconds, and"""
-FEWEST_LOOKUPS: Final = 5
+MIN_LOOKUPS: Final = 5
 """the number of look-ups, from which they count: one slow look-up does not affect a run."""
 VARIED_RATIO: Final = 0.05
 """Share of responses that must differ from the previous one, where the scenario says that they vary."""
 COMPARED_ANSWERS: Final = 20
 CONNECTIONS_RATIO: Final = 0.5
 """Share of a name's requests that opened a connection."""
-FEWEST_REQUESTS: Final = 20
+MIN_REQUESTS: Final = 20
 RESENT_RATIO: Final = 0.05
 """Share of a name's requests that were retried, beyond what closed idle connections explain, and"""
-FEWEST_RESENT: Final = 5
+MIN_RESENT: Final = 5
 """the number of retries."""
 NOWHERE_RATIO: Final = 0.01
 """Share of a name's requests whose 3xx response led nowhere."""
 MISS_RATIO: Final = 0.99
 """Share of a name's Redis commands that found nothing, from which hardly any command found something, and"""
-FEWEST_MISSES: Final = 20
+MIN_MISSES: Final = 20
 """their number."""
 NOTED_MISS_RATIO: Final = 0.1
 """Share of a name's Redis commands that found nothing, from which they are noted."""
@@ -65,11 +65,11 @@ AWAY_SHARE: Final = 0.5
 """their share of all requests, from which this counts."""
 EXTRA_RATIO: Final = 0.01
 """Share of a name's requests that were redirected or retried."""
-FEWEST_CONNECTIONS: Final = 10
+MIN_CONNECTIONS: Final = 10
 """The fewest connections to a name with several addresses, for a note that all went to one of them."""
 KEY_RATIO: Final = 0.9
 """Share of a scenario's sampled commands that named the same key, and"""
-FEWEST_SAMPLED: Final = 20
+MIN_SAMPLED: Final = 20
 """the size of the sample."""
 SIZES_RATIO: Final = 64
 """The largest success divided by the smallest."""
@@ -94,7 +94,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
     lookups = [row for row in tallies if row.kind == LOOKUP]
     times, seconds = sum(row.times for row in lookups), sum(row.seconds for row in lookups)
     all_s = record.total().response_time.sum_s
-    if times >= FEWEST_LOOKUPS and seconds >= LOOKUP_S * times and seconds >= LOOKUP_RATIO * all_s:
+    if times >= MIN_LOOKUPS and seconds >= LOOKUP_S * times and seconds >= LOOKUP_RATIO * all_s:
         names = ", ".join(dict.fromkeys(row.detail for row in lookups))
         yield Finding(
             "name_lookups",
@@ -143,7 +143,7 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
             counted[row.method, row.name][row.kind] += row.times
     for name, times in counted.items():
         label, made = " ".join(name), requests[name]
-        if times[RETRY] >= max(FEWEST_RESENT, RESENT_RATIO * made):
+        if times[RETRY] >= max(MIN_RESENT, RESENT_RATIO * made):
             yield Finding(
                 "resent_requests",
                 label,
@@ -178,7 +178,7 @@ def _misses(record: RunRecord, fewest: int) -> Iterator[tuple[str, int, int]]:
 
 
 def _only_misses(record: RunRecord) -> Iterator[Finding]:
-    for label, misses, made in _misses(record, FEWEST_MISSES):
+    for label, misses, made in _misses(record, MIN_MISSES):
         if misses >= MISS_RATIO * made:
             yield Finding(
                 "only_misses",
@@ -192,7 +192,7 @@ def _only_misses(record: RunRecord) -> Iterator[Finding]:
 
 
 def _some_misses(record: RunRecord) -> Iterator[str]:
-    for label, misses, made in _misses(record, FEWEST_MISSES):
+    for label, misses, made in _misses(record, MIN_MISSES):
         if NOTED_MISS_RATIO * made <= misses < MISS_RATIO * made:
             yield (
                 f"{misses:,} of {made:,} {label} found nothing in Redis: its times are those of hits and of misses "
@@ -279,7 +279,7 @@ def notes(record: RunRecord) -> Iterator[str]:
     yield from _without_body(record)
     yield from _one_key(record)
     yield from _some_misses(record)
-    if len(peers) == 1 and (most := max(peers.values())) >= FEWEST_CONNECTIONS:
+    if len(peers) == 1 and (most := max(peers.values())) >= MIN_CONNECTIONS:
         (address,) = peers
         yield (
             f"the service's name has several addresses, and all {most:,} connections went to {address}: one server "
@@ -307,7 +307,7 @@ def _one_key(record: RunRecord) -> Iterator[str]:
     for scenario, counted in keys.items():
         sampled = sum(counted.values())
         key, times = max(((key, times) for key, times in counted.items() if key), key=itemgetter(1), default=("", 0))
-        if sampled >= FEWEST_SAMPLED and times >= KEY_RATIO * sampled:
+        if sampled >= MIN_SAMPLED and times >= KEY_RATIO * sampled:
             yield (
                 f"{_share(times, sampled)} of the commands of scenario {scenario} named one key of Redis, {key} "
                 f"({times:,} of {sampled:,} in a sample): how it serves others was not measured. Next: spread them "
@@ -334,7 +334,7 @@ def _without_body(record: RunRecord) -> Iterator[str]:
 
 
 def _connections(name: str, requests: int, times_s: float, opened: float, took_s: float) -> Iterator[str]:
-    if requests >= FEWEST_REQUESTS and opened >= CONNECTIONS_RATIO * requests:
+    if requests >= MIN_REQUESTS and opened >= CONNECTIONS_RATIO * requests:
         yield (
             f"{opened:,.0f} connections were opened for {requests:,} requests of {name}, {_share(took_s, times_s)} of "
             "their response times, as for new visitors. Next: if your users keep their connections, find out "
@@ -355,7 +355,7 @@ def _extra(name: str, requests: int, redirects: float, retries: float) -> Iterat
 
 
 def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
-    if requests >= FEWEST_REQUESTS and sizes and max(sizes) >= SIZES_RATIO * min(sizes):
+    if requests >= MIN_REQUESTS and sizes and max(sizes) >= SIZES_RATIO * min(sizes):
         yield (
             f"successes of {name} had from about {min(sizes):,} to {max(sizes):,} bytes or more: the small ones may be "
             "errors returned as a success. Next: define a good answer with expect=Expect(…), or, in a client of "
@@ -365,7 +365,7 @@ def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
 
 def _empty(method: str, name: str, requests: int, sizes: set[int]) -> Iterator[str]:
     """Name the pages whose responses were all empty. Those without a body, 0 or 1 bytes here, are noted separately."""
-    if method == GET and requests >= FEWEST_REQUESTS and sizes and 1 < max(sizes) < EMPTY_BYTES:
+    if method == GET and requests >= MIN_REQUESTS and sizes and 1 < max(sizes) < EMPTY_BYTES:
         yield (
             f"no answer of GET {name} had more than {EMPTY_BYTES - 1} bytes, as an empty list has: if it should hold "
             "something, load the service's data. Next: define a good answer with expect=Expect(…)"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Item = dict[str, Any]
 
-_MOST_VALUES: Final = 1_000
+_MAX_VALUES: Final = 1_000
 """Of JSON in a line of a log."""
 COMPONENT: Final = "app.kubernetes.io/component"
 _WATCHING: Final = ("prometheus", "grafana", "redis-exporter")
@@ -109,7 +109,7 @@ def of_ended(pod: Item, name: str, ended: Item) -> Trouble:
 def _error_in(line: str) -> str:
     """Return the error of a log's line: git-sync writes JSON around what git said."""
     try:
-        error = str(untrusted.parse_json(line.encode(), _MOST_VALUES)["error"])
+        error = str(untrusted.parse_json(line.encode(), _MAX_VALUES)["error"])
     except (ValueError, LookupError, TypeError):
         return line
     said = _SAID_BY_GIT.search(error)

@@ -49,7 +49,7 @@ _PROBE_TIMEOUT_S = 3.0
 _LONGEST_PROBE_S = 10.0
 """For a whole probe."""
 _LONGEST_NAME = 60
-_MOST_MODULES = 50
+_MAX_MODULES = 50
 _IMITATION = (
     "from fakeredis import TcpFakeServer; import sys; TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
 )
@@ -135,7 +135,7 @@ def modules(url: str) -> list[str]:
             return sorted(f"{each[b'name'].decode(errors='replace')} {each[b'ver']}"[:_LONGEST_NAME] for each in listed)
 
     try:
-        return in_time(ask, _LONGEST_PROBE_S)[:_MOST_MODULES]
+        return in_time(ask, _LONGEST_PROBE_S)[:_MAX_MODULES]
     except (redis.RedisError, TimeoutError, MemoryError, *untrusted.WRONG_FORM):
         return []  # it may speak the protocol without being a Redis
 

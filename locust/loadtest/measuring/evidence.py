@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 PER_KIND: Final = 3
 """The number of messages per request name and error class, in order of arrival, that get evidence."""
-MOST: Final = 50
+MAX_EVIDENCE: Final = 50
 """The number of messages that get evidence in all, per process and per run."""
 LONGEST: Final = 2_000
 """Characters of a request or a response that are kept, headers included."""
@@ -34,9 +34,9 @@ _LONGEST_BODY: Final = 1_000
 _LOOKED_AT: Final = 16_384
 """Bytes of a body that are examined."""
 _LONGEST_KEY: Final = 80
-_MOST_VALUES: Final = 2_000
+_MAX_VALUES: Final = 2_000
 _SHORTEST_SECRET: Final = 4
-_MOST_SECRETS: Final = 500
+_MAX_SECRETS: Final = 500
 SHOWN_HEADERS: Final = frozenset(
     {
         "accept", "accept-encoding", "accept-language", "allow", "cache-control", "connection", "content-encoding",
@@ -88,7 +88,7 @@ class Evidence(NamedTuple):
 
 
 class EvidenceQuota:
-    """Decides which failures get evidence: the first `PER_KIND` messages of each kind, and at most `MOST` in all."""
+    """Decides which failures get evidence: the first `PER_KIND` messages of each kind, at most `MAX_EVIDENCE`."""
 
     def __init__(self) -> None:
         """Create a quota that has admitted nothing yet."""
@@ -104,7 +104,7 @@ class EvidenceQuota:
         if self.holds(row, error_class, message):
             return True
         messages = self._messages.setdefault((row, error_class), set())
-        if len(messages) >= PER_KIND or self._admitted >= MOST:
+        if len(messages) >= PER_KIND or self._admitted >= MAX_EVIDENCE:
             return False
         messages.add(message)
         self._admitted += 1
@@ -290,7 +290,7 @@ class _Secrets:
     def text(self, head: list[str], body: str) -> str:
         """Return head and body with every masked value replaced, and truncated to their limits."""
         first, *others = head or [""]
-        if len(self._values) > _MOST_SECRETS:
+        if len(self._values) > _MAX_SECRETS:
             body = "(a body with many secrets)"
         hidden = sorted(self._values, key=len, reverse=True)
         first, body = (self._without(text, hidden) for text in (_TOKEN.sub(self._masked_token, first), body))
@@ -312,7 +312,7 @@ def _parsed(raw: bytes) -> Any:
     if len(raw) > _LOOKED_AT or raw[:1] not in (b"{", b"["):
         return None
     try:
-        untrusted.check_json(raw, _MOST_VALUES)
+        untrusted.check_json(raw, _MAX_VALUES)
         return json.loads(raw)
     except ValueError:
         return None

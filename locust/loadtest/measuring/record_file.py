@@ -53,12 +53,12 @@ _FRAME: Final = struct.Struct("<cII")
 _KINDS: Final = frozenset((b"H", b"S", b"W", b"R", b"E"))
 _LONGEST_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
 _LONGEST_BYTES: Final = 64 * 1024 * 1024  # of one frame, decompressed
-_LEAST_BYTES: Final = 64 * 1024
-_MOST_INFLATED: Final = 200  # zlib's highest ratio in a long frame; repeated counts reach a tenth of it
-_MOST_VALUES: Final = 500_000
+_MIN_BYTES: Final = 64 * 1024
+_MAX_INFLATED: Final = 200  # zlib's highest ratio in a long frame; repeated counts reach a tenth of it
+_MAX_VALUES: Final = 500_000
 _LATEST_S: Final = 1e11  # the highest Unix time, in seconds, that can be formatted as a date
 _LAST_SECOND: Final = 10**9
-_MOST_USERS: Final = 10**9
+_MAX_USERS: Final = 10**9
 _UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -239,7 +239,7 @@ def _begun(header: dict[str, Any]) -> RunRecord:
 
 def _inflated(payload: bytes) -> bytes:
     inflater = zlib.decompressobj()
-    longest = min(_LONGEST_BYTES, max(_LEAST_BYTES, _MOST_INFLATED * len(payload)))
+    longest = min(_LONGEST_BYTES, max(_MIN_BYTES, _MAX_INFLATED * len(payload)))
     data = inflater.decompress(payload, longest)
     if inflater.unconsumed_tail or not inflater.eof:
         raise ValueError(f"it is cut off, or longer than {longest} bytes")
@@ -247,7 +247,7 @@ def _inflated(payload: bytes) -> bytes:
 
 
 def _parsed(payload: bytes) -> Any:
-    return untrusted.parse_json(payload, _MOST_VALUES)
+    return untrusted.parse_json(payload, _MAX_VALUES)
 
 
 def _frames(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
@@ -291,7 +291,7 @@ def _apply(record: RunRecord, kind: bytes, payload: bytes) -> None:
     if kind == b"S":
         untrusted.check_msgpack(payload, untrusted.SMALL_BYTES)
         second, users, wire = msgpack.unpackb(payload)
-        if not (type(second) is type(users) is int and 0 <= second <= _LAST_SECOND and 0 <= users <= _MOST_USERS):
+        if not (type(second) is type(users) is int and 0 <= second <= _LAST_SECOND and 0 <= users <= _MAX_USERS):
             raise ValueError(f"second {second!r} and users {users!r} must be integers from 0 to 10**9")
         packed = PackedMeasurements.from_wire(wire)
         check([packed])

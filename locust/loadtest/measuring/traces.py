@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 HEADER: Final = "traceparent"
 PER_KIND: Final = 3
 """The number of traces kept per request name and outcome: the slowest."""
-MOST_KINDS: Final = 500
+MAX_KINDS: Final = 500
 """The number of combinations of request name and outcome with traces, within a second and within a run."""
-MOST_UNDER_WAY: Final = 10_000
+MAX_UNDER_WAY: Final = 10_000
 """The most traced requests, not counted yet, whose spans a process holds for export."""
 _SAMPLED: Final = 1  # the sampled flag
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
@@ -85,7 +85,7 @@ class Sampler:
             return headers, False
         trace_id, span_id = (random.getrandbits(bits) or 1 for bits in (128, 64))  # all zeros are not allowed
         if self.spans is not None:
-            if len(self._given) >= MOST_UNDER_WAY:
+            if len(self._given) >= MAX_UNDER_WAY:
                 self._given.clear()
             self._given.add(f"{span_id:016x}")
         return {**(headers or {}), HEADER: f"00-{trace_id:032x}-{span_id:016x}-01"}, True
@@ -144,7 +144,7 @@ class Traces:
         """Keep a trace of a series if it is among the slowest."""
         kept = self._kept.get((row, trace.error_class))
         if kept is None:
-            if len(self._kept) >= MOST_KINDS:
+            if len(self._kept) >= MAX_KINDS:
                 return
             self._kept[row, trace.error_class] = [trace]
         elif len(kept) < PER_KIND or trace.response_s > kept[-1].response_s:

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 ENDINGS: Final = (".csv", ".csv.gz", ".json")
 """The file extensions that distinguish a file from a profile's name."""
-MOST_RATES: Final = 10_000
-MOST_STARTS: Final = 500_000
+MAX_RATES: Final = 10_000
+MAX_STARTS: Final = 500_000
 LONGEST_S: Final = 7 * 24 * 3600
 HIGHEST_PER_S: Final = 1_000_000
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
-_MOST_VALUES: Final = 1_000_000
-_MOST_STAGES: Final = 500
+_MAX_VALUES: Final = 1_000_000
+_MAX_STAGES: Final = 500
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 """A Unix time above this is in fractions of a second; in seconds it would be after the year 5000."""
 _FURTHEST_S: Final = 6e10
@@ -79,7 +79,7 @@ class CurveFile:
         line, header = next(rows, (1, []))
         if not 1 <= len(header) <= _PAIR or any(map(_is_number, header)):
             raise self._file.wrong(line, 1, "not a header row with one or two columns", _ALLOWED)
-        most = MOST_RATES if len(header) == _PAIR else MOST_STARTS
+        most = MAX_RATES if len(header) == _PAIR else MAX_STARTS
         before_s = -math.inf
         for number, (at, row) in enumerate(rows, 1):
             if number > most:
@@ -93,7 +93,7 @@ class CurveFile:
     def _prometheus(self, path: Path) -> Iterator[tuple[float, float, int]]:
         try:
             text = untrusted.read_file(path, _LARGEST_BYTES)
-            answer = untrusted.parse_json(text, _MOST_VALUES)
+            answer = untrusted.parse_json(text, _MAX_VALUES)
         except json.JSONDecodeError as error:
             raise self._file.wrong(error.lineno, error.colno, f"not JSON ({error.msg})", _ALLOWED) from error
         except UnicodeDecodeError:
@@ -105,8 +105,8 @@ class CurveFile:
                 f"PROFILE={path} cannot be read ({reason}). Allowed: {_ALLOWED}. Next: correct it."
             ) from error
         values = self._one_series(answer)
-        if len(values) > MOST_RATES:
-            self._refuse(f"it holds {len(values):,} values", f"at most {MOST_RATES:,}: query with a longer step")
+        if len(values) > MAX_RATES:
+            self._refuse(f"it holds {len(values):,} values", f"at most {MAX_RATES:,}: query with a longer step")
         before_s = -math.inf
         for pair in values:
             if not isinstance(pair, list) or len(pair) != _PAIR:
@@ -186,7 +186,7 @@ def _of_starts(times_s: npt.NDArray[np.float64]) -> tuple[tuple[Stage, ...], byt
     apart_s = np.arange(len(starts_s)) * _APART_S
     starts_s = np.maximum.accumulate(starts_s - apart_s) + apart_s
     length_s = max(float(starts_s[-1]) * (1 + 1 / len(starts_s)), 1.0)
-    counts, edges = np.histogram(starts_s, bins=max(1, min(_MOST_STAGES, int(length_s))), range=(0.0, length_s))
+    counts, edges = np.histogram(starts_s, bins=max(1, min(_MAX_STAGES, int(length_s))), range=(0.0, length_s))
     width_s = float(edges[1])
     return tuple(Stage(width_s, int(count) / width_s, "step") for count in counts), starts_s.astype("<f8").tobytes()
 

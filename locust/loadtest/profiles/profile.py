@@ -33,7 +33,7 @@ DEFAULT_SPAWN_RATE_PER_S = 100.0
 """How fast a step changes the number of users by default: Locust's own recommendation for one worker."""
 Arrivals = Literal["even", "poisson"]
 _ANSWERS_TAKE_S = 10.0
-_FEWEST_USERS, _MOST_USERS = 100, 10_000
+_MIN_USERS, _MAX_USERS = 100, 10_000
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _measured(path: Path, name: str) -> LoadProfile:
     """Return the profile of a file; its users suffice for answers that take ten seconds at the peak."""
     file = CurveFile(path)
     peak_per_s = max(stage.level for stage in file.stages)
-    max_users = max(_FEWEST_USERS, min(_MOST_USERS, math.ceil(_ANSWERS_TAKE_S * peak_per_s)))
+    max_users = max(_MIN_USERS, min(_MAX_USERS, math.ceil(_ANSWERS_TAKE_S * peak_per_s)))
     return LoadProfile(
         name, "open", file.stages, max_users=max_users, pre_allocated_users=max_users // 10, starts=file.starts
     )

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-MOST_REQUESTS: Final = 1_000_000
+MAX_REQUESTS: Final = 1_000_000
 ALLOWED: Final = (
     "an access log of nginx or Apache (common or combined), JSON lines, an AWS ALB log, or a HAR file, also with .gz"
 )
-_MOST_VALUES: Final = 10_000
+_MAX_VALUES: Final = 10_000
 _LONGEST_NAME: Final = 100
 _CLF: Final = re.compile(
     r'[^\["]*\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "((?:[^"\\]|\\.)*+)" (\d{3}|-)(?:\s|$)', re.DOTALL
@@ -91,9 +91,9 @@ class AccessLog:
             if request is None:
                 self.left_out += 1
             elif takes(request):
-                if len(self.requests) == MOST_REQUESTS:
+                if len(self.requests) == MAX_REQUESTS:
                     raise self._file.wrong(
-                        number, 1, f"more than {MOST_REQUESTS:,} requests", "a part of the log, or --sample"
+                        number, 1, f"more than {MAX_REQUESTS:,} requests", "a part of the log, or --sample"
                     )
                 self.requests.append(request)
         if not number:
@@ -142,7 +142,7 @@ class AccessLog:
 
     def _of_json(self, line: str, number: int) -> LoggedRequest | None:
         try:
-            untrusted.check_json(line.encode(), _MOST_VALUES)
+            untrusted.check_json(line.encode(), _MAX_VALUES)
             entry = orjson.loads(line)
         except json.JSONDecodeError as error:
             raise self._file.wrong(number, error.colno, f"not JSON ({error.msg})", ALLOWED) from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LARGEST_BYTES: Final = 512 * 1024 * 1024
-_MOST_VALUES: Final = 20_000_000
+_MAX_VALUES: Final = 20_000_000
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(;[\x20-\x7e]*)?", re.ASCII)
 _ALLOWED: Final = "a HAR file as a browser saves it, with log.entries"
 
@@ -63,7 +63,7 @@ def read(path: Path) -> list[Entry]:
     """
     try:
         text = untrusted.read_file(path, _LARGEST_BYTES).removeprefix(b"\xef\xbb\xbf")
-        untrusted.check_json(text, _MOST_VALUES)
+        untrusted.check_json(text, _MAX_VALUES)
         root = orjson.loads(text)
     except json.JSONDecodeError as error:
         raise _refusal(path, f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from error

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from loadtest.replaying.access_log import MOST_REQUESTS
+from loadtest.replaying.access_log import MAX_REQUESTS
 from loadtest.settings.data_file import DataFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ALLOWED: Final = "the output of `redis-cli MONITOR`, also with .gz, whose last line ends with a line feed"
-_MOST_BYTES: Final = 512 * 1024 * 1024
+_MAX_BYTES: Final = 512 * 1024 * 1024
 _ESCAPE: Final = r'\\(?:x[0-9a-f]{2}|[\\"nrtab])'
 _TEXT: Final = rf'(?:[^"\\]++|{_ESCAPE})*+'
 _LINE: Final = re.compile(rf'(\d{{1,11}}\.\d{{6}}) \[(\d{{1,10}}) [^"]{{1,200}}\]((?: "{_TEXT}")++)')
@@ -56,7 +56,7 @@ class MonitorLog:
     """
 
     def __init__(self, path: Path) -> None:
-        file = DataFile(path, most_bytes=_MOST_BYTES)
+        file = DataFile(path, most_bytes=_MAX_BYTES)
         self.commands: list[Command] = []
         for number, line in enumerate(file.lines(), 1):
             text = line.rstrip("\r\n")
@@ -66,8 +66,8 @@ class MonitorLog:
             if found is None or not line.endswith("\n"):
                 reason = "not a line of MONITOR's output" if line.endswith("\n") else "the file is cut in this line"
                 raise file.wrong(number, 1, reason, ALLOWED)
-            if len(self.commands) == MOST_REQUESTS:
-                raise file.wrong(number, 1, f"more than {MOST_REQUESTS:,} commands", "a part of the log")
+            if len(self.commands) == MAX_REQUESTS:
+                raise file.wrong(number, 1, f"more than {MAX_REQUESTS:,} commands", "a part of the log")
             words = tuple(map(_unescaped, _EACH_WORD.findall(found[3])))
             self.commands.append(Command(float(found[1]), int(found[2]), words))
         if not self.commands:

@@ -11,7 +11,7 @@ from loadtest.replaying.logged_request import LONGEST_TARGET
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MOST_SIBLINGS: Final = 40
+MAX_SIBLINGS: Final = 40
 """The most different path segments at one position; more are values of one kind, such as article names."""
 _DEEPEST: Final = 20
 _LONGEST_PART: Final = 60
@@ -38,7 +38,7 @@ def names_of(targets: Iterable[str]) -> dict[str, str]:
         for each in parts.values():
             if len(each) > depth:
                 siblings[tuple(each[:depth])].add(each[depth])
-        crowded = {before for before, found in siblings.items() if len(found) > MOST_SIBLINGS}
+        crowded = {before for before, found in siblings.items() if len(found) > MAX_SIBLINGS}
         for each in parts.values():
             if len(each) > depth and crowded and tuple(each[:depth]) in crowded:
                 each[depth] = ":any"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import orjson
 
 from loadtest.exceptions import UsageError
-from loadtest.profiles.curve_file import LONGEST_S, MOST_STARTS, time_s
+from loadtest.profiles.curve_file import LONGEST_S, MAX_STARTS, time_s
 from loadtest.replaying import path_names
 from loadtest.replaying.access_log import AccessLog
 from loadtest.settings.value_types import duration_s
@@ -144,9 +144,9 @@ def chosen(path: Path, requests: Sequence[Timed], count: int, selection: Selecti
             f"{path}: no request is left of {count:,}. Allowed: a time window, a sample and a target that match "
             "some. Next: widen them."
         )
-    if len(found) > MOST_STARTS:
+    if len(found) > MAX_STARTS:
         raise UsageError(
-            f"{path}: {len(found):,} requests are chosen. Allowed: at most {MOST_STARTS:,}. Next: use a shorter time "
+            f"{path}: {len(found):,} requests are chosen. Allowed: at most {MAX_STARTS:,}. Next: use a shorter time "
             "window, or --sample."
         )
     starts_s = [(request.start_s - found[0].start_s) / selection.speed for request in found]

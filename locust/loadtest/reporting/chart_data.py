@@ -31,7 +31,7 @@ MAX_CLASSES: Final = 8
 """The most error classes that are drawn: the most frequent ones."""
 MAX_STRETCHES: Final = 150
 """The most points of a name's curves."""
-_LEAST_STRETCHES: Final = 4
+_MIN_STRETCHES: Final = 4
 """The fewest intervals, each with one percentile, into which a run is divided so that each has enough requests."""
 _BARS_PER_OCTAVE: Final = 4
 _SHORTEST_S: Final = 0.5
@@ -237,7 +237,7 @@ def _percentile(share: float, at: Columns, bins: Columns, stretches: int) -> lis
     needed, total = samples_needed(share), int(bins[3].sum())
     if total < needed:
         return [None] * stretches
-    merged = max(1, min(math.ceil(needed * stretches / total), stretches // _LEAST_STRETCHES))
+    merged = max(1, min(math.ceil(needed * stretches / total), stretches // _MIN_STRETCHES))
     at = at // merged
     order = np.lexsort((bins[2], at))
     summed = np.cumsum(bins[3][order])

@@ -40,17 +40,17 @@ Times = dict[str, Any]
 """The figures of a histogram: see `loadtest.measuring.record_dict.histogram_dict`."""
 
 _LONGEST_BYTES: Final = 128 * 1024 * 1024
-_MOST_VALUES: Final = 3_000_000
+_MAX_VALUES: Final = 3_000_000
 """Limits of a document's size. The document of a one-day run with the most distinct names reaches a tenth of each."""
 _LARGEST: Final = 1e20
 """The largest number: a tenth of it is what systems report as unlimited memory, and its square is still a float."""
-_MOST_SERIES: Final = MAX_SERIES + MAX_OTHER_SERIES + len(PHASES)
-_MOST_ROWS: Final = {
-    "series": _MOST_SERIES,
-    "streams": _MOST_SERIES,
-    "transactions": _MOST_SERIES,
-    "checks": _MOST_SERIES,
-    "connections": _MOST_SERIES,
+_MAX_SERIES: Final = MAX_SERIES + MAX_OTHER_SERIES + len(PHASES)
+_MAX_ROWS: Final = {
+    "series": _MAX_SERIES,
+    "streams": _MAX_SERIES,
+    "transactions": _MAX_SERIES,
+    "checks": _MAX_SERIES,
+    "connections": _MAX_SERIES,
     "scenarios": 2 * MAX_SCENARIOS,
     "workers": 10_000,
     "errors": 10_000,
@@ -70,12 +70,12 @@ _LONGEST_CPU_S: Final = 10.0
 _CPU_S_PER_MIB: Final = 6.0
 """Further seconds of CPU time per MiB of a record: on a slow machine, a time line by seconds takes up to 5 s per
 MiB."""
-_MOST_MEMORY_BYTES: Final = 3 * 1024**3
+_MAX_MEMORY_BYTES: Final = 3 * 1024**3
 """Bytes of memory beyond the process's own: a comparison of two runs with 200 names takes 1.1 GB."""
 _MIB: Final = 1024**2
 _LONGEST_MESSAGE: Final = 160
 """Characters of an error's message next to the verdict."""
-_MOST_VERSIONS: Final = 3
+_MAX_VERSIONS: Final = 3
 """The most versions of the service that are named: a run may include several hosts, or a deployment."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
@@ -134,7 +134,7 @@ def read(folder: Path) -> Document:
     except (OSError, ValueError) as error:
         raise RecordError(_unreadable(path, str(error))) from error
     try:
-        document = untrusted.parse_json(data, _MOST_VALUES, _LARGEST)
+        document = untrusted.parse_json(data, _MAX_VALUES, _LARGEST)
     except ValueError as error:
         raise RecordError(_unreadable(path, f"it is truncated or damaged: {error}")) from error
     version = document.get("format") if isinstance(document, dict) else None
@@ -143,7 +143,7 @@ def read(folder: Path) -> Document:
     missing = [name for name in _REQUIRED if name not in document]
     if missing:
         raise RecordError(_unreadable(path, f"it lacks {', '.join(missing)}"))
-    for name, most in _MOST_ROWS.items():
+    for name, most in _MAX_ROWS.items():
         if isinstance(rows := document.get(name), list) and len(rows) > most:
             raise RecordError(_unreadable(path, f"it holds {len(rows)} {name}; allowed are {most}"))
     return dict(document)
@@ -179,7 +179,7 @@ def limited(*folders: Path) -> Iterator[None]:
             "product wrote. Next: use a run with fewer names, or leave out a folder that is from elsewhere."
         )
 
-    with untrusted.bounded(refused, cpu_s, _MOST_MEMORY_BYTES):
+    with untrusted.bounded(refused, cpu_s, _MAX_MEMORY_BYTES):
         yield
 
 
@@ -214,7 +214,7 @@ def outcome_of(result: dict[str, Any]) -> str:
 
 def service_version(document: Document) -> str | None:
     """Return the version of the service: from the setting, or else from its responses; None if neither has it."""
-    named = document.get("service_versions", [])[:_MOST_VERSIONS]
+    named = document.get("service_versions", [])[:_MAX_VERSIONS]
     return document["configuration"].get("version") or ", ".join(named) or None
 
 

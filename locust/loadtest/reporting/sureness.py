@@ -29,7 +29,7 @@ Times = dict[str, Any]
 Part = tuple[Times | None, Sequence[int]]
 """Times, with the numbers of their series in a table of blocks."""
 
-MOST: Final = 400
+MAX_PERCENTILES: Final = 400
 """The most names of a kind, the most frequent first, whose percentiles get intervals: as many as the report shows."""
 _KINDS: Final = ("response_time", "service_time", "success_time", "failure_time")
 
@@ -63,7 +63,9 @@ def _add_apart(record: RunRecord, phase: str, times: dict[tuple[str, str, str], 
 
 
 def _add(parts: Iterable[Part], table: BlockTable, count: int) -> None:
-    known = sorted(((times, rows) for times, rows in parts if times), key=lambda part: -part[0]["count"])[: MOST + 1]
+    known = sorted(((times, rows) for times, rows in parts if times), key=lambda part: -part[0]["count"])[
+        : MAX_PERCENTILES + 1
+    ]
     groups = {Name("", "", str(number)): rows for number, (_, rows) in enumerate(known)}
     run = BlockedRun.of_table("", table, count, groups, 0.0)
     if not run.blocks:

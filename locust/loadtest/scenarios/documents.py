@@ -41,7 +41,7 @@ NAME = "documents"
 _SIMPLE = tuple(seed.basic_user(number) for number in range(20))
 _COMPLEX = tuple(seed.advanced_user(number) for number in range(20))
 _LOADING_TIMEOUT_S = 10.0
-_MOST_APPENDS = 50
+_MAX_APPENDS = 50
 """How often a user appends to a scratch array or string before it rewrites the whole document."""
 
 
@@ -301,7 +301,7 @@ class _DocumentsUser(User):
             appends.pop(operation.name, None)  # a rewritten document starts to grow again
         else:
             appends[operation.rewritten_by] += 1
-            if appends[operation.rewritten_by] > _MOST_APPENDS:
+            if appends[operation.rewritten_by] > _MAX_APPENDS:
                 self.do(OPERATIONS[operation.rewritten_by])
                 return
         key, value = operation.key(self.choices), operation.value(self.choices)

@@ -22,7 +22,7 @@ from loadtest.untrusted import is_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_USERS = 10_000_000
+MAX_USERS = 10_000_000
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
 
@@ -128,9 +128,9 @@ def _opened(store: str | None, of_mongo: dict[str, Any]) -> Store:
 
 
 def _checked(count: str) -> int:
-    if not count.isdecimal() or not 1 <= int(count) <= MOST_USERS:
+    if not count.isdecimal() or not 1 <= int(count) <= MAX_USERS:
         raise UsageError(
-            f"--count={count} is not allowed. Allowed: a whole number from 1 to {MOST_USERS}. Next: set --count=10000."
+            f"--count={count} is not allowed. Allowed: a whole number from 1 to {MAX_USERS}. Next: set --count=10000."
         )
     return int(count)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 1024
 """The longest secret that `read_secret` accepts, in characters."""
-MOST_ACCOUNTS: Final = 1_000_000
+MAX_ACCOUNTS: Final = 1_000_000
 """The most accounts in a file; each worker holds all of them."""
 LARGEST_BYTES: Final = 256 * 1024 * 1024
 """The largest file of accounts."""
@@ -118,14 +118,14 @@ def read_accounts(path: Path) -> tuple[Account, ...]:
     """Read accounts from a CSV file with the columns login and password, or a JSON array of objects with these members.
 
     Raises:
-        UsageError: a line is wrong, which is named without its content, or there are more than `MOST_ACCOUNTS`.
+        UsageError: a line is wrong, which is named without its content, or there are more than `MAX_ACCOUNTS`.
     """
     file = DataFile(path, f"ACCOUNTS_FILE={path}", LARGEST_BYTES)
     ending = path.name.lower().removesuffix(".gz")
     rows = _of_json(file) if ending.endswith(".json") else _of_table(file)
-    found = tuple(itertools.islice(rows, MOST_ACCOUNTS + 1))
-    if len(found) > MOST_ACCOUNTS:
-        raise file.wrong(1, 1, f"more than {MOST_ACCOUNTS:,} accounts", _ACCOUNTS)
+    found = tuple(itertools.islice(rows, MAX_ACCOUNTS + 1))
+    if len(found) > MAX_ACCOUNTS:
+        raise file.wrong(1, 1, f"more than {MAX_ACCOUNTS:,} accounts", _ACCOUNTS)
     if not found:
         raise file.wrong(1, 1, "no account", _ACCOUNTS)
     return found

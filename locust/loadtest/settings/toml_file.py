@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_BYTES = 256 * 1024
-_MOST_TABLES = 1_000
+_MAX_TABLES = 1_000
 _LONGEST_LINE = 2_000
 """Limits the parts of a key: a thousand parts take a thousand times as long as one."""
 Location = tuple[str | int, ...]
@@ -62,8 +62,8 @@ class TomlFile:
             raise UsageError(f"{file} is nested too deeply. Allowed: lists in lists. Next: correct it.") from error
         except ValueError as error:  # also for numbers with thousands of digits
             raise UsageError(f"{file} is not TOML: {error}. Next: correct that line.") from error
-        if len(self.tables) > _MOST_TABLES:
-            raise UsageError(f"{file} has {len(self.tables)} tables. Allowed: up to {_MOST_TABLES}. Next: divide it.")
+        if len(self.tables) > _MAX_TABLES:
+            raise UsageError(f"{file} has {len(self.tables)} tables. Allowed: up to {_MAX_TABLES}. Next: divide it.")
         self._lines = _Scan(text).lines
 
     def line_of(self, location: Location) -> int:

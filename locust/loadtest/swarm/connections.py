@@ -3,7 +3,7 @@
 ZeroMQ accepts everything that arrives and holds it until the master takes it, message by message. It can limit the size
 of a message part but not the number of parts, and limiting its queues is dangerous: a connection that breaks while its
 queue is full, with a ping behind the messages, fails an assertion and ends the process. So the queues are unbounded and
-the process's memory is bounded instead. When it grows by `MOST_HELD_BYTES` while messages are queued or incomplete, new
+the process's memory is bounded instead. When it grows by `MAX_HELD_BYTES` while messages are queued or incomplete, new
 connections are refused, the connections with the largest backlogs are closed, and their backlogs are dropped. At
 `_BEYOND` times that, every connection that sends anything is closed. A closed peer reconnects immediately and would add
 to the backlog each time, which is why new ones are refused at the handshake, where ZeroMQ accepts no messages yet.
@@ -33,13 +33,13 @@ from loadtest.swarm.monitor import ACCEPTED, CLOSED, Monitor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MOST: Final = 1_000
+MAX_CONNECTIONS: Final = 1_000
 """Connections at a time, twice those of the largest stack of one machine; further ones are closed."""
-MOST_HELD_BYTES: Final = 256 * 1024 * 1024
+MAX_HELD_BYTES: Final = 256 * 1024 * 1024
 """What may wait in memory, of all connections together; a master's container has 2 GiB."""
 _BEYOND: Final = 1.5
 """How many times as much may be held until whoever sends anything at all is closed."""
-_MOST_PER_BYTE: Final = 32
+_MAX_PER_BYTE: Final = 32
 """The most memory that a byte on the wire fills, when it is of an empty part: those are 2 bytes there, and 64 here."""
 _LOOK_EVERY_S: Final = 0.05
 _COUNT_EVERY: Final = 10
@@ -114,8 +114,8 @@ class Connections:
     def _on_accepted(self, descriptor: int) -> None:
         self._received[descriptor] = self._waiting[descriptor] = 0
         self._taken_at_s[descriptor] = time.monotonic()
-        if len(self) > MOST:
-            self._close([descriptor], f"there are {MOST} connections already")
+        if len(self) > MAX_CONNECTIONS:
+            self._close([descriptor], f"there are {MAX_CONNECTIONS} connections already")
         elif not self.has_room:
             self._close([descriptor], "the memory for messages that wait is full")
 
@@ -134,7 +134,7 @@ class Connections:
                 return
             self._looks += 1
             grown_bytes = resident_bytes() - self._calm_bytes
-            if grown_bytes > MOST_HELD_BYTES / 4 or self._looks % _COUNT_EVERY == 0:
+            if grown_bytes > MAX_HELD_BYTES / 4 or self._looks % _COUNT_EVERY == 0:
                 self._look()
 
     def _watch_in_thread(self) -> None:
@@ -144,7 +144,7 @@ class Connections:
         """
         while not self._is_over:
             _sleep(_LOOK_EVERY_S)
-            if resident_bytes() - self._calm_bytes > _BEYOND * MOST_HELD_BYTES:
+            if resident_bytes() - self._calm_bytes > _BEYOND * MAX_HELD_BYTES:
                 self._cut_off_senders()
 
     def _cut_off_senders(self) -> None:
@@ -152,7 +152,7 @@ class Connections:
         came = {one: (tcp.bytes_received(one, port) or 0) - before for one, before in list(self._received.items())}
         senders = {one for one, bytes_ in came.items() if bytes_ > 0}
         arrived_bytes = self._arrived_bytes + sum(came[one] for one in senders)
-        if _MOST_PER_BYTE * arrived_bytes > _BEYOND * MOST_HELD_BYTES:
+        if _MAX_PER_BYTE * arrived_bytes > _BEYOND * MAX_HELD_BYTES:
             self._cut |= senders
             tcp.shut_down(senders, port)
 
@@ -189,16 +189,16 @@ class Connections:
         is_due = not self.has_room and self._looks % _TRIM_EVERY == 0
         grown_bytes = self._trimmed(0 if is_due else self._trimmed_bytes) - self._calm_bytes
         # If little arrived, the master filled the memory itself, for example with test data.
-        held_bytes = min(grown_bytes, _MOST_PER_BYTE * self._arrived_bytes)
-        if held_bytes <= MOST_HELD_BYTES:
-            if held_bytes <= MOST_HELD_BYTES / 2:
+        held_bytes = min(grown_bytes, _MAX_PER_BYTE * self._arrived_bytes)
+        if held_bytes <= MAX_HELD_BYTES:
+            if held_bytes <= MAX_HELD_BYTES / 2:
                 self._let_in()
             return
         self.has_room = False
         why = f"messages that wait took {grown_bytes / 2**20:.0f} MiB of memory"
-        if grown_bytes > _BEYOND * MOST_HELD_BYTES:
+        if grown_bytes > _BEYOND * MAX_HELD_BYTES:
             self._cut_off(senders, why)
-        elif _MOST_PER_BYTE * sum(self._waiting.values()) > MOST_HELD_BYTES:
+        elif _MAX_PER_BYTE * sum(self._waiting.values()) > MAX_HELD_BYTES:
             self._cut_off({one for one, bytes_ in self._waiting.items() if bytes_ >= largest / 2}, why)
 
     def _let_in(self) -> None:
@@ -216,7 +216,7 @@ class Connections:
 
         The C library keeps what handled messages free, even while others are queued, so each flood would add to it.
         """
-        if resident_bytes() - before_bytes > MOST_HELD_BYTES / 4:
+        if resident_bytes() - before_bytes > MAX_HELD_BYTES / 4:
             _give_back_memory()
             self._trimmed_bytes = resident_bytes()
         return resident_bytes()

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.measurements import ExceptionCount
 
 _STEERING: Final = (StopUser, StopTest, RescheduleTask, RescheduleTaskImmediately, InterruptTaskSet)
-_MOST: Final = 1_000
+_MAX_RAISED: Final = 1_000
 _raised: list[ExceptionCount] = []
 
 
@@ -118,7 +118,7 @@ def _count(environment: Environment, greenlet: Any, error: Exception) -> None:
 
 def _keep(error: BaseException) -> None:
     log.unhandled_greenlet_exception = True
-    if len(_raised) < _MOST:
+    if len(_raised) < _MAX_RAISED:
         _raised.append(exception_count(LISTENERS, error))
 
 

@@ -32,9 +32,9 @@ LONGEST_BYTES: Final = 16 * 1024 * 1024
 less than half of it."""
 LONGEST_TEXT: Final = 10_000
 """Characters of an exception, or of a line of a log, that are sent and kept."""
-MOST_VALUES: Final = 1_000_000
+MAX_VALUES: Final = 1_000_000
 """The most values in a master's message. The arrivals of a profile with the most segments take two thirds of it."""
-MOST_VALUES_OF_A_WORKER: Final = untrusted.SMALL_BYTES
+MAX_VALUES_OF_A_WORKER: Final = untrusted.SMALL_BYTES
 """The most values in a worker's message. Its measurements, the bulk of it, are packed columns of bytes."""
 _PARTS: Final = 3
 _TEXT: Final = 1024 * 1024
@@ -306,7 +306,7 @@ FROM_MASTER: Final = _table(
 )
 
 
-def read(data: bytes, most_values: int = MOST_VALUES_OF_A_WORKER) -> Message:
+def read(data: bytes, most_values: int = MAX_VALUES_OF_A_WORKER) -> Message:
     """Decode a message with a bounded number of values. Its payload is not validated yet.
 
     Raises:

@@ -42,12 +42,12 @@ PING_EVERY_MS = 2_000
 it and the worker reconnects. TCP alone backs off exponentially: after an outage of half a minute, the worker would be
 back half a minute late."""
 LONGEST_NAME = 200
-MOST_NAMES = 10_000
+MAX_NAMES = 10_000
 """The most names of workers that a master remembers. Beyond this, names without a connection are forgotten."""
-MOST_UNREAD = 64
+MAX_UNREAD = 64
 """The most messages queued in a worker. At their maximum size they take 1 GiB, half the memory of a worker's container.
 Further messages queue in the kernel, then in the master."""
-MOST_UNSENT = 1_000
+MAX_UNSENT = 1_000
 """The most messages queued for one connection. Beyond this, a worker's send fails, and its deltas are sent again later;
 the master drops messages for that one worker."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
@@ -59,7 +59,7 @@ _AT_ONCE_S = 0.02
 _PAUSE_S = 0.001
 """Seconds for which messages are received without a pause, and seconds of the pause. Yielding alone is not enough:
 while messages wait, it lets no timer run and serves no other connection."""
-_MOST_PARTS = 3
+_MAX_PARTS = 3
 """The sender, the message, and one more, which shows that there are too many."""
 _PARTS_AT_ONCE = 10_000
 _HANDSHAKE_MS = 5_000
@@ -81,7 +81,7 @@ def receive(socket: Any) -> tuple[Any, list[bytes], int]:
     parts, count, size_bytes = [first.bytes], 1, 0
     while _get(socket, zmq.RCVMORE):
         part = _receive(socket, zmq.NOBLOCK)
-        if count < _MOST_PARTS:
+        if count < _MAX_PARTS:
             parts.append(part)
         count += 1
         size_bytes += _HEADER_BYTES + len(part)
@@ -154,7 +154,7 @@ class MasterEnd(zmqrpc.Server):
         zmqrpc.BaseSocket.__init__(self, zmq.ROUTER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
         self.socket.setsockopt(zmq.RCVHWM, 0)  # unbounded: see `loadtest.swarm.connections`
-        self.socket.setsockopt(zmq.SNDHWM, MOST_UNSENT)
+        self.socket.setsockopt(zmq.SNDHWM, MAX_UNSENT)
         self.socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a worker's new connection takes the place of its dead one
         self._paused_s = time.monotonic()
@@ -216,9 +216,9 @@ class MasterEnd(zmqrpc.Server):
 
     def _is_new(self, name: str, address: bytes) -> bool:
         """Whether no connection had this name so far. If so, the name belongs to this address from now on."""
-        if len(self._addresses) >= MOST_NAMES:
+        if len(self._addresses) >= MAX_NAMES:
             self._addresses = {old: known for old, known in self._addresses.items() if self.is_connected(old)}
-        return len(self._addresses) < MOST_NAMES and self._addresses.setdefault(name, address) is address
+        return len(self._addresses) < MAX_NAMES and self._addresses.setdefault(name, address) is address
 
     def is_connected(self, worker: str) -> bool:
         """Return whether a worker's connection is open."""
@@ -300,8 +300,8 @@ class WorkerEnd(zmqrpc.Client):
     def __init__(self, host: str, port: int, identity: str, keys: Keys | None) -> None:
         zmqrpc.BaseSocket.__init__(self, zmq.DEALER, self.ipv4_only(host, port))  # type: ignore[no-untyped-call]
         self.socket.setsockopt(zmq.MAXMSGSIZE, messages.LONGEST_BYTES)
-        self.socket.setsockopt(zmq.RCVHWM, MOST_UNREAD)  # the master sends no pings: see `loadtest.swarm.connections`
-        self.socket.setsockopt(zmq.SNDHWM, MOST_UNSENT)
+        self.socket.setsockopt(zmq.RCVHWM, MAX_UNREAD)  # the master sends no pings: see `loadtest.swarm.connections`
+        self.socket.setsockopt(zmq.SNDHWM, MAX_UNSENT)
         self.socket.setsockopt(zmq.IDENTITY, identity.encode() + _OWN_MARK)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, PING_EVERY_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * PING_EVERY_MS)
@@ -327,7 +327,7 @@ class WorkerEnd(zmqrpc.Client):
             RPCError: when the network fails.
         """
         try:
-            return messages.read(self.socket.recv(), messages.MOST_VALUES)
+            return messages.read(self.socket.recv(), messages.MAX_VALUES)
         except zmq.ZMQError as error:
             raise RPCError("ZMQ network broken") from error
         except ValueError as error:

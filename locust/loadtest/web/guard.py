@@ -15,7 +15,7 @@ from loadtest.settings.credentials import read_secret
 from loadtest.settings.hosts import Targets, is_loopback
 from loadtest.web.headers import Headers
 from loadtest.web.hidden_hosts import HiddenHosts
-from loadtest.web.inputs import MOST_BYTES, START, Inputs
+from loadtest.web.inputs import MAX_BYTES, START, Inputs
 from loadtest.web.login import SHORTEST, Login, new_key
 from loadtest.web.origin import Origins
 from loadtest.web.refusal import Refusal
@@ -59,8 +59,8 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
     app.debug = False
     app.secret_key = new_key()
     app.config.update(
-        MAX_CONTENT_LENGTH=MOST_BYTES,
-        MAX_FORM_MEMORY_SIZE=MOST_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BYTES,
         MAX_FORM_PARTS=200,
         SESSION_COOKIE_NAME="loadtest_session",
         SESSION_COOKIE_HTTPONLY=True,
@@ -93,7 +93,7 @@ def start(environment: Environment, config: Config, form: StartForm | None = Non
             return refusal.response()
         except RequestEntityTooLarge:
             return Refusal(
-                413, f"the request is too long. Allowed: up to {MOST_BYTES} bytes. Next: send less."
+                413, f"the request is too long. Allowed: up to {MAX_BYTES} bytes. Next: send less."
             ).response()
         return answer
 

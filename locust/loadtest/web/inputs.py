@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loadtest.settings.hosts import Targets
     from loadtest.web.hidden_hosts import HiddenHosts
 
-MOST_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 256 * 1024
 """The longest body that the web UI accepts, in bytes."""
 LONGEST_TEXT: Final = 4096
 """The longest value of a field, in characters."""

@@ -40,7 +40,7 @@ _OPEN: Final = frozenset({_FORM, _SUBMIT, "locust.send_assets", "loadtest_page_s
 _WHO: Final = "owner"
 _NUMBER: Final = "loadtest_session"
 TOKEN_HEADER: Final = "X-Loadtest-Token"  # noqa: S105 - the header's name
-MOST_SESSIONS: Final = 100
+MAX_SESSIONS: Final = 100
 """The most simultaneous sessions; a further login ends the oldest."""
 
 
@@ -134,7 +134,7 @@ class Login:
         number, token = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         session[_NUMBER] = number
         self._tokens[number] = token
-        while len(self._tokens) > MOST_SESSIONS:
+        while len(self._tokens) > MAX_SESSIONS:
             del self._tokens[next(iter(self._tokens))]
         answer = redirect(url_for("locust.index", _anchor=f"loadtest={token}"))
         answer.headers[TOKEN_HEADER] = token

@@ -20,7 +20,7 @@ NEXT_LEVEL: Final = "details"
 SMALLEST_BYTES: Final = 200
 """Of each level of depth."""
 _POOL_BYTES: Final = 8 * 1024 * 1024
-_FEWEST, _MOST = 4, 256
+_MIN_DOCUMENTS, _MAX_DOCUMENTS = 4, 256
 _ENTRIES: Final = 256
 """So many different ones: to make one takes ten times as long as to choose one."""
 _ENTRY_BYTES: Final = 120
@@ -48,7 +48,7 @@ class Documents:
 
     def __init__(self, seed: int, sizes: tuple[int, int], depths: tuple[int, int]) -> None:
         self._seed, self._sizes, self._depths = seed, sizes, depths
-        self.count = max(_FEWEST, min(_MOST, _POOL_BYTES // sizes[1]))
+        self.count = max(_MIN_DOCUMENTS, min(_MAX_DOCUMENTS, _POOL_BYTES // sizes[1]))
         """How many different ones there are."""
         self.path = "$" + f".{NEXT_LEVEL}" * (depths[0] - 1) + f".{NAME}"
         """Leads to a text on the lowest level that every document has."""

@@ -271,7 +271,7 @@ def test_many_values_of_answers_take_little_time(
 ) -> None:
     """A recording of some megabytes holds a hundred thousand; those that begin as a request's do are bounded."""
     body = '{"note": "shared"}'
-    monkeypatch.setattr(har_scenario, "_MOST_COMPARED", 30_000)
+    monkeypatch.setattr(har_scenario, "_MAX_COMPARED", 30_000)
     entries = [
         entry(number, "POST", f"/{number}", [value.format(number, one) for one in range(250)], body=body)
         for number in range(300)

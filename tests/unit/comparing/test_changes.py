@@ -169,4 +169,4 @@ def test_what_makes_no_history_keeps_a_report_whole(tmp_path: Path) -> None:
     assert kept is not None
     assert kept.run_id == "run"
     assert trend.figures({**made, "blocks": {}}, "run") is None
-    assert trend.figures({**made, "series": made["series"] * (trend.MOST_NAMES + 1)}, "run") is None
+    assert trend.figures({**made, "series": made["series"] * (trend.MAX_NAMES + 1)}, "run") is None

@@ -190,16 +190,16 @@ def test_of_many_clear_differences_ten_are_told_in_words() -> None:
     kinds = [difference.conclusion for _, difference in clear]
     assert kinds == sorted(kinds, key=lambda kind: kind is not Conclusion.WORSE)
     assert set(kinds) == {Conclusion.WORSE, Conclusion.BETTER}
-    assert len(clear) > text.MOST_CLEAR + 1
+    assert len(clear) > text.MAX_CLEAR + 1
     console = Console(file=StringIO(), width=200)
     text.show(found, console)
     lines = console.file.getvalue().splitlines()
-    assert sum("→" in line and " worse, " in line for line in lines) == text.MOST_CLEAR
-    assert f"and {len(clear) - text.MOST_CLEAR} more, in the table" in lines
+    assert sum("→" in line and " worse, " in line for line in lines) == text.MAX_CLEAR
+    assert f"and {len(clear) - text.MAX_CLEAR} more, in the table" in lines
     shown = page.html(found, *(reports.run_document(),) * 2)
     listed = shown[: shown.index("By request name")].count("<li>")
-    assert listed == text.MOST_CLEAR + 1
-    assert f"<li>and {len(clear) - text.MOST_CLEAR} more, in the table</li>" in shown
+    assert listed == text.MAX_CLEAR + 1
+    assert f"<li>and {len(clear) - text.MAX_CLEAR} more, in the table</li>" in shown
 
 
 @pytest.mark.parametrize(

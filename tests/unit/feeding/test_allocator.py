@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.feeding.allocator import LEASE_S, MOST, MOST_BYTES, BatchAllocator, BatchRequest
+from loadtest.feeding.allocator import LEASE_S, MAX_BYTES, MAX_ITEMS, BatchAllocator, BatchRequest
 from loadtest.feeding.held_batches import HeldBatches
 from loadtest.feeding.packed_items import PackedItems
 from loadtest.feeding.policies import Order
@@ -255,7 +255,7 @@ def test_large_items_come_in_small_batches() -> None:
     for number in range(20):
         items.append({f"column {column}": column + number for column in range(20_000)})
     batch = BatchAllocator(Order(items)).allocate("worker", BatchRequest(0, wanted=10_000), 1.0)
-    assert len(batch.items) == MOST_BYTES // items.largest_bytes == 2
+    assert len(batch.items) == MAX_BYTES // items.largest_bytes == 2
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -264,7 +264,7 @@ def test_whatever_a_worker_says_it_gets_no_more_than_a_message_holds(requests: l
     """Numbers that cannot be cost neither memory nor the other workers' items."""
     allocator = BatchAllocator(Order(range(1_000), "unique_then_stop"))
     batches = [allocator.allocate("liar", request, 1.0) for request in requests]
-    assert all(len(batch.items) <= MOST for batch in batches)
+    assert all(len(batch.items) <= MAX_ITEMS for batch in batches)
     honest = World(0, "unique_then_stop")
     honest.allocator = allocator
     honest.join()

@@ -61,7 +61,7 @@ def test_many_duplicates_take_little_memory() -> None:
 
 def test_a_source_holds_so_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is refused: a compressed file of two megabytes can stand for 200 million."""
-    monkeypatch.setattr(packed_items, "MOST", 3)
+    monkeypatch.setattr(packed_items, "MAX_ITEMS", 3)
     items = PackedItems()
     for number in range(3):
         items.append(number)

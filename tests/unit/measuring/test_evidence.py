@@ -156,7 +156,7 @@ def test_the_first_of_each_kind_are_kept() -> None:
     admitted = [quota.admits(1, "check", message) for message in ("a", "b", "a", "c", "d", "a")]
     assert admitted == [True, True, True, True, False, True]
     assert quota.admits(1, "status_5xx", "d")
-    assert sum(quota.admits(row, "check", "a") for row in range(2, 100)) == evidence.MOST - 4
+    assert sum(quota.admits(row, "check", "a") for row in range(2, 100)) == evidence.MAX_EVIDENCE - 4
 
 
 def test_what_cannot_be_made_is_left_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -58,7 +58,7 @@ def test_the_id_of_a_header(value: object, trace_id: str) -> None:
 
 def test_the_slowest_of_each_name_and_outcome_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever comes, there are at most so many."""
-    monkeypatch.setattr(traces, "MOST_KINDS", 2)
+    monkeypatch.setattr(traces, "MAX_KINDS", 2)
     kept = Traces()
     for number in (3, 1, 5, 2, 4):
         kept.add(7, Trace(f"{number}" * 32, number / 8, ""))

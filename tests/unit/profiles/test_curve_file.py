@@ -12,7 +12,7 @@ import pytest
 
 from loadtest.exceptions import UsageError
 from loadtest.profiles.curve import Stage
-from loadtest.profiles.curve_file import MOST_RATES, CurveFile
+from loadtest.profiles.curve_file import MAX_RATES, CurveFile
 from loadtest.profiles.load import LoadFactory
 from loadtest.profiles.profile import LoadProfile
 from loadtest.settings.config import Config
@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[str, str | bytes, str]] = {
     "all zero": ("a.csv", "t,r\n0,0\n1,0\n", "every rate is 0"),
     "one rate": ("a.csv", "t,r\n0,5\n", "a single rate"),
     "too long": ("a.csv", "t,r\n0,5\n604801,1\n", "it lasts"),
-    "too many": ("a.csv", "t,r\n" + "".join(f"{n},1\n" for n in range(MOST_RATES + 1)), "more than 10,000 rows"),
+    "too many": ("a.csv", "t,r\n" + "".join(f"{n},1\n" for n in range(MAX_RATES + 1)), "more than 10,000 rows"),
     "missing value": ("a.csv", "t,r\n0,5\n1\n", "line 3, column 1: 1 values"),
     "not UTF-8": ("a.csv", b"t,r\n0,5\n1,\xff\n", "line 3, column 3: byte 0xff is not UTF-8"),
     "JSON not UTF-8": ("a.json", b'{"a": "\xff"}', "line 1, column 8: byte 0xff is not UTF-8"),

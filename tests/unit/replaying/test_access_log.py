@@ -227,7 +227,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str, make: Callable[[P
 
 def test_a_log_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do; requests that are not wanted do not count."""
-    monkeypatch.setattr(access_log, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(access_log, "MAX_REQUESTS", 2)
     (tmp_path / "a.log").write_text(GOOD * 3)
     with pytest.raises(UsageError, match="line 3, column 1: more than 2 requests"):
         AccessLog(tmp_path / "a.log")

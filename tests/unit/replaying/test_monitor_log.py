@@ -57,7 +57,7 @@ def test_what_is_cut_or_none_is_one_sentence_with_its_line(tmp_path: Path, text:
 
 def test_too_many_commands_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before they fill the memory."""
-    monkeypatch.setattr(monitor_log, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(monitor_log, "MAX_REQUESTS", 3)
     path = tmp_path / "a.log"
     path.write_text(LINES)
     with pytest.raises(UsageError, match=r"line 5, column 1: more than 3 commands"):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from loadtest.replaying.path_names import MOST_SIBLINGS, names_of
+from loadtest.replaying.path_names import MAX_SIBLINGS, names_of
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_a_long_part_takes_little_time() -> None:
 def test_many_siblings_are_values() -> None:
     """Names of articles have no digit; what lies below each stays apart."""
     words = [f"{first}{second}" for first in "abcdefgh" for second in "klmnop"]
-    assert len(words) > MOST_SIBLINGS
+    assert len(words) > MAX_SIBLINGS
     names = names_of(f"/p/{word}/{below}" for word in words for below in ("reviews", "photos"))
     assert set(names.values()) == {"/p/:any/reviews", "/p/:any/photos"}
-    few = [f"/p/{word}" for word in words[:MOST_SIBLINGS]]
+    few = [f"/p/{word}" for word in words[:MAX_SIBLINGS]]
     assert set(names_of(few).values()) == set(few)

@@ -198,7 +198,7 @@ def test_each_percentile_of_a_run_has_an_interval_that_holds_it() -> None:
 
 def test_names_beyond_the_most_frequent_have_no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of thousands of names ends all the same."""
-    monkeypatch.setattr(sureness, "MOST", 1)
+    monkeypatch.setattr(sureness, "MAX_PERCENTILES", 1)
     made = reports.run_document(reports.record(20, names=("a", "b", "c")))
     assert sum("intervals" in one["response_time"] for one in made["series"]) == 1
 

@@ -90,7 +90,7 @@ def test_a_wrong_file_is_a_usage_error_without_its_content(tmp_path: Path, text:
 )
 def test_a_file_of_accounts_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     """Every worker holds all accounts, so a file may not fill its memory, by number, depth or length."""
-    monkeypatch.setattr(credentials, "MOST_ACCOUNTS", 3)
+    monkeypatch.setattr(credentials, "MAX_ACCOUNTS", 3)
     monkeypatch.setattr(credentials, "LARGEST_BYTES", 1000)
     (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=r"more than 3 accounts|nested too deep|larger than 1,000 bytes"):

@@ -76,7 +76,7 @@ def is_closed(connection: socket.socket) -> bool:
 
 def test_further_connections_are_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each may fill memory; those that are there stay, and who leaves makes room."""
-    monkeypatch.setattr(connections, "MOST", 20)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
     with ExitStack() as opened, closing(speaker(master, b"worker")) as worker:
         assert heard(master, worker, "worker")
         address = ("127.0.0.1", master.port)
@@ -125,7 +125,7 @@ def _flood(connection: socket.socket, part: bytes) -> None:
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=list(FLOODS))
 def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection of a worker that fills none stays."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     with closing(speaker(master, b"worker")) as worker:
         assert heard(master, worker, "worker")
         with raw(master, b"stranger") as stranger:
@@ -139,7 +139,7 @@ def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeyp
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_who_sends_more_than_is_handled_is_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole messages fill the memory too, though each of them is taken in the end."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     part = frame(msgpack.packb(("client_ready", "x" * 8_000, "stranger")))
     began = resident_bytes()
 
@@ -190,7 +190,7 @@ while time.monotonic() < until_s:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was closed connects again at once, and could send until that is seen; who comes later is let in."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     taking, began, most = gevent.spawn(_take, master), resident_bytes(), 0.0
     command = (sys.executable, "-c", _AGAIN, f"tcp://127.0.0.1:{master.port}")
     floods = [subprocess.Popen(command) for _ in range(3)]
@@ -209,7 +209,7 @@ def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monke
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_a_flood_is_bounded_while_the_master_is_busy(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report can take seconds, in which no greenlet runs."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     part, began, most = frame(b"x" * 32_000), resident_bytes(), 0.0
     with raw(master, b"stranger") as stranger:
         eventually(lambda: len(master._connections) == 1)
@@ -274,7 +274,7 @@ def test_what_waits_of_a_connection_that_filled_the_memory_is_dropped(
     master: MasterEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would keep others out for as long as it takes to read; what a worker says meanwhile is heard."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     with closing(speaker(master, b"worker")) as worker, raw(master, b"stranger") as stranger:
         assert heard(master, worker, "worker")
         told = frame(msgpack.packb(("client_ready", "x" * 8_000, "stranger")))
@@ -291,7 +291,7 @@ def test_a_flood_that_was_handled_leaves_no_memory_behind(
     master: MasterEnd, others_wait: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each would add to what the process holds, until nothing is left for it: the C library keeps what is freed."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     library = ctypes.CDLL(None)
     library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     with closing(speaker(master, b"worker")) as worker:
@@ -315,7 +315,7 @@ def test_a_flood_that_was_handled_leaves_no_memory_behind(
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_memory_that_the_master_fills_itself_closes_nobody(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads test data, and the messages of its workers wait meanwhile."""
-    monkeypatch.setattr(connections, "MOST_HELD_BYTES", 32 * MIB)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     closed: list[int] = []
     Monitor.of(master.socket).listen(CLOSED, closed.append)
     with closing(speaker(master, b"worker")) as worker:

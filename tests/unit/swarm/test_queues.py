@@ -42,7 +42,7 @@ def test_what_a_worker_does_not_take_waits_at_the_master() -> None:
             worker.send(Message("client_ready", None, "worker"))
             address, _ = router.recv_multipart()
             sent = _sent(router, address)
-            assert sockets.MOST_UNREAD <= sent < sockets.MOST_UNREAD + IN_THE_KERNEL
+            assert sockets.MAX_UNREAD <= sent < sockets.MAX_UNREAD + IN_THE_KERNEL
             for number in range(sent):
                 assert gevent.with_timeout(20, worker.recv).data == [number, LONG]
 
@@ -71,7 +71,7 @@ def test_a_worker_whose_master_takes_nothing_is_told_so(monkeypatch: pytest.Monk
         worker_end(deaf.bind_to_random_port("tcp://127.0.0.1")) as worker,
     ):
         message = Message("exception", {"msg": "", "traceback": ""}, "worker")
-        for _ in range(sockets.MOST_UNSENT):
+        for _ in range(sockets.MAX_UNSENT):
             worker.send(message)
         with pytest.raises(RPCSendError):
             gevent.with_timeout(20, worker.send, message)
@@ -89,7 +89,7 @@ def test_a_worker_that_takes_nothing_holds_up_no_other() -> None:
             each.send(Message("client_ready", -1, name).serialize())
             assert gevent.with_timeout(20, master.recv_from_client)[0] == name
         long = Message("x", LONG, "stuck")
-        for number in range(sockets.MOST_UNSENT + 1_000 + IN_THE_KERNEL + 100):
+        for number in range(sockets.MAX_UNSENT + 1_000 + IN_THE_KERNEL + 100):
             gevent.with_timeout(5, master.send_to_client, long)
             if number % 100 == 0:
                 master.send_to_client(Message("x", number, "works"))
@@ -99,5 +99,5 @@ def test_a_worker_that_takes_nothing_holds_up_no_other() -> None:
         while stuck.poll(2_000):
             stuck.recv()
             taken += 1
-        assert sockets.MOST_UNSENT <= taken < sockets.MOST_UNSENT + 1_000 + IN_THE_KERNEL
+        assert sockets.MAX_UNSENT <= taken < sockets.MAX_UNSENT + 1_000 + IN_THE_KERNEL
         eventually(lambda: master.send_to_client(Message("x", "again", "stuck")) is None and stuck.poll(100))

@@ -81,7 +81,7 @@ def master() -> Iterator[MasterEnd]:
 
 def test_names_of_workers_that_left_make_room_for_others(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes under one name after another shuts nobody out, and takes no name of a worker that is there."""
-    monkeypatch.setattr(sockets, "MOST_NAMES", 5)
+    monkeypatch.setattr(sockets, "MAX_NAMES", 5)
     with closing(speaker(master, b"stays\nmark")) as stays:
         assert heard(master, stays, "stays")
         for number in range(20):

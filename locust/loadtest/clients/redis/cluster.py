@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings
     from loadtest.clients.transport.endpoint import Tally
 
-MOST_HOPS: Final = 16
+MAX_HOPS: Final = 16
 """How often MOVED, ASK and TRYAGAIN make one command be sent at most, as in redis-py."""
-MOST_NODES: Final = 1_000
+MAX_NODES: Final = 1_000
 """The most connections of one user, as many as a cluster can have nodes; beyond that, the oldest is closed."""
 _TRY_AGAIN_S: Final = 0.02
 _ASKING: Final = hiredis.pack_command(("ASKING",))
@@ -213,7 +213,7 @@ class ClusterConnection:
         """The connection to a node."""
         node = self._nodes.get(address)
         if node is None:
-            if len(self._nodes) >= MOST_NODES:
+            if len(self._nodes) >= MAX_NODES:
                 self._close_oldest()
             node = self._nodes[address] = RespConnection(self._settings.at(*address))
         node.tally = self.tally
@@ -252,7 +252,7 @@ class ClusterConnection:
         replies: list[Any] = []
         redirection: Any = None
         is_asking = False
-        for _ in range(MOST_HOPS):
+        for _ in range(MAX_HOPS):
             node = self._node(address)
             replies = self._ask(node, _ASKING + data if is_asking else data, count + is_asking, sent_s)[is_asking:]
             redirection = next((reply for reply in replies if isinstance(reply, AskError | TryAgainError)), None)
@@ -266,7 +266,7 @@ class ClusterConnection:
             address = redirection.host or address[0], redirection.port  # a node may not know its own name
             if not is_asking:
                 self._topology.learn(redirection.slot_id, address)
-        return [*replies[:-1], RedirectedTooOften(redirection, MOST_HOPS)]
+        return [*replies[:-1], RedirectedTooOften(redirection, MAX_HOPS)]
 
     def _distribute(self, commands: list[list[bytes]], sent_s: float) -> list[Any]:
         """Exchange commands with all their nodes at once, and follow redirections of single commands."""

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from loadtest.clients.transport.stream import Stream
 
 BACKOFF_FIRST_S: Final = 0.05
-BACKOFF_MOST_S: Final = 1.5
+BACKOFF_MAX_S: Final = 1.5
 
 # A command up to this size may wait to be sent together with others. The kernel accepts it in one piece.
 _SHORT_BYTES: Final = 2048
 
 _ENDS: Final = (OSError, hiredis.HiredisError, ConnectionBroken)  # exceptions that end a connection
-_MOST_BYTES: Final = 2**30
+_MAX_BYTES: Final = 2**30
 """The longest reply; the longest value that Redis keeps by default is half of it."""
 
 
@@ -198,7 +198,7 @@ class RespConnection(Connection):
     def await_turn(self) -> bool:
         """Sleep for the back-off after failed attempts to connect.
 
-        The back-off doubles from ``BACKOFF_FIRST_S`` to ``BACKOFF_MOST_S`` with a random jitter of up to half, so that
+        The back-off doubles from ``BACKOFF_FIRST_S`` to ``BACKOFF_MAX_S`` with a random jitter of up to half, so that
         a thousand users do not reconnect in the same instant.
 
         Returns:
@@ -271,7 +271,7 @@ class RespConnection(Connection):
             self.waiter = None
             self.close()
             self._failures += 1
-            pause_s = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures - 1, 30))
+            pause_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures - 1, 30))
             self._retry_at_s = perf_counter() + pause_s * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
             if isinstance(error, TransportError):
                 raise connect_error(error) from error
@@ -356,8 +356,8 @@ class RespConnection(Connection):
             reply = self._parse(arrived_bytes)
         except TypeError as error:  # hiredis turns a map into a dictionary
             raise ConnectionBroken("protocol", f"{self._settings.endpoint} sent a map with a key of many") from error
-        if reply is INCOMPLETE and self.received_bytes > _MOST_BYTES:
-            raise self._parser.too_large(f"{_MOST_BYTES} bytes")
+        if reply is INCOMPLETE and self.received_bytes > _MAX_BYTES:
+            raise self._parser.too_large(f"{_MAX_BYTES} bytes")
         return reply
 
     def _wake(self, waiter: greenlet | None, error: Exception) -> None:

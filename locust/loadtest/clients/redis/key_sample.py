@@ -17,7 +17,7 @@ from loadtest.measuring.tallies import KEY
 if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
-_MOST_APART: Final = 256
+_MAX_APART: Final = 256
 """The most requests between two sampled ones."""
 _KEYS: Final = 8
 """The most keys that are counted at a time."""
@@ -64,7 +64,7 @@ class KeySample:
             data: the encoded request.
         """
         self._taken += 1
-        self.left = 1 + self._random.randrange(min(self._taken, _MOST_APART))
+        self.left = 1 + self._random.randrange(min(self._taken, _MAX_APART))
         keys = [command[1] for command in commands_in(data) if len(command) > 1 and _is_by_key(command[0])]
         if keys:
             key = self._random.choice(keys)

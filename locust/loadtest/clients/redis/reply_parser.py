@@ -1,7 +1,7 @@
 """ReplyParser: parses the replies that arrive over one connection, and limits their announced sizes.
 
 hiredis, written in C, does the parsing. It allocates as many elements as an array announces, before any has arrived. So
-the announced elements of a reply are summed before it is parsed, and more than ``MOST_ELEMENTS`` break the connection.
+the announced elements of a reply are summed before it is parsed, and more than ``MAX_ELEMENTS`` break the connection.
 A value may contain bytes that look like the head of an array, and a head may be where none belongs: hiredis accepts any
 two bytes as the end of a string. Where that would add up to a large number, hiredis itself identifies the heads: it is
 fed everything before one, and then is in the middle of a value or not.
@@ -38,7 +38,7 @@ _WHOLE_LINE: Final = b"\n".rjust(_AT)
 _PART_OF_LINE: Final = b" " * _AT
 _LONG_BYTES: Final = 2048
 _FEW_LINES: Final = 32
-_MOST_DIGITS: Final = 20
+_MAX_DIGITS: Final = 20
 
 _ONE_VALUE: Final = re.compile(rb"\$(\d{1,9})\r\n|(?:[-+:#_,(]|\$-)[^\r]*\r\n\Z")
 """A string's head, or a one-line value that ends with the arrival."""
@@ -51,7 +51,7 @@ _HEADS_END: Final = re.compile(rb"[*~>%|]\d+\Z")
 _CUT_HEAD: Final = re.compile(rb"[*~>%|]\d*\r?\Z")
 _ANY_HEAD: Final = re.compile(rb"[*~>%|](?:(\d+)\r\n|\d*\r?\Z)")
 
-MOST_ELEMENTS: Final = 2**24
+MAX_ELEMENTS: Final = 2**24
 """The most elements that the arrays, sets and maps of a reply may announce together; they take 128 MiB."""
 _FEW_ELEMENTS: Final = 2**16
 """Up to this many elements are counted without checking whether a head is real."""
@@ -177,8 +177,8 @@ class ReplyParser:
                 self._before = bytes(_ROOM[max(0, begin - 1) : end][:_AT]).rjust(_AT)
                 break
             self._announced += int(head[1][:_AT])
-            if self._announced > MOST_ELEMENTS:
-                raise self.too_large(f"{MOST_ELEMENTS} elements")
+            if self._announced > MAX_ELEMENTS:
+                raise self.too_large(f"{MAX_ELEMENTS} elements")
         self._feed(_ROOM, at, end - at)
         return self._parse() if reply is INCOMPLETE else reply
 
@@ -216,7 +216,7 @@ def _may_hold_head(end: int) -> bool:
         at = _ROOM.find(b"\r\n", at, end)
         if at < 0:
             return False
-        if _HEADS_END.search(_ROOM, max(0, at - _MOST_DIGITS - 1), at):
+        if _HEADS_END.search(_ROOM, max(0, at - _MAX_DIGITS - 1), at):
             return True
         at += 2
     return True

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REFRESH_S: Final = 1.0
 """The shortest time between two queries for the primary by a process."""
-_MOST_KNOWN: Final = 100
+_MAX_KNOWN: Final = 100
 _NEXT: Final = {
     "redis_auth": "sentinel_username and sentinel_password in the URL are those of the Sentinels",
     "tls": "sentinel_ssl in the URL says whether the Sentinels use TLS",
@@ -77,7 +77,7 @@ class Sentinels:
                     continue
                 host, port = primary
                 learnt = [_address(dict(zip(fields[::2], fields[1::2], strict=True))) for fields in others]
-                self._known = list(dict.fromkeys((asked, *learnt, *self._known)))[:_MOST_KNOWN]
+                self._known = list(dict.fromkeys((asked, *learnt, *self._known)))[:_MAX_KNOWN]
                 return address(host.decode(), int(port))
             except RedisError as error:
                 failure = error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from loadtest.clients.redis.settings import RedisSettings
 
 Address = tuple[str, int]
-_MOST_PORT: Final = (1 << 16) - 1
+_MAX_PORT: Final = (1 << 16) - 1
 
 REFRESH_S: Final = 1.0
 """The shortest time between two queries for the topology by a process, while there are signs of a change."""
@@ -35,7 +35,7 @@ def address(host: str, port: int) -> Address:
     Raises:
         ValueError: The port number is invalid; the system would wrap it to another.
     """
-    if not 0 < port <= _MOST_PORT:
+    if not 0 < port <= _MAX_PORT:
         raise ValueError(f"the port {port}")
     return host, port
 

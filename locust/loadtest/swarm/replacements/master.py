@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from locust.rpc import Message
     from locust.runners import MasterRunner, WorkerNode
 
-MOST_EXCEPTIONS: Final = 500
+MAX_EXCEPTIONS: Final = 500
 """The most distinct exceptions of scenarios that are kept; further ones count as one."""
-MOST_LOG_LINES: Final = 500
+MAX_LOG_LINES: Final = 500
 LONGEST_LOG: Final = 100_000
-MOST_LOGS: Final = 200
+MAX_LOGS: Final = 200
 """Bounds on the workers' logs: lines per log, characters per line, and logs."""
 _OTHER: Final = "further exceptions, which are only counted"
 _UNDER_WAY: Final = (STATE_SPAWNING, STATE_RUNNING)
@@ -104,7 +104,7 @@ def log_exception(original: Callable[..., None]) -> Callable[..., None]:
 
     def log_exception(self: MasterRunner, node_id: str, msg: str, formatted_tb: str) -> None:
         text, trace = (without_credentials(given[:LONGEST_TEXT]) for given in (msg, formatted_tb))
-        if len(self.exceptions) >= MOST_EXCEPTIONS and hash(trace) not in self.exceptions:
+        if len(self.exceptions) >= MAX_EXCEPTIONS and hash(trace) not in self.exceptions:
             text = trace = _OTHER
         original(self, node_id, text, trace)
 
@@ -117,14 +117,14 @@ def update_worker_logs(original: Callable[..., None]) -> Callable[..., None]:
     def update_worker_logs(self: Environment, worker_log_report: dict[str, Any]) -> None:
         lines: list[str] = []
         left = LONGEST_LOG
-        for line in reversed(worker_log_report["logs"][-MOST_LOG_LINES:]):
+        for line in reversed(worker_log_report["logs"][-MAX_LOG_LINES:]):
             lines.insert(0, line[:LONGEST_TEXT])
             left -= len(lines[0])
             if left < 0:
                 break
         self.worker_logs.pop(worker_log_report["worker_id"], None)
         original(self, {**worker_log_report, "logs": lines})
-        while len(self.worker_logs) > MOST_LOGS:
+        while len(self.worker_logs) > MAX_LOGS:
             del self.worker_logs[next(iter(self.worker_logs))]
 
     return update_worker_logs

@@ -8,4 +8,4 @@ from loadtest.clients.redis import connection as resp_connection
 @pytest.fixture
 def short_backoff(monkeypatch):
     """Keep the pauses between attempts to connect short."""
-    monkeypatch.setattr(resp_connection, "BACKOFF_MOST_S", 0.1)
+    monkeypatch.setattr(resp_connection, "BACKOFF_MAX_S", 0.1)

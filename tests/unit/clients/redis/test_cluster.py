@@ -9,7 +9,7 @@ import redis
 from redis.crc import key_slot
 
 from loadtest.clients.redis import RedisJsonUser
-from loadtest.clients.redis.cluster import MOST_HOPS, key_of
+from loadtest.clients.redis.cluster import MAX_HOPS, key_of
 from loadtest.clients.redis.topology import Topology
 from loadtest.exceptions import StackError, UsageError
 from loadtest.local import redis_server
@@ -172,7 +172,7 @@ def _wait_for_more(cluster, done: Counter, *names: str) -> None:
 
 def test_no_request_fails_while_slots_move_and_the_servers_count_the_same(cluster, monkeypatch):
     """MOVED, ASK and TRYAGAIN are followed within the request, and each request is executed once."""
-    monkeypatch.setattr("loadtest.clients.redis.cluster.MOST_HOPS", 100)  # MIGRATE is slow on a crowded machine
+    monkeypatch.setattr("loadtest.clients.redis.cluster.MAX_HOPS", 100)  # MIGRATE is slow on a crowded machine
     monkeypatch.setattr("loadtest.clients.redis.cluster._TRY_AGAIN_S", 0.1)
     commands = "json.numincrby", "json.get", "json.mget", "exists", "exec"
     before = {command: cluster.calls(command) for command in commands}
@@ -211,11 +211,11 @@ def test_keys_on_two_nodes_of_a_moving_slot_are_asked_for_until_they_are_togethe
         next(migration)
         Recorded(user)
         before = cluster.tries_again()
-        with pytest.raises(redis.ResponseError, match=f"given up after {MOST_HOPS} redirections.*Multiple keys"):
+        with pytest.raises(redis.ResponseError, match=f"given up after {MAX_HOPS} redirections.*Multiple keys"):
             both(user.client)
         assert Recorded(user).errors == {"redis_moved": 1}
-        assert before + MOST_HOPS - 2 <= cluster.tries_again() <= before + MOST_HOPS
-        monkeypatch.setattr("loadtest.clients.redis.cluster.MOST_HOPS", 10_000)
+        assert before + MAX_HOPS - 2 <= cluster.tries_again() <= before + MAX_HOPS
+        monkeypatch.setattr("loadtest.clients.redis.cluster.MAX_HOPS", 10_000)
         before = cluster.tries_again()
         asking = gevent.spawn(both, user.client)
         cluster.wait(lambda: cluster.tries_again() > before)
@@ -240,11 +240,11 @@ def test_a_node_that_redirects_for_ever_is_a_failure_of_its_own():
                 sock.sendall(b"-MOVED 1 127.0.0.1:%d\r\n" % port)
 
     with scripted_server(script) as url, running_user(f"{url}?cluster=true") as user:
-        with pytest.raises(redis.ResponseError, match=f"given up after {MOST_HOPS} redirections.*1 127"):
+        with pytest.raises(redis.ResponseError, match=f"given up after {MAX_HOPS} redirections.*1 127"):
             user.client.get("a")
         recorded = Recorded(user)
         assert (recorded.errors, recorded.failures) == ({"redis_moved": 1}, {("GET", "GET"): 1})
-        assert asked[b"GET"] == MOST_HOPS
+        assert asked[b"GET"] == MAX_HOPS
 
 
 def test_a_cluster_that_is_away_or_none_is_one_sentence(redis_url, monkeypatch):

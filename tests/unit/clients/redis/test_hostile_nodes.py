@@ -103,7 +103,7 @@ def test_a_redirection_to_no_node_is_one_sentence(text, options):
 
 def test_a_node_that_names_ever_new_nodes_does_not_use_up_the_files(monkeypatch):
     """All of 127.0.0.0/8 is this machine, so each of them is there."""
-    monkeypatch.setattr(cluster, "MOST_NODES", 20)
+    monkeypatch.setattr(cluster, "MAX_NODES", 20)
     hosts, open_now, most_open = count(2), Counter(), 0
 
     def serve(sock, _address):

@@ -10,7 +10,7 @@ from locust.runners import STATE_RUNNING, WorkerNode
 
 from loadtest.swarm import rebalancing
 from loadtest.swarm.messages import LONGEST_TEXT
-from loadtest.swarm.replacements.master import LONGEST_LOG, MOST_EXCEPTIONS, MOST_LOGS
+from loadtest.swarm.replacements.master import LONGEST_LOG, MAX_EXCEPTIONS, MAX_LOGS
 from tests.link_peers import Peer, eventually, master
 from tests.locust_runners import Idle, end
 
@@ -145,13 +145,13 @@ def test_a_worker_that_ends_gets_no_share_when_it_comes_back() -> None:
 def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
     """A bounded number is kept, a bounded part of each, and the count of all (replaces Runner.log_exception)."""
     with master() as runner:
-        for number in range(MOST_EXCEPTIONS + 50):
+        for number in range(MAX_EXCEPTIONS + 50):
             length = LONGEST_TEXT if number < 10 else 10  # of a few only: looking for secrets in each takes its time
             runner.log_exception("w", "e" * 2 * length, f"{number}" + "t" * 2 * length)
         kept = list(runner.exceptions.values())
-        assert len(kept) == MOST_EXCEPTIONS + 1
+        assert len(kept) == MAX_EXCEPTIONS + 1
         assert max(len(row["msg"] + row["traceback"]) for row in kept) == 2 * LONGEST_TEXT
-        assert sum(row["count"] for row in kept) == MOST_EXCEPTIONS + 50
+        assert sum(row["count"] for row in kept) == MAX_EXCEPTIONS + 50
 
 
 def test_exceptions_of_scenarios_hold_no_secret_of_a_url() -> None:
@@ -165,8 +165,8 @@ def test_exceptions_of_scenarios_hold_no_secret_of_a_url() -> None:
 def test_logs_of_workers_do_not_fill_the_memory() -> None:
     """The latest lines of the latest workers are kept (replaces Environment.update_worker_logs)."""
     environment = Environment()
-    for number in range(MOST_LOGS + 10):
+    for number in range(MAX_LOGS + 10):
         environment.update_worker_logs({"worker_id": f"w{number}", "logs": ["l" * 1000] * 1000 + ["last"]})
-    assert list(environment.worker_logs) == [f"w{number}" for number in range(10, MOST_LOGS + 10)]
+    assert list(environment.worker_logs) == [f"w{number}" for number in range(10, MAX_LOGS + 10)]
     assert {sum(map(len, lines)) <= LONGEST_LOG + LONGEST_TEXT for lines in environment.worker_logs.values()} == {True}
     assert {lines[-1] for lines in environment.worker_logs.values()} == {"last"}
