@@ -55,7 +55,7 @@ def test_summaries_of_shipped_profiles() -> None:
     """One level, stages and rates are told with the numbers that matter."""
     profiles = read_profiles()
     expected = {
-        "smoke": "1 user, 1 started per s, 0:10",
+        "smoke": "1 user, 1 started per s, 0:30",
         "ramp": "up to 100 users, 10:00",
         "ramping-arrival-rate": "20 to 200 arrivals/s, at most 1000 users, 8:00",
     }

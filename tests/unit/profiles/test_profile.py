@@ -10,7 +10,7 @@ from loadtest.profiles.think_time import ThinkTime
 from loadtest.settings.config import Config
 
 NAMED = {
-    "smoke": (1, 1, 10),
+    "smoke": (1, 1, 30),
     "quick": (10, 10, 60),
     "medium": (50, 10, 300),
     "stress": (100, 10, 600),

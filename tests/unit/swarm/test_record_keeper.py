@@ -120,7 +120,7 @@ def test_a_snapshot_tells_a_progress_line_how_the_run_goes(environment: Environm
 
 
 def test_a_snapshot_has_no_percentile_of_too_few_requests() -> None:
-    """Of 31 requests, as `PROFILE=smoke` may make in ten seconds, only the median; of none, nothing."""
+    """Of 31 requests, as one user may make in ten seconds, only the median; of none, nothing."""
     recorder, record = Recorder(), RunRecord("run", 1_700_000_000.0)
     empty = Snapshot.of(record, 1, running=False)
     for _ in range(31):
