@@ -12,7 +12,7 @@ from loadtest.judging import declared, idle, plan, shared_cores, steady, tallied
 from loadtest.judging.metric import RANGES
 from loadtest.judging.record_checks import FAST_FAILURES, UNSTEADY
 from loadtest.judging.violation import NAMED
-from loadtest.measuring.labels import CHECK, LOAD, TRANSACTION
+from loadtest.measuring.labels import CHECK, LOAD, OTHER, TRANSACTION
 from loadtest.measuring.measurements import LISTENERS
 from loadtest.measuring.record import ABORTED, DECIDED, FEED, RATE, RESET, USERS
 from loadtest.progress import counted
@@ -205,6 +205,7 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
     without_data += _all_warm_up(record)
+    without_data += _folded(record, results)
     mixed = not results or any(result.threshold.judges_all_times for result in results)
     noted = [
         one.sentence
@@ -248,6 +249,24 @@ def _all_warm_up(record: RunRecord) -> Iterator[str]:
             f"the load of {record.load_s:.3g} s ended within its warm-up of {record.warm_up_s:g} s, so nothing is left "
             "to judge. Next: run longer, or lower WARM_UP"
         )
+
+
+def _folded(record: RunRecord, results: Sequence[Result]) -> Iterator[str]:
+    """Say which rules on a name passed although requests of that name may be among those that count as ``other``."""
+    for result in results:
+        chosen = dict(result.threshold.selector)
+        if result.outcome is not Outcome.PASSED or chosen.get("name", OTHER) == OTHER:
+            continue
+        rule = replace(result.threshold, selector=tuple({**chosen, "name": OTHER}.items()))
+        part = record.of_phase(rule.phase).counts()
+        folded = sum(
+            view.requests for view in part if rule.selects(scenario=view.scenario, method=view.method, name=view.name)
+        )
+        if folded:
+            yield (
+                f"{result.threshold.condition}: {folded:,} requests had too many names to be kept apart, and some of "
+                "them may be of this one. Next: give requests with varying paths one name=…"
+            )
 
 
 def _all_failed(record: RunRecord) -> str:

@@ -71,6 +71,31 @@ def test_a_name_that_never_succeeded_has_failed_unless_a_rule_of_its_own_judges_
     assert any(told in reason for reason in verdict.reasons) is (expected is Outcome.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("names", "rule", "expected"),
+    [
+        (100, 'error_ratio{name="pay"} < 50%', Outcome.PASSED),
+        (2_100, 'error_ratio{name="pay"} < 50%', Outcome.NO_DATA),
+        (2_100, 'p50{method="POST",name="pay"} < 5s', Outcome.PASSED),
+        (2_100, 'error_ratio{name="other"} < 50%', Outcome.PASSED),
+        (2_100, "error_ratio < 50%", Outcome.PASSED),
+    ],
+)
+def test_a_rule_on_a_name_is_not_met_where_names_are_not_kept_apart(names: int, rule: str, expected: Outcome) -> None:
+    """Another worker's requests of that name may be among those of too many names, and all may have failed."""
+    recorder, record = Recorder(), RunRecord()
+    for _ in range(100):
+        recorder.series("shop", "POST", "pay").success(0.0, 0.0, 0.1, 1)
+        recorder.series("shop", "GET", "pay").success(0.0, 0.0, 0.1, 1)
+    for number in range(names):
+        recorder.series("shop", "GET", f"/item/{number}").success(0.0, 0.0, 0.1, 1)
+    record.add(recorder.take())
+    verdict = decide(record, [], Judge(parse(rule, "here"), record).results())
+    assert verdict.outcome is expected
+    told = [reason for reason in verdict.reasons if "requests had too many names to be kept apart" in reason]
+    assert len(told) == (expected is Outcome.NO_DATA)
+
+
 def test_few_exceptions_stand_beside_the_verdict() -> None:
     """What changes no outcome is told all the same."""
     recorder, record = Recorder(), RunRecord()
