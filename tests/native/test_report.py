@@ -31,7 +31,7 @@ def report(stack: Stack, *arguments: str) -> str:
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A run to compare with, of the same scenario and load."""
-    record = reports.record(5)
+    record = reports.record(5, names=("health/live", "health/ready"))
     record.configuration = {"scenario": "health", "profile": "smoke", "run_time": 5.0, "client": "lean"}
     record.context = {}
     (tmp_path / "old").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from loadtest.exceptions import UsageError
 from loadtest.judging.generator_health import CROWDED_RATIO
 from loadtest.judging.outcome import MEASURED
 from loadtest.measuring.health import MASTER, OTHERS
+from loadtest.measuring.labels import OTHER
 from loadtest.measuring.record import DECIDED, RATE, USERS
 from loadtest.reporting.document import load_s
 from loadtest.settings.scenario_files import name_of_scenario
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 SETTINGS: Final = ("scenario", "profile", "users", "spawn_rate", "rate", "run_time", "client")
 """The settings that must be the same in both runs."""
 _LENGTH_RATIO: Final = 1.1
+MIN_EXPECTED: Final = 20
+"""The expected number of requests from which on their absence is not chance. Expected is the name's share of one run's
+requests, times the other run's requests; the probability that none of n expected ones occurs is exp(-n)."""
+_MAX_NAMED: Final = 5
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -75,7 +81,7 @@ def hindrances(base: Document, document: Document) -> list[str]:
     changed = [f"somebody changed the load of {document['run_id']}"] if _changed(document) else []
     unfit = [f"it is {document['verdict']['name']} so far"] if _not_measured(document) else []
     reasons = document["verdict"]["reasons"] if unfit else []
-    return [*changed, *unfit, *reasons, *surroundings(base, document)[0]]
+    return [*changed, *unfit, *reasons, *_missing_names(base, document), *surroundings(base, document)[0]]
 
 
 def crowded(document: Document) -> list[str]:
@@ -155,7 +161,31 @@ def _problems(base: Document, new: Document) -> list[str]:
         lengths[0] = min(lengths)
     if min(lengths) * _LENGTH_RATIO < max(lengths):
         found.append(f"one run has {lengths[0]:.0f} s of load, the other {lengths[1]:.0f} s")
-    return found
+    return found + (_missing_names(base, new) if not found else [])
+
+
+def _missing_names(base: Document, new: Document) -> list[str]:
+    """Name the requests that one run made often and the other never: those left are not the same load."""
+    found = []
+    for one, other in ((base, new), (new, base)):
+        requests, of_other = _requests(one), _requests(other)
+        scale = sum(of_other.values()) / max(1, sum(requests.values()))
+        missing = {name: count for name, count in requests.items() if not of_other[name]}
+        found += [
+            f"{one['run_id']} made {count:,} requests {' '.join(name)}, and {other['run_id']} none"
+            for name, count in missing.items()
+            if count * scale >= MIN_EXPECTED
+        ]
+    return [*found[:_MAX_NAMED], f"and {len(found) - _MAX_NAMED} more"] if len(found) > _MAX_NAMED else found
+
+
+def _requests(document: Document) -> Counter[tuple[str, str]]:
+    """Count the requests of each method and name, except those beyond the limit on names."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in document["series"]:
+        if row["name"] != OTHER:
+            counts[row["method"], row["name"]] += row["requests"]
+    return counts
 
 
 def _ended_early(document: Document) -> bool:

@@ -1,6 +1,7 @@
 """Comparability: only runs that differ in nothing but the system under test are compared."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -93,6 +94,44 @@ def test_a_run_that_ended_early_is_refused(base: dict[str, Any]) -> None:
     """Half the load is not the same load."""
     with pytest.raises(UsageError, match="one run has 20 s of load, the other 10 s"):
         comparability.check(base, {**changed(base), "load_s": 10.0})
+
+
+@pytest.mark.parametrize(("requests", "refused"), [(19, False), (20, True)])
+def test_runs_with_different_requests_are_refused(base: dict[str, Any], requests: int, refused: bool) -> None:
+    """What is left would be the same, and the comparison pass, although the slowest page is no longer requested."""
+    base["series"][0]["requests"] = requests
+    total = sum(row["requests"] for row in base["series"])
+    other = changed(base)
+    gone = other["series"].pop(0)
+    other["series"][0]["requests"] += total - sum(row["requests"] for row in other["series"])
+    for runs, (one, another) in (((base, other), ("old", "new")), ((other, base), ("old", "new"))):
+        if not refused:
+            assert comparability.check(*runs) == []
+            continue
+        said = f"{one} made {requests} requests {gone['method']} {gone['name']}, and {another} none"
+        with pytest.raises(UsageError, match=re.escape(said)):
+            comparability.check(*runs)
+        assert said in comparability.hindrances(*runs)
+
+
+def test_a_missing_name_that_is_expected_rarely_may_be_chance(base: dict[str, Any]) -> None:
+    """A run that its answer ended early is a tenth as long."""
+    first, second = ({**row, "requests": requests} for row, requests in zip(base["series"], (100, 900), strict=False))
+    other = changed(base)
+    base["series"], other["series"] = [first, second], [{**second, "requests": 90}]
+    assert not any("requests" in problem for problem in comparability.hindrances(base, other))
+    other["series"] = [{**second, "requests": 220}]
+    assert any("made 100 requests" in problem for problem in comparability.hindrances(base, other))
+
+
+def test_a_run_with_many_names_less_names_five(base: dict[str, Any]) -> None:
+    """An address in each name would make the sentence endless."""
+    row = base["series"][0]
+    base["series"] += [{**row, "name": f"page {number}", "requests": 1_000} for number in range(8)]
+    other = changed(base)
+    other["series"] = [one for one in other["series"] if not one["name"].startswith("page")]
+    (note,) = [one for one in comparability.check(base, other, force=True) if "more" in one]
+    assert note == "not comparable: and 3 more"
 
 
 def test_other_machines_are_noted(base: dict[str, Any]) -> None:
