@@ -3,14 +3,14 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
-# A run starts several Python processes; without bytecode each would compile a thousand modules again, for seconds.
+# A run starts several Python processes; without bytecode each would spend seconds compiling a thousand modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin
 SETTINGS := SCENARIO PROFILE PROFILES_FILE WORKERS USERS SPAWN_RATE RATE RUN_TIME WARM_UP THRESHOLD THRESHOLDS_FILE WORKLOAD_FILE HOST ALLOWED_HOSTS ACCOUNTS_FILE TOKEN_FILE FEED FEED_POLICY KEEP_DATA CLIENT FAST FEWER_WORKERS UI WEB_PORT EXPORTER_PORT EXPORTER_COMPATIBILITY TARGET_PORT RUNS_DIR RUN_ID BASELINE
 # HOST is taken from the command line only: some shells put the machine's own name into the environment's HOST.
 FROM_ENVIRONMENT := $(filter-out HOST,$(SETTINGS))
-# Make would expand a $ in a value, and run what a $(shell ...) in it names, such as in the name of a branch.
+# Make would expand a $ in a value, and run a $(shell ...) in it, such as in the name of a branch.
 GIVEN := $(foreach name,$(filter-out MAKE% -%,$(.VARIABLES)),$(if $(filter command line,$(origin $(name))),$(name)))
 define as_text
 override $(1) := $$(value $(1))
@@ -31,7 +31,7 @@ MINUTES ?= 3
 SECONDS ?= 3600
 CASES ?= 100000
 
-# A misspelt NAME=value would be ignored in silence, and another test run than the one that was asked for.
+# A misspelt NAME=value would be silently ignored, and a different test would run.
 UNKNOWN := $(filter-out $(SETTINGS) LOADTEST_% LOCUST_% BASE MINUTES SECONDS SEED CASES PYTHON,$(GIVEN))
 ifneq ($(and $(UNKNOWN),$(filter loadtest duet swarm,$(MAKECMDGOALS))),)
 $(shell python3 local_conf/unknown_names.py $(call quoted,UNKNOWN) '$(SETTINGS)' >&2)
@@ -43,7 +43,7 @@ endif
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
-setup: environment ## make the environment (.venv) from the lock file, and fetch RedisJSON
+setup: environment ## create the environment (.venv) from the lock file, and download RedisJSON
 	@$(RUN)/python -m loadtest.local
 
 environment:
@@ -55,13 +55,13 @@ setup-dev:
 loadtest: environment ## run a load test on this machine, without Docker
 	@exec $(RUN)/loadtest run
 
-duet: environment ## compare the sample target at BASE=<commit or branch> with this working tree, under one load
+duet: environment ## compare the sample target at BASE=<commit or branch> with this working tree, under the same load
 	@exec $(RUN)/loadtest duet --base=$(call quoted,BASE)
 
 test: lint ## lint, types, and all tests, with those of the Compose stack if a Docker engine is available
 	@exec $(RUN)/python -m tests
 
-test-stack: setup-dev ## only the tests of the Compose stack
+test-stack: setup-dev ## run only the tests of the Compose stack
 	@exec $(RUN)/python -m pytest tests/stack
 
 lint: setup-dev ## check style, types, import layers and Dockerfiles

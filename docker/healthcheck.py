@@ -1,6 +1,6 @@
-"""Answer Compose's health question: exit 0 when 127.0.0.1:PORT serves PATH with status 200.
+"""Check a container's health for Compose: exit 0 if 127.0.0.1:PORT serves PATH with status 200.
 
-Run as `python -IS healthcheck.py PORT PATH`. It speaks bare sockets because it shares the cores with the load
+Run as `python -IS healthcheck.py PORT PATH`. It uses plain sockets because it shares the cores with the load
 generator: importing an HTTP library every few seconds would cost several times as much.
 """
 

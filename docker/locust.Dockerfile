@@ -1,12 +1,12 @@
 # Locust master and workers: one image; the command in docker-compose.yml selects the role.
-# Up to the marked line this file and target_app.Dockerfile are the same, so that the engine builds and stores
+# Up to the marked line this file and target_app.Dockerfile are identical, so that the engine builds and stores
 # those layers once.
 ARG PYTHON_IMAGE=python:3.13.15-slim-trixie
 FROM ${PYTHON_IMAGE}
 WORKDIR /app
-# Tools that write the time into a file write this one, so that the same lock gives the same layers.
+# Tools that write timestamps into files use this one, so that the same lock produces the same layers.
 ENV SOURCE_DATE_EPOCH=0
-# An environment of its own: the base image may bring packages that pip cannot replace.
+# A separate environment: the base image may contain packages that pip cannot replace.
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
@@ -15,17 +15,17 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin app
 COPY docker/healthcheck.py ./
 # ---- the same up to here ----
-# Packages that few need: with OTLP=1 those that export the spans of traced requests. The environment, which is the
-# first folder of PATH, has no pip; the image's own Python has.
+# Rarely needed: OTLP=1 installs the packages that export the spans of traced requests. The environment, which is the
+# first folder in PATH, has no pip; the image's own Python has.
 ARG OTLP=
 COPY docker/otlp.lock ./
 RUN test -z "$OTLP" || PATH="${PATH#*:}" python -m pip --python /opt/venv install --no-cache-dir --disable-pip-version-check \
     --root-user-action=ignore --only-binary=:all: --no-deps --require-hashes -r otlp.lock
-# The volume of the results takes its owner from this folder.
+# The results volume takes its owner from this folder.
 RUN install -d -o app -g app /app/runs
 COPY locust ./locust
 COPY local_conf ./local_conf
-# Scenarios of the sample target know its data.
+# Scenarios for the sample target use its data.
 COPY target_app ./target_app
 ENV PYTHONPATH=/app/locust:/app
 USER 10001:10001

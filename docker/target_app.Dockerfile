@@ -1,12 +1,12 @@
 # The sample target under Gunicorn.
-# Up to the marked line this file and locust.Dockerfile are the same, so that the engine builds and stores
+# Up to the marked line this file and locust.Dockerfile are identical, so that the engine builds and stores
 # those layers once.
 ARG PYTHON_IMAGE=python:3.13.15-slim-trixie
 FROM ${PYTHON_IMAGE}
 WORKDIR /app
-# Tools that write the time into a file write this one, so that the same lock gives the same layers.
+# Tools that write timestamps into files use this one, so that the same lock produces the same layers.
 ENV SOURCE_DATE_EPOCH=0
-# An environment of its own: the base image may bring packages that pip cannot replace.
+# A separate environment: the base image may contain packages that pip cannot replace.
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \

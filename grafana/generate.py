@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent / "dashboards"
 MODULES = (home, load_run, compare, history, generator, target, redis)
 DASHBOARDS = {f"{module.__name__.rpartition('.')[2]}.json": module for module in MODULES}
 SCHEMA_VERSION = 39
-"""Grafana 11's: later ones bring an older schema up to their own, and nobody has to guess what a newer one means."""
+"""Grafana 11's: later versions migrate an older schema to their own; an older one cannot read a newer schema."""
 
 
 def render(name: str) -> str:
@@ -29,7 +29,7 @@ def render(name: str) -> str:
     for shown in (*board["links"], *board["annotations"]["list"]):
         shown.pop("placement", None)  # the SDK's own default hides them in a menu
     for variable in board["templating"]["list"]:
-        if variable["name"] == "shift":  # it follows from the runs; the SDK cannot say so
+        if variable["name"] == "shift":  # it is derived from the runs; the SDK has no option for that
             variable["skipUrlSync"] = True
     return json.dumps(board, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -1,9 +1,9 @@
-"""Look up the known vulnerabilities of locked packages with pip-audit, and end with 1 if there are any.
+"""Look up known vulnerabilities of the locked packages with pip-audit; the exit code is 1 if there are any.
 
     python local_conf/audit.py [LOCK]      by default requirements.lock
 
-What could not be looked up is named, and is no vulnerability. `OSV_URL` names a service with OSV's interface to ask in
-place of PyPI: an index of one's own may have no such data.
+Packages that could not be looked up are reported, and are not counted as vulnerable. `OSV_URL` names a service with
+OSV's interface to use instead of PyPI: a private index may have no such data.
 """
 
 # ruff: noqa: INP001, T201 -- a program of its own
@@ -20,33 +20,33 @@ TIME_LIMIT_S = 300
 
 
 class Known(NamedTuple):
-    """A package with known vulnerabilities, and a version without them."""
+    """A package with known vulnerabilities, and a version that fixes them."""
 
     package: str
     version: str
     fixed: str
 
     def __str__(self) -> str:
-        """Say what it is, and what mends it."""
+        """Return the package, its vulnerabilities and the fixed version in one line."""
         return f"{self.package} {self.version}, mended in {self.fixed}"
 
 
 class NotAuditedError(Exception):
-    """Why something could not be looked up."""
+    """The reason why packages could not be looked up."""
 
 
 def look_up(file: Path, *options: str) -> tuple[list[Known], int]:
     """Look up the packages that a file pins.
 
     Args:
-        file: as pip reads it.
-        options: of pip-audit.
+        file: in pip's requirements format.
+        options: for pip-audit.
 
     Returns:
-        Those with known vulnerabilities, and how many were looked up.
+        The packages with known vulnerabilities, and how many were looked up.
 
     Raises:
-        NotAuditedError: when the data cannot be reached, or hold nothing about some of them.
+        NotAuditedError: if the data is unreachable, or lacks some of the packages.
     """
     url = os.environ.get("OSV_URL")
     service = ("--vulnerability-service", "osv", "--osv-url", url) if url else ()
@@ -58,7 +58,7 @@ def look_up(file: Path, *options: str) -> tuple[list[Known], int]:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIME_LIMIT_S)
         except subprocess.TimeoutExpired:
             raise NotAuditedError(f"no answer in {TIME_LIMIT_S} s") from None
-        # It ends with 1 for a vulnerability and for a failure, but writes its results only after a look-up.
+        # Its exit code is 1 for a vulnerability and for a failure, but it writes results only after a look-up.
         if not answer.exists() or not answer.stat().st_size:
             raise NotAuditedError(done.stderr.strip().rpartition("\n")[2][:300])
         packages = json.loads(answer.read_text())["dependencies"]
@@ -66,12 +66,12 @@ def look_up(file: Path, *options: str) -> tuple[list[Known], int]:
 
 
 def judge(packages: list[dict[str, Any]]) -> list[Known]:
-    """Return the packages of pip-audit's answer that have known vulnerabilities.
+    """Return the packages with known vulnerabilities in pip-audit's output.
 
     Raises:
-        NotAuditedError: when it holds nothing about some of them.
+        NotAuditedError: if the output lacks some of the packages.
     """
-    # An index without such data knows none of the packages, and pip-audit calls that no vulnerability.
+    # An index without such data knows none of the packages, and pip-audit then reports no vulnerability.
     if unknown := [one["name"] for one in packages if "skip_reason" in one]:
         raise NotAuditedError(
             f"the data hold nothing about {len(unknown)} of {len(packages)} packages, as {unknown[0]}"

@@ -1,10 +1,10 @@
-"""Look up what each image holds, and end with 1 if any of it has a known vulnerability with a fix.
+"""Look up the packages in each image; the exit code is 1 if one has a known vulnerability with a fix.
 
     python local_conf/audit_images.py [IMAGE …]      by default those of local_conf/images.sh
 
-Packages of the system are compared with the security archive of their distribution, by its own tools, in a container of
-the image that is thrown away. Python packages, found by their files, are looked up by pip-audit. What is allowed for a
-while is in local_conf/audit_allowed.toml. What could not be looked up is named, and is no vulnerability.
+System packages are compared with the security archive of their distribution, by its own tools, in a temporary container
+of the image. Python packages, found by their files, are looked up by pip-audit. Temporary exceptions are in
+local_conf/audit_allowed.toml. Packages that could not be looked up are reported, and are not counted as vulnerable.
 """
 
 # ruff: noqa: INP001, T201 -- a program of its own
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 ALLOWED = HERE / "audit_allowed.toml"
 KEYS = {"image", "package", "until", "reason"}
 LONGEST_DAYS = 180
-"""How far ahead an entry may allow a package."""
+"""The longest time for which an entry may allow a package."""
 CONTAINER = ("docker", "run", "--rm", "--user", "0", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 SYSTEM = r"""
@@ -44,8 +44,8 @@ echo "$PRETTY_NAME"
 grep -c '^Status: install ok installed' /var/lib/dpkg/status
 apt list --upgradable 2>/dev/null | sed -nE 's|^([^/]+)/[^ ]+ ([^ ]+) .*\[upgradable from: ([^]]+)\].*|\1 \3 \2|p'
 """
-"""Prints the system's name, how many packages it has, and each that the security archive has a newer version of: its
-name, its version and the newer one. No other archive is asked: a newer version without a fix of security is none."""
+"""Prints the system's name, the number of its packages, and for each package with a newer version in the security
+archive its name, its version and the newer one. Other archives have newer versions without security fixes."""
 
 PYTHON = r"""
 find / -xdev -path /proc -prune -o -path /sys -prune -o -path /usr/lib/python3/dist-packages -prune -o \
@@ -54,14 +54,14 @@ find / -xdev -path /proc -prune -o -path /sys -prune -o -path /usr/lib/python3/d
   sed -nE '/^\r?$/q; s/^(Name|Version): *([^ \r]*).*/\2/p' "$file" | paste -sd' ' | sed "s|$| ${folder%/*}|"
 done
 """
-"""Prints name, version and folder of each Python package, but those of the system, for which its archive answers."""
+"""Prints name, version and folder of each Python package, except system packages, which the archive covers."""
 
 
 def inside(image: str, script: str, *options: str) -> list[str]:
     """Return the lines that a script prints in a container of an image.
 
     Raises:
-        NotAuditedError: when it fails, or takes too long.
+        NotAuditedError: if it fails, or takes too long.
     """
     command = [*CONTAINER, *options, "--entrypoint", "sh", image, "-c", script]
     try:
@@ -74,10 +74,10 @@ def inside(image: str, script: str, *options: str) -> list[str]:
 
 
 def of_system(image: str) -> tuple[str, list[Known]]:
-    """Return what an image's system is, and its packages with a fix of security.
+    """Return an image's operating system, and its packages with a security fix.
 
     Raises:
-        NotAuditedError: when it is none of Debian or Ubuntu, or the archive cannot be reached.
+        NotAuditedError: if it is neither Debian nor Ubuntu, or the archive is unreachable.
     """
     lines = inside(image, SYSTEM)
     if not lines:
@@ -90,7 +90,7 @@ def of_python(image: str) -> tuple[str, list[Known]]:
     """Return how many Python packages an image has, and those with known vulnerabilities.
 
     Raises:
-        NotAuditedError: when the data cannot be reached.
+        NotAuditedError: if the data is unreachable.
     """
     packages = sorted(
         (line.split(" ", 2) for line in inside(image, PYTHON, "--network", "none")), key=lambda one: one[2]
@@ -108,7 +108,7 @@ def allowed(today: dt.date, file: Path = ALLOWED) -> set[tuple[str, str]]:
     """Return the packages that are allowed today, each with the name of its image without a tag.
 
     Raises:
-        SystemExit: when an entry lacks something, or is for too long.
+        SystemExit: if an entry lacks a field, or lasts too long.
     """
     entries = tomllib.loads(file.read_text()).get("allowed", [])
     for entry in entries:
@@ -123,7 +123,7 @@ def allowed(today: dt.date, file: Path = ALLOWED) -> set[tuple[str, str]]:
 
 
 def audit(image: str, permitted: set[tuple[str, str]]) -> bool:
-    """Audit an image, say what was found, and return whether that is nothing."""
+    """Audit an image, print the findings, and return whether there are none."""
     if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
         print(
             f"NOTICE: {image} is not on this machine: it was NOT AUDITED. Next: make images, or docker pull {image}",

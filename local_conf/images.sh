@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the names of the stack's images: those that `make images` builds, and those that the Compose file names.
+# Prints the names of the stack's images: those built by `make images`, and those named in the Compose file.
 set -eu
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' locust/loadtest/__init__.py)

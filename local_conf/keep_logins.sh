@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 wanted=docker-compose.yml:docker/secrets.yml
 set_by_shell=${COMPOSE_FILE:-}
 set_by_file=$(sed -n 's/^[[:space:]]*COMPOSE_FILE[[:space:]]*=[[:space:]]*//p' .env 2>/dev/null | tail -n 1)
-refuse() { # the place that sets it, the value
+refuse() { # arguments: the place that sets it, the value
   echo "error: $1 sets COMPOSE_FILE=$2, so Compose would start without logins and keys. Allowed: a list with" \
     "docker/secrets.yml, such as $wanted. Next: add :docker/secrets.yml to it, or remove it." >&2
   exit 2
@@ -18,7 +18,7 @@ case $set_by_file in
   "") ;;
   *) refuse .env "$set_by_file" ;;
 esac
-# A last line without its end would swallow this one.
+# If the last line has no line break, this one would be appended to it.
 if [ -s .env ] && [ -n "$(tail -c 1 .env)" ]; then echo >>.env; fi
 echo "COMPOSE_FILE=$wanted" >>.env
 echo "added COMPOSE_FILE=$wanted to .env: every 'docker compose' command here now uses logins and keys"

@@ -10,7 +10,7 @@ chmod 700 secrets
 for name in web_password link_key grafana_admin_password grafana_secret_key; do
   file=secrets/$name
   if [ -s "$file" ]; then continue; fi
-  # 32 letters and digits of 62 are 190 bits.
+  # 32 characters out of 62 letters and digits have 190 bits.
   LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 32 >"$file.new"
   chmod 444 "$file.new"
   mv -f "$file.new" "$file"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the tests of what touches Locust's internals against the newest release, when that is not the pinned one. What it
-# finds is a warning for those who maintain the replacements, no failure of this version: it ends with 0 all the same.
+# Runs the tests of code that depends on Locust's internals against the newest release, if that is not the pinned one.
+# Failures are a warning to the maintainers of the replacements, not a failure of this version: the exit code stays 0.
 #   local_conf/newest_locust.sh [VERSION]
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print the rules of prometheus/rules as the object that the Prometheus operator reads.
+# Prints the rules of prometheus/rules as the object that the Prometheus operator reads.
 set -eu
 cd "$(dirname "$0")/.."
 cat <<'Y'

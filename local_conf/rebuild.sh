@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds each image twice, without the engine's cache, and compares every file's content, mode and owner: the same
-# sources and the same lock give the same image. Times of files are not compared; nothing reads them.
+# sources and the same lock must produce the same image. File times are not compared; nothing reads them.
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
-"""Write what the images and the environment are made of, as a CycloneDX document: each package of a lock file.
+"""Write the contents of the images and the environment as a CycloneDX document: each package of a lock file.
 
-The same lock file gives the same bytes.
+The same lock file produces the same bytes.
 """
 
 # ruff: noqa: INP001 -- a program of its own
@@ -40,7 +40,7 @@ def components(lock: str) -> list[Component]:
 
 
 def document(lock: str) -> str:
-    """Return the document, without the time and the random number that would make each one another."""
+    """Return the document, without the time and the random number that would make each one different."""
     content = json.loads(JsonV1Dot6(Bom(components=components(lock))).output_as_string())
     del content["serialNumber"], content["metadata"]["timestamp"]
     return json.dumps(content, indent=1) + "\n"

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Writes dist/sbom/IMAGE.cdx.json for each image: every package that Syft finds in its files, of the system, of Python and
-# of programs built in Go. An image that this machine does not have is named and left out. The same image gives the same
-# bytes: the time and the random number that Syft writes are taken out, and what it lists is sorted.
-#   local_conf/sbom_images.sh [IMAGE …]    by default those built here, and those that the Compose file names
+# Writes dist/sbom/IMAGE.cdx.json for each image: all system packages, Python packages and Go programs that Syft finds
+# in its files. An image that this machine does not have is reported and skipped. The same image produces the same
+# bytes: the time and the random number that Syft writes are removed, and its lists are sorted.
+#   local_conf/sbom_images.sh [IMAGE …]    by default those built here, and those named in the Compose file
 set -eu
 cd "$(dirname "$0")/.."
 tools=.cache/$(sed -n 's/^anchore-\(syft\)==\([^ ]*\).*/\1-\2/p' local_conf/syft.lock)
@@ -21,7 +21,7 @@ for image; do
     echo "NOTICE: $image is not on this machine: its contents were NOT LISTED. Next: docker pull $image" >&2
     continue
   fi
-  # From a file: the tool gets no access to the engine.
+  # From a file, so that the tool has no access to the engine.
   docker save -o "$saved" "$image"
   file=dist/sbom/$(printf %s "$image" | tr '/:@' '---').cdx.json
   SYFT_CHECK_FOR_APP_UPDATE=false "$syft" scan -q --source-name "$image" -o "cyclonedx-json=$file" "docker-archive:$saved"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv from a hash-pinned lock file, and does nothing when it is up to date.
+# Creates .venv from a hash-pinned lock file, and does nothing if it is up to date.
 #   local_conf/setup.sh [requirements.lock | requirements-dev.lock]
 # Needs Python >= 3.11. Debian and Ubuntu ship Python without the part that puts pip into a new environment
 # (python3-venv); it is then installed (as root) or unpacked into .cache (otherwise).
@@ -22,7 +22,7 @@ find_python() {
     "Install one, or name it: make setup PYTHON=/path/to/python3.12"
 }
 
-pip_wheel() { # prints the path of a pip that runs without being installed, from Debian's package
+pip_wheel() { # prints the path of a pip wheel, from Debian's package, that runs without installation
   folder=$PWD/.cache/python-pip-whl
   if ! ls "$folder"/usr/share/python-wheels/pip-*.whl >/dev/null 2>&1; then
     mkdir -p "$folder/lists/partial"
@@ -50,10 +50,10 @@ make_venv() {
     "On Debian or Ubuntu: sudo apt-get install python3-venv; then run this again"
 }
 
-# What decides whether the environment is current: the lock, the packaging, and the interpreter that made it.
+# The environment is current for the same lock, the same packaging, and the interpreter that created it.
 fingerprint() { cat "$lock" requirements.lock pyproject.toml | cksum; "$venv/bin/python" -V; }
 
-# A development environment also serves where only the runtime's is asked for.
+# A development environment also serves as a runtime environment.
 current() {
   for stamp in "$venv/stamp-$lock" "$venv/stamp-requirements-dev.lock"; do
     [ -x "$venv/bin/loadtest" ] && [ -f "$stamp" ] || continue
@@ -73,7 +73,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 say "installing $(grep -c '^[a-z].*==' "$lock") packages, pinned by hash in $lock"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
-# Without compiling all modules now: Python compiles what it imports, which is a small part of them.
+# Modules are not compiled now: Python compiles those that it imports, a small part of them.
 pip install -q --no-compile --no-deps --require-hashes --only-binary :all: -r "$lock"
 pip install -q --no-deps --no-build-isolation -e .
 fingerprint >"$venv/stamp-$lock"

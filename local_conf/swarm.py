@@ -1,7 +1,7 @@
 """Write the stack file of a run on Docker Swarm: master and workers of the Compose file, without the sample target.
 
-The settings are those of the environment, as for Compose. What a swarm has no place for is left out: what depends on
-what, ports on 127.0.0.1, and health checks, since a swarm ends a container that fails one.
+The settings are those of the environment, as for Compose. Features that a swarm does not support are omitted:
+dependencies, ports on 127.0.0.1, and health checks, since a swarm kills a container that fails one.
 """
 
 # ruff: noqa: INP001 -- a program of its own
@@ -28,7 +28,7 @@ NETWORK = "load"
 
 
 def main() -> None:
-    """Write it."""
+    """Write the stack file."""
     host, workers = os.environ.get("LOADTEST_HOST", ""), os.environ.get("LOADTEST_WORKERS", "2")
     if not host or leads_here(host):
         sys.exit(
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def stack(compose: dict[str, Any], workers: int) -> dict[str, Any]:
-    """Return the stack of a resolved Compose file."""
+    """Return the stack for a resolved Compose file."""
     services = compose["services"]
     master, worker = (service(services[name], services) for name in ("locust_master", "locust_worker"))
     master["command"] += ["--headless"]
     master["environment"] |= {"LOCUST_EXPECT_WORKERS": str(workers), "LOCUST_EXPECT_WORKERS_MAX_WAIT": "600"}
     worker["environment"] |= {"LOADTEST_MASTER_WAIT": "1h"}
-    # Results are on the manager where the run was; a run is never repeated.
+    # Results are on the manager that had the run; a run is never retried.
     master["deploy"] |= {"placement": {"constraints": ["node.role == manager"]}}
     master["deploy"] |= {"restart_policy": {"condition": "none"}}
     worker["deploy"] |= {"replicas": workers}
@@ -67,11 +67,11 @@ def stack(compose: dict[str, Any], workers: int) -> dict[str, Any]:
 
 
 def service(of_compose: dict[str, Any], services: dict[str, Any]) -> dict[str, Any]:
-    """Return what a service of Compose is in a swarm."""
+    """Return a Compose service as one of a swarm."""
     environment = {
         name: value
         for name, value in of_compose["environment"].items()
-        # Others reach this network, and the sample target and its Redis are not there.
+        # Others can reach this network, and the sample target and its Redis are not in it.
         if value is not None and name not in {"LOADTEST_PRIVATE_NETWORK", "LOADTEST_WEB_PASSWORD_FILE"}
         and urlsplit(value).hostname not in services
     }
@@ -88,13 +88,13 @@ def service(of_compose: dict[str, Any], services: dict[str, Any]) -> dict[str, A
             *({name: mount[name] for name in ("type", "source", "target")} for mount in runs),
             *({"type": "tmpfs", "target": folder} for folder in of_compose["tmpfs"]),
         ],
-        # Names lead to the containers themselves.
+        # Names resolve to the containers themselves.
         "deploy": {"endpoint_mode": "dnsrr", "resources": {"limits": limits}},
     }
 
 
 def scenarios(of_compose: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """Return the files of the scenarios' folder, as configs and their paths; a changed file is another config."""
+    """Return the files of the scenarios' folder, as configs and their paths; a changed file is a new config."""
     (folder,) = [Path(mount["source"]) for mount in of_compose["volumes"] if mount["target"] == SCENARIOS]
     files = [] if folder.name == IN_IMAGE else sorted(file for file in folder.iterdir() if file.is_file())
     return [

@@ -1,4 +1,4 @@
-"""Says which names on make's command line are no settings: `unknown_names.py 'SCENRIO' 'SCENARIO PROFILE …'`."""
+"""Report names on make's command line that are not settings: `unknown_names.py 'SCENRIO' 'SCENARIO PROFILE …'`."""
 
 import difflib
 import sys

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts Redis with RedisJSON, and with no other module, in either image line: redis/redis-stack-server keeps its
-# programs under /opt/redis-stack, redis:8 keeps its modules under /usr/local/lib/redis/modules.
+# Starts Redis with RedisJSON, and no other module, in either image line: redis/redis-stack-server has its programs
+# under /opt/redis-stack, redis:8 has its modules under /usr/local/lib/redis/modules.
 # REDIS_ARGS is appended, so that `REDIS_ARGS="--maxmemory 4gb"` works as in the stack image.
 set -eu
 PATH=$PATH:/opt/redis-stack/bin

@@ -1,1 +1,1 @@
-"""The dashboards, one module each; `panels`, `queries` and `frame` hold what they share."""
+"""The dashboards, one module each; `panels`, `queries` and `frame` are shared."""

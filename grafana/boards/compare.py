@@ -1,4 +1,4 @@
-"""Compare: the latest of the chosen runs over an earlier one of the same scenario, both from a common zero."""
+"""Compare: the latest selected run drawn over an earlier one of the same scenario, both from a common zero."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BY_VERDICT = "run_id, verdict"
 
 
 def figures_row() -> list[Any]:
-    """Both runs in figures, as their records have them."""
+    """Both runs in figures, equal to those in their records."""
     requests = f"sum by (run_id) ({_of_both('loadtest_run_requests', by='run_id, result')})"
     failed = _of_both("loadtest_run_requests", 'result="failure"')
     return [
@@ -82,7 +82,7 @@ def figures_row() -> list[Any]:
 
 
 def _of_both(metric: str, labels: str = "", by: str = "run_id") -> str:
-    """Return a gauge of the latest of the chosen runs, and of the run before."""
+    """Return a gauge of the latest selected run, and of the previous run."""
     return f"({latest(kept(metric, labels, by))}) or ({kept_before(metric, labels, by)})"
 
 
@@ -121,13 +121,13 @@ def curves_row() -> list[Any]:
 
 
 def _both(title: str, description: str, unit: str, this: str, before: str) -> timeseries.Panel:
-    """Return a panel with a curve of each run; the run before is thin, and begins where this one does."""
+    """Return a panel with a curve of each run; the previous run is thin, and begins where this one does."""
     both = curve(of_run(this), "this run"), curve(of_run_before(before), "before")
     return thin(curves(title, description, unit, *both, span=12), "before")
 
 
 def names_row() -> list[Any]:
-    """Which request changed."""
+    """The requests that changed."""
     this, before = (
         quantile(CHOSEN_QUANTILE, RESPONSE_TIME, by=BY_NAME, window=window) for window in (RANGE, f"{RANGE}{SHIFT}")
     )

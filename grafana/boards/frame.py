@@ -1,4 +1,4 @@
-"""What surrounds the panels: variables, links between dashboards, annotations on the time axis, rows."""
+"""The frame of the panels: variables, links between dashboards, annotations on the time axis, rows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ TITLES = {
 """The dashboards by uid, in the order of the links."""
 
 SINCE = "now-5m"
-"""The beginning of the time range: a run of two minutes fills much of it, and a longer one moves through."""
+"""The beginning of the time range: a run of two minutes fills much of it, and a longer one scrolls through it."""
 QUANTILES = ("0.5", "0.9", "0.95", "0.99", "0.999")
 QUANTILE = "0.95"
-"""The one that is chosen at first."""
+"""The default selection."""
 REFRESH = ["2s", "5s", "10s", "30s", "1m", "5m"]
 
 
@@ -40,8 +40,8 @@ def board(
         uid: one of `TITLES`.
         description: one sentence for the list of dashboards.
         rows: panels by the title of their row; an empty title makes no row.
-        chosen: the variables that its panels ask for. The others are there too, hidden, so that links keep them.
-        since: the beginning of the time range; links from one that begins elsewhere leave the range behind.
+        chosen: the variables that its panels use. The others exist too, hidden, so that links keep them.
+        since: the beginning of the time range; links to dashboards with another beginning do not keep the range.
     """
     made = (
         dashboard.Dashboard(TITLES[uid])
@@ -100,7 +100,7 @@ def _variable(name: str, *, hidden: bool) -> dashboard.QueryVariable:
 
 
 def _quantile(shown: bool) -> dashboard.CustomVariable:
-    """Return the variable of the quantile that curves and tables by name show."""
+    """Return the variable for the quantile in curves and tables by name."""
     return (
         dashboard.CustomVariable("quantile")
         .label("Quantile")
@@ -112,11 +112,11 @@ def _quantile(shown: bool) -> dashboard.CustomVariable:
 
 _START = "loadtest_run_start_time_seconds"
 _KEPT = "[30d]"
-"""As long as Prometheus keeps anything: the run before may lie far before the time range."""
+"""Prometheus' retention: the previous run may be long before the time range."""
 
 
 def _run_before(*, hidden: bool) -> dashboard.QueryVariable:
-    """Return the variable of a run before the latest of the chosen ones, of the same scenario; at first the last."""
+    """Return the variable for a run before the latest selected one, of the same scenario; by default the last one."""
     began = f'max by (run_id) (last_over_time({_START}{{run_id!=""}}{_KEPT}))'
     known = f'max by (run_id, scenario) (last_over_time(loadtest_run_info{{run_id!=""}}{_KEPT}))'
     present = latest(kept("loadtest_run_info", by="run_id, scenario"))
@@ -130,13 +130,13 @@ def _run_before(*, hidden: bool) -> dashboard.QueryVariable:
 
 
 def _shift() -> dashboard.QueryVariable:
-    """Return the seconds from the start of the run before to that of the latest of the chosen runs."""
+    """Return the seconds from the start of the previous run to that of the latest selected run."""
     began = f"max(last_over_time({_START}{{{BEFORE}}}{_KEPT}))"
     return _asked("shift", f"round(max({kept(_START)}) - {began}) or vector(0)", r"} (-?\d+) ", hidden=True)
 
 
 def _asked(name: str, expr: str, regex: str, *, hidden: bool) -> dashboard.QueryVariable:
-    """Return a variable with what a regular expression finds in the answers to a query; the latest run comes first."""
+    """Return a variable with the matches of a regular expression in a query's results; the latest run comes first."""
     return (
         dashboard.QueryVariable(name)
         .datasource(DATASOURCE)
@@ -163,7 +163,7 @@ def _link(uid: str, *, keep_time: bool) -> dashboard.DashboardLink:
 def _marks() -> list[dashboard.AnnotationQuery]:
     """Mark the start and the end of each run, each later stage, each lost worker, and the changes between runs.
 
-    The value of each query is the moment of the mark, so that it is where it happened, whatever the step is.
+    The value of each query is the time of the mark, so that its position does not depend on the query's step.
     """
     info = f"max by (run_id, scenario, profile) (loadtest_run_info{{{RUNS}}})"
     changed = "scenario, method, name, metric, finding"

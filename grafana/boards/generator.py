@@ -42,12 +42,12 @@ def completeness() -> stat.Panel:
 
 
 def by_worker(metric: str) -> prometheus.Dataquery:
-    """Return the curves of a gauge, one for each worker."""
+    """Return the curves of a gauge, one per worker."""
     return curve(of_run(f"max by (worker) ({metric})"), "worker {{worker}}")
 
 
 def trust_row() -> list[Any]:
-    """Whether the other dashboards can be relied on."""
+    """Whether the other dashboards are reliable."""
     return [
         alerts(
             "Alerts about the generator that fire now: lost or saturated workers, late requests, missing "
@@ -149,7 +149,7 @@ def workers_row() -> list[Any]:
 
 
 def schedule_row() -> list[Any]:
-    """Whether the load followed the profile, and whether all of it was counted."""
+    """Whether the load followed the profile and was counted completely."""
     return [
         with_line(
             curves(

@@ -17,13 +17,13 @@ HELD = "A line holds until the next run; where a point stands for several runs, 
 
 
 def last(metric: str, labels: str = "", by: str = "run_id") -> str:
-    """Return the last values of a run's own gauge at each point in time, for each run."""
+    """Return the last values of a per-run gauge at each point in time, for each run."""
     selector = ", ".join(filter(None, (RUNS, labels)))
     return f"max by ({by}) (last_over_time({metric}{{{selector}}}{WINDOW}))"
 
 
 def trend_row() -> list[Any]:
-    """How the runs' figures change."""
+    """Trends of the runs' figures."""
     requests = f"sum by (run_id) ({last('loadtest_run_requests', by='run_id, result')})"
     failed = last("loadtest_run_requests", 'result="failure"')
     return [

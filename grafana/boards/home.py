@@ -28,11 +28,11 @@ RUN = (
 """1 for each run, with the labels that are the first columns of its row."""
 STARTED, ENDED = kept("loadtest_run_start_time_seconds"), kept("loadtest_run_end_time_seconds")
 SETTLED_S = 15
-"""After a run's end, until Prometheus has all of it; a link to a run ends then."""
+"""Time after a run's end until Prometheus has all of its samples; the time range of a link to a run ends then."""
 
 
 def welcome_row() -> list[Any]:
-    """What to do first, and whether all parts are up."""
+    """First steps, and whether all components are up."""
     return [
         words("Start here", "Three steps to a running test.", WELCOME.strip(), span=11, height=6),
         figure(
@@ -81,7 +81,7 @@ def runs() -> table.Panel:
 
 
 def history_row() -> list[Any]:
-    """The runs of the time range, and how much went on lately."""
+    """The runs of the time range, and recent activity."""
     return [
         runs(),
         curves(
@@ -96,7 +96,7 @@ def history_row() -> list[Any]:
 
 
 def _of_row(expr: str) -> prometheus.Dataquery:
-    """Return the query of a column whose value is known for each run."""
+    """Return the query of a column that has a value for each run."""
     return column(f"{RUN} * on (run_id) group_left () ({expr})")
 
 

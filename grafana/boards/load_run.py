@@ -1,4 +1,4 @@
-"""Load run: what was requested, what was answered, how long it took."""
+"""Load run: requests, responses and response times."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ OF_SEVERAL = "Of several names or scenarios that are chosen, the slowest."
 
 
 def overview() -> list[stat.Panel]:
-    """The latest of the chosen runs, so far or as it ended; Home shows it too."""
+    """The latest selected run, in progress or as it ended; also shown on Home."""
     failed = kept("loadtest_run_requests", 'result="failure"')
     requests = kept("loadtest_run_requests", by="run_id, result")
     return [
@@ -168,7 +168,7 @@ def _at_a_glance() -> timeseries.Panel:
 
 
 def load_row() -> list[Any]:
-    """How much load there is, and what is answered."""
+    """Load and responses."""
     return [
         curves(
             "Users",
@@ -243,13 +243,13 @@ def load_row() -> list[Any]:
 
 
 def latency_row() -> list[Any]:
-    """How long it took."""
+    """Response times."""
     both = [
         curve(of_run(recent(q, f"loadtest_{kind}_time_seconds")), f"{kind} p{int(q * 100)}")
         for q in (0.5, 0.95, 0.99)
         for kind in ("response", "service")
     ]
-    # Traces are beside the buckets; those of the slowest requests lie about the curve of the p99.
+    # Traces are exemplars of the buckets; those of the slowest requests are near the p99 curve.
     both[-2].expr(of_run(f"({recent(0.99, RESPONSE_TIME)} or {quantile(0.99, RESPONSE_TIME)})")).exemplar(True)
     return [
         with_limits(
@@ -278,7 +278,7 @@ def latency_row() -> list[Any]:
 
 
 def _in_flight() -> timeseries.Panel:
-    """A service that hangs, while it does: what it has not answered is in no other panel yet."""
+    """A hanging service, while it hangs: unanswered requests are not in any other panel yet."""
     panel = curves(
         "Requests in flight",
         "Requests that wait for their response on the left; on the right, how long the oldest of them has waited. When "
@@ -292,7 +292,7 @@ def _in_flight() -> timeseries.Panel:
 
 
 def machines_row() -> list[Any]:
-    """What was full when the response times rose: each beside the others, on one time axis."""
+    """The resources that were saturated when response times rose, on one time axis."""
     workers, target = "loadtest_worker_{}_ratio", "target_app_{}"
     return [
         curves(
@@ -342,7 +342,7 @@ def machines_row() -> list[Any]:
 
 
 def streams_row() -> list[Any]:
-    """Answers that come in events."""
+    """Responses streamed as events."""
     return [
         curves(
             "Time to first event",
@@ -375,7 +375,7 @@ def streams_row() -> list[Any]:
 
 
 def connections_row() -> list[Any]:
-    """What a request waits for beside its answer."""
+    """Time that a request spends on anything other than the response."""
     phases, opened = "loadtest_connection_phase_seconds", 'phase=~"dns|connect|tls"'
     return [
         with_limits(
@@ -410,7 +410,7 @@ def connections_row() -> list[Any]:
 
 
 def names_row() -> list[Any]:
-    """Which request stands out."""
+    """Requests that stand out."""
     count = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{CHOSEN}}}[$__range]))"
     failed = f"sum by ({BY_NAME}) (increase(loadtest_requests_total{{{FAILED}}}[$__range]))"
     present = f"and on ({BY_NAME}) ({count} > 0)"
@@ -455,7 +455,7 @@ def names_row() -> list[Any]:
 
 
 def steps_row() -> list[Any]:
-    """What a scenario measures beside its requests."""
+    """A scenario's measurements other than requests."""
     time, iterations = "loadtest_transaction_time_seconds", "loadtest_iteration_time_seconds"
     return [
         with_limits(
@@ -510,7 +510,7 @@ def steps_row() -> list[Any]:
 
 
 def _made_and_failed(metric: str) -> list[Column]:
-    """Return the number in the time range, and the share that failed."""
+    """Return the count in the time range, and the share that failed."""
     made = f"sum by (name) (increase({metric}{{{SCENARIO}}}{RANGE}))"
     failed = f'sum by (name) (increase({metric}{{{SCENARIO}, result="failure"}}{RANGE}))'
     return [

@@ -1,4 +1,4 @@
-"""The kinds of panel: a present figure, curves over time, a heatmap, a table, a text. All are of Grafana's core."""
+"""The kinds of panel: a current value, curves over time, a heatmap, a table, a text. All are Grafana core panels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import prometheus
 
 SMALLEST_AXES = {"s": 0.001, "percentunit": 0.01}
-"""The end of the axis of curves that are 0, by unit; otherwise 1. Grafana's own would be 100."""
+"""The axis maximum for curves that are 0, by unit; otherwise 1. Grafana's default would be 100."""
 STAT_HEIGHT = 4
 PANEL_HEIGHT = 8
 LEGEND_PX = 260
@@ -26,7 +26,7 @@ GOOD, BAD, DOUBTFUL, QUIET = "green", "red", "orange", "text"
 
 
 def figure(title: str, description: str, unit: str, *queries: prometheus.Dataquery, span: int = 4) -> stat.Panel:
-    """Return a panel of one figure, or a few, at the end of the time range; narrower than 4, its title is cut off."""
+    """Return a panel of one or a few values at the end of the time range; narrower than 4, its title is cut off."""
     panel = (
         stat.Panel()
         .height(STAT_HEIGHT)
@@ -42,12 +42,12 @@ def figure(title: str, description: str, unit: str, *queries: prometheus.Dataque
 def word(
     title: str, description: str, query: prometheus.Dataquery, colors: Mapping[str, str], span: int = 4
 ) -> stat.Panel:
-    """Return a panel that shows the names of the series that are there, in their colours.
+    """Return a panel that shows the names of the existing series, in their colours.
 
-    Without a series it would be blank: the query must always answer.
+    Without a series it would be blank: the query must always return one.
     """
     panel = figure(title, description, "none", query, span=span).text_mode(c.BigValueTextMode.NAME)
-    panel.orientation(c.VizOrientation.HORIZONTAL)  # several names stand below each other
+    panel.orientation(c.VizOrientation.HORIZONTAL)  # several names are listed vertically
     for name, color in colors.items():
         panel.override_by_name(name, [_property("color", {"mode": "fixed", "fixedColor": color})])
     return panel
@@ -63,17 +63,17 @@ def curves(
     logarithmic: bool = False,
     many: bool = False,
 ) -> timeseries.Panel:
-    """Return a panel of curves over time, from 0 on or on a logarithmic scale.
+    """Return a panel of curves over time, on a scale from 0 or a logarithmic one.
 
     Args:
-        title: the panel's.
-        description: the panel's.
-        unit: the curves'.
+        title: of the panel.
+        description: of the panel.
+        unit: of the curves.
         queries: the curves.
         span: the panel's width.
         stacked: whether each curve begins on the one below.
-        logarithmic: whether the scale is.
-        many: whether there may be dozens of curves: their legend is then a table beside them, the highest first.
+        logarithmic: whether the scale is logarithmic.
+        many: whether there may be dozens of curves: their legend is then a table next to them, in descending order.
     """
     panel = (
         timeseries.Panel()
@@ -108,9 +108,9 @@ def with_line(panel: timeseries.Panel, limit: float) -> timeseries.Panel:
 
 
 def with_limits(panel: timeseries.Panel, metrics: str, legend: str, letter: str) -> timeseries.Panel:
-    """Add the run's thresholds on some metrics as dashed red lines; the letter is the query's, the next one free.
+    """Add the run's thresholds on some metrics as dashed red lines; the letter is the query's, the next free one.
 
-    A threshold on one name is drawn where that name is chosen, one on everything always.
+    A threshold on one name is drawn if that name is selected, one on all requests always.
     """
     selector = f'metric=~"{metrics}", scenario=~"$scenario|", name=~"$name|"'
     asked = curve(f"loadtest_threshold_limit{{{selector}}}", legend).ref_id(letter)
@@ -130,7 +130,7 @@ def colored(panel: timeseries.Panel, colors: Mapping[str, str]) -> timeseries.Pa
 
 
 def thin(panel: timeseries.Panel, *names: str) -> timeseries.Panel:
-    """Draw the curves of these names thin and grey, behind the others."""
+    """Draw the curves with these names thin and grey, behind the others."""
     looks = {
         "custom.lineStyle": {"fill": "dash", "dash": [3, 4]},
         "custom.fillOpacity": 0,
@@ -142,7 +142,7 @@ def thin(panel: timeseries.Panel, *names: str) -> timeseries.Panel:
 
 
 def on_the_right(panel: timeseries.Panel, name: str, unit: str) -> timeseries.Panel:
-    """Give the curve of this name an axis of its own, on the right."""
+    """Give the curve with this name a separate axis, on the right."""
     return panel.override_by_name(name, [_property("unit", unit), _property("custom.axisPlacement", "right")])
 
 
@@ -154,7 +154,7 @@ def distribution(title: str, description: str, query: prometheus.Dataquery, span
         .calculate(False)
         .color(
             heatmap.HeatmapColorOptions()
-            .mode(HeatmapColorMode.OPACITY)  # one hue, on which more is stronger in a light theme and in a dark one
+            .mode(HeatmapColorMode.OPACITY)  # one hue, more intense for higher values in light and dark themes
             .fill("blue")
             .exponent(0.5)
             .steps(64)
@@ -165,7 +165,7 @@ def distribution(title: str, description: str, query: prometheus.Dataquery, span
 
 
 class Column:
-    """A column of a table: its title, its query, its unit, and its width in pixels; 0 hides it, for links to use."""
+    """A column of a table: its title, query, unit and width in pixels; width 0 hides a column that only links use."""
 
     def __init__(self, title: str, unit: str, query: prometheus.Dataquery, width_px: int = 80) -> None:
         self.title, self.unit, self.query, self.width_px = title, unit, query, width_px
@@ -177,9 +177,9 @@ def rows(
     """Return a table with a row for each set of labels; the first column sorts it, the largest value first.
 
     Args:
-        title: the panel's.
-        description: the panel's.
-        labels: the labels that are shown, with their titles and widths in pixels.
+        title: of the panel.
+        description: of the panel.
+        labels: the labels to show, with their titles and widths in pixels.
         columns: the figures.
         span: the panel's width.
     """
@@ -214,12 +214,12 @@ def rows(
 
 
 def linked(panel: table.Panel, name: str, title: str, url: str) -> table.Panel:
-    """Make the values of this column links."""
+    """Turn the values of this column into links."""
     return panel.override_by_name(name, [_property("links", [{"title": title, "url": url}])])
 
 
 def alerts(description: str, labels: str = "", **size: Any) -> stat.Panel:
-    """Return a panel with the names of the alerts that fire now; a click on one leads to Prometheus' page of them."""
+    """Return a panel with the names of the firing alerts; a click on one opens Prometheus' alerts page."""
     title = "Alerts about trust" if labels else "Alerts"
     panel = word(title, description, firing(labels), {"none": QUIET}, **size)
     page = {"title": "Show the alerts in Prometheus", "url": "http://127.0.0.1:9090/alerts", "targetBlank": True}
@@ -234,9 +234,9 @@ def words(title: str, description: str, content: str, span: int, height: int) ->
 
 
 def limits(red: float | None, *, below: bool = False) -> dashboard.ThresholdsConfig:
-    """Return green up to a limit and red from it on, or the other way round.
+    """Return green below a limit and red from it on, or the reverse.
 
-    What is no number, such as "none", and what has no limit is neither good nor bad.
+    Values that are not numbers, such as "none", and those without a limit are neutral.
     """
     low, high = (BAD, GOOD) if below else (GOOD, BAD)
     return _steps((None, QUIET)) if red is None else _steps((None, QUIET), (0, low), (red, high))
@@ -252,7 +252,7 @@ def _property(name: str, value: object) -> d.DynamicConfigValue:
 
 
 def _described(panel: Any, title: str, description: str, *, unit: str, span: int, queries: Any) -> Any:
-    """Fill in what every panel has; the queries get the reference letters A, B, C …"""
+    """Set the fields that every panel has; the queries get the reference letters A, B, C …"""
     panel.title(title).description(description).unit(unit).datasource(DATASOURCE).span(span)
     for letter, built in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(built.ref_id(letter))

@@ -1,4 +1,4 @@
-"""Redis: the target's store, by its own metrics."""
+"""Redis: the target's store, from its own metrics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JSON_DOCUMENTS = 'sum(redis_keys_count{key="loadtest:document:*"})'
 
 
 def now_row() -> list[Any]:
-    """How Redis is now."""
+    """The current state of Redis."""
     return [
         figure("Up", "1 when Redis answers its exporter.", "none", now("max(redis_up)", "up")).thresholds(
             limits(1, below=True)
@@ -56,7 +56,7 @@ def now_row() -> list[Any]:
 
 
 def commands_row() -> list[Any]:
-    """What Redis does, and how long it takes."""
+    """Redis' commands and their durations."""
     return [
         curves(
             "Commands",
@@ -117,7 +117,7 @@ def commands_row() -> list[Any]:
 
 
 def data_row() -> list[Any]:
-    """What Redis holds, and for which clients."""
+    """Redis' data and clients."""
     return [
         colored(
             curves(

@@ -1,4 +1,4 @@
-"""Target: the sample target, by its own metrics."""
+"""Target: the sample target, from its own metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOTAL = f"count({IN_FLIGHT})"
 
 
 def now_row() -> list[Any]:
-    """How the target is now."""
+    """The current state of the target."""
     return [
         figure(
             "Answers Prometheus",
@@ -50,7 +50,7 @@ def now_row() -> list[Any]:
 
 
 def requests_row() -> list[Any]:
-    """What the target answered, and how long it took."""
+    """The target's responses and their durations."""
     return [
         colored(
             curves(
@@ -96,7 +96,7 @@ def requests_row() -> list[Any]:
 
 
 def resources_row() -> list[Any]:
-    """The resources that the target needs."""
+    """The resources that the target uses."""
     return [
         curves(
             "Gunicorn workers",

@@ -1,4 +1,4 @@
-{{- /* What every pod has; deploy/kubernetes/hardened says why. */ -}}
+{{- /* The settings of every pod; deploy/kubernetes/hardened explains them. */ -}}
 {{- define "loadtest.hardened" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -27,7 +27,7 @@ capabilities: {drop: [ALL]}
 {{ printf "%s:%s" .Values.image.name (.Values.image.tag | default .Chart.AppVersion) | quote }}
 {{- end }}
 
-{{- /* With their content in their names, so that pods of other settings are other pods. */ -}}
+{{- /* A hash of their content in their names, so that changed settings create new pods. */ -}}
 {{- define "loadtest.settings" -}}
 loadtest-settings-{{ .Values.settings | toJson | sha256sum | trunc 10 }}
 {{- end }}
