@@ -1,11 +1,11 @@
-"""Calm, honest runs of every scenario in both models: none of them may be not trustworthy.
+"""False alarms of the trust rules: undisturbed runs of every scenario in both models must be trustworthy.
 
     python -m bench.calm [RUNS [SCENARIO …]]
 
 A check of the trust rules' limits rather than of speed: each run is 8 s of load against the sample target, ten users in
 the closed model or 20 arrivals per second in the open one. A scenario's runs follow one another in one stack, as its
-web UI starts them. It needs a machine that does nothing else. 20 runs of each by default: about 45 minutes for all. It
-prints each run as it ends, then the table of docs/measuring.md, and ends with an error when there was a false alarm.
+web UI starts them. It needs an idle machine. 20 runs of each by default: about 45 minutes in total. It prints each run
+as it ends, then the table of docs/measuring.md, and ends with an error if there was a false alarm.
 """
 
 import json
@@ -58,7 +58,7 @@ def web_ui(scenario: str, runs_dir: Path) -> Iterator[str]:
 
 
 def start(url: str, load: dict[str, str]) -> None:
-    """Start a run as soon as the stack takes one."""
+    """Start a run as soon as the stack accepts one."""
     until_s = time.monotonic() + WAIT_S
     while True:
         try:
@@ -78,7 +78,7 @@ def start(url: str, load: dict[str, str]) -> None:
 
 
 def records(runs_dir: Path) -> Iterator[dict[str, Any]]:
-    """Yield the record of each run that ends, for ever."""
+    """Yield the record of each run that ends, indefinitely."""
     seen: set[Path] = set()
     until_s = time.monotonic() + WAIT_S
     while True:
@@ -92,7 +92,7 @@ def records(runs_dir: Path) -> Iterator[dict[str, Any]]:
 
 
 def alarms(scenario: str, load: dict[str, str], runs: int) -> Iterator[list[str]]:
-    """Yield the trust rules that each of so many runs broke."""
+    """Yield the trust rules that each of a number of runs broke."""
     with tempfile.TemporaryDirectory() as folder, web_ui(scenario, Path(folder)) as url:
         ended = records(Path(folder))
         for _ in range(runs):
@@ -101,7 +101,7 @@ def alarms(scenario: str, load: dict[str, str], runs: int) -> Iterator[list[str]
 
 
 def main() -> None:
-    """Print a line a run, then the table."""
+    """Print a line per run, then the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
     found: dict[tuple[str, str], Counter[str]] = {}
     believed: Counter[tuple[str, str]] = Counter()

@@ -2,9 +2,10 @@
 
     python -m bench.curves [--seconds S] [--realtime]
 
-Starts a Redis and the sample target under Gunicorn as `make loadtest` does. From 1 to 16 users ask without a pause
-for S seconds (5 by default) each time; a step's first second is left out. Prints docs/scenarios.md's table and bars.
-Takes about two minutes. --realtime keeps other work on a busy machine from being measured too; it needs root.
+Starts a Redis and the sample target under Gunicorn as `make loadtest` does. In each step 1 to 16 users send requests
+without think time for S seconds (5 by default); its first second is excluded. Prints the table and bars of
+docs/scenarios.md. Takes about two minutes. --realtime keeps other work on a busy machine out of the measurement; it
+needs root.
 """
 
 import gevent.monkey
@@ -65,7 +66,7 @@ class Read(HttpUser):
 
 @dataclass(frozen=True)
 class Step:
-    """What a number of users got."""
+    """The result for a number of users."""
 
     users: int
     per_s: float
@@ -83,7 +84,7 @@ def until_idle(cpu_s: Callable[[], float]) -> None:
 
 
 def measure(user_class: type[HttpUser], host: str, users: int, seconds: float, cpu_s: Callable[[], float]) -> Step:
-    """Let users ask for a while, and return what they got after the warm-up."""
+    """Let users send requests for a while, and return their results after the warm-up."""
     environment = Environment(user_classes=[user_class], host=host)
     took_ms: list[float] = []
     counting = False
@@ -110,7 +111,7 @@ def measure(user_class: type[HttpUser], host: str, users: int, seconds: float, c
 
 
 def show(title: str, steps: list[Step]) -> None:
-    """Print a table, with bars of what was answered per second."""
+    """Print a table, with bars of responses per second."""
     print(f"\n{title}\n\n| users | per s | p50 ms | p99 ms | cores used by the target | |\n|--:|--:|--:|--:|--:|---|")
     highest = max(step.per_s for step in steps)
     for step in steps:

@@ -1,12 +1,12 @@
-"""What a scrape costs the master, against prometheus_client rendering the same series.
+"""The cost of a scrape to the master, compared with prometheus_client rendering the same series.
 
     python -m bench.exporter
 
-200 names whose every bucket changed since the last scrape, 36 buckets each, in two histograms. A greenlet notes when
-it gets its turn: the longest time between two turns is how long the scrape held the master's event loop. Both sides
-are asked in turns, in one process. Wall-clock time and CPU time: on a machine that does other things as well, only the
-CPU time is the exporter's own. The usual limit of 12,000 series would fold some of the names, so it is lifted, and
-measured alone in the last row.
+200 names whose every bucket changed since the last scrape, 36 buckets each, in two histograms. A greenlet records when
+it is scheduled: the longest time between two turns is how long the scrape blocked the master's event loop. Both sides
+are scraped alternately, in one process. Wall-clock time and CPU time: on a busy machine, only the CPU time is the
+exporter's own. The usual limit of 12,000 series would fold some of the names, so it is lifted, and measured separately
+in the last row.
 """
 
 import gevent.monkey
@@ -46,7 +46,7 @@ RULES = 'p99 < 1s, error_ratio < 1%, p95{name="name 7"} < 50ms'
 
 
 class Peer:
-    """The same series as prometheus_client renders them: families built again for each scrape."""
+    """The same series rendered by prometheus_client, which rebuilds the families for each scrape."""
 
     def __init__(self, record: RunRecord) -> None:
         """Register a collector of the record."""
@@ -55,7 +55,7 @@ class Peer:
         self._registry.register(self)
 
     def describe(self) -> list[Metric]:
-        """Say nothing, so that registering asks for nothing."""
+        """Return nothing, so that registration collects nothing."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -96,7 +96,7 @@ def change(environment: Environment, second: int) -> None:
 
 
 def held(text: Callable[[], bytes]) -> tuple[float, float, float, float]:
-    """Scrape once: the longest hold and the total, each in wall-clock seconds and in seconds of CPU."""
+    """Scrape once: return the longest block and the total, each in wall-clock seconds and in CPU seconds."""
     turns: list[tuple[float, float]] = []
 
     def note() -> None:
@@ -121,7 +121,7 @@ def quantile(values: list[float], share: float) -> str:
 
 
 def main() -> int:
-    """Print the table; end with 1 when a limit is exceeded by CPU time."""
+    """Print the table; return 1 if the CPU time exceeds a limit."""
     environment = Environment()
     environment.create_local_runner()
     start(environment)

@@ -3,15 +3,15 @@
     python -m bench.ground_truth
 
 The target sleeps for times drawn from a known distribution, half of them below a millisecond, with a tail whose 99.9th
-percentile is far from its 99th, and stamps how long each answer really took. A master and a worker with our client,
-then the same with stock Locust and its FastHttpUser, call it one after the other; the user's task stamps each call,
-too, with a clock of its own. The table has both stamps, the record, what a real Prometheus answers that scraped the
+percentile is far from its 99th, and records how long each response really took. First a master and a worker with our
+client send requests to it, then the same with stock Locust and its FastHttpUser; the user's task also times each call
+with its own clock. The table has both true times, the record, the results of a real Prometheus that scraped the
 exporter every 2 s, and Locust's statistics. Prometheus runs in the container that docker-compose.yml names; without a
 Docker engine its row is missing, and the bench says so.
 
-Between the target's stamps and the caller's lie the loopback and, on a busy machine, the scheduler: no client can see
-less. So the reported service times are judged by the caller's stamps. The last row of ours is the response time,
-which begins when the user meant to call: what the generator's timers were late is part of it.
+Between the target's times and the caller's are the loopback and, on a busy machine, the scheduler: no client can see
+less. So the reported service times are compared with the caller's times. Our last row is the response time, which
+begins at the intended start of the call: it includes the lateness of the generator's timers.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def drawn_s(source: random.Random) -> float:
 
 
 class Target(asyncio.Protocol):
-    """Answers after a drawn sleep, and keeps how long it took."""
+    """Responds after a drawn sleep, and records how long it took."""
 
     stamps_s: list[float]
     source: random.Random
@@ -75,24 +75,24 @@ class Target(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request; the bench's have no body and come whole. ``/stamps`` answers with the sorted stamps."""
+        """Answer a request; the bench's have no body and arrive whole. ``/stamps`` returns the sorted stamps."""
         if data.startswith(b"GET /stamps"):
             self.answer(json.dumps(sorted(self.stamps_s)).encode())
             return
         begin_s = time.perf_counter()
         until_s = begin_s + drawn_s(self.source)
-        # Timers are good to a millisecond or two; the rest is waited for.
+        # Timers are accurate to a millisecond or two; the rest is a busy wait.
         asyncio.get_running_loop().call_later(until_s - begin_s - 0.002, self.finish, begin_s, until_s)
 
     def finish(self, begin_s: float, until_s: float) -> None:
-        """The sleep is nearly over."""
+        """Wait for the rest of the sleep, and answer."""
         while time.perf_counter() < until_s:
             pass
         self.answer(b"ok")
         self.stamps_s.append(time.perf_counter() - begin_s)
 
     def answer(self, body: bytes) -> None:
-        """One write, so that nothing waits for an acknowledgement."""
+        """Send in one write, so that no part waits for an acknowledgement."""
         self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
 
@@ -114,7 +114,7 @@ class Getter(FastHttpUser if WAY == "locust" else HttpUser):  # type: ignore[mis
 
     @task
     def get(self) -> None:
-        """Get the page, and stamp how long that took."""
+        """Get the page, and record how long that took."""
         begin_s = time.perf_counter()
         self.client.get("/", name="page")
         stamps_s.append(time.perf_counter() - begin_s)
@@ -126,7 +126,7 @@ if WAY:
 
     @events.init.add_listener
     def wire(environment: Environment, **_: object) -> None:
-        """Connect what is to measure, and write what it says at the end."""
+        """Connect the measuring side, and write its figures at the end."""
         if WAY == "ours":
             session.start(environment)
         if not environment.parsed_options.master:
@@ -139,7 +139,7 @@ if WAY:
 
 
 def write(environment: Environment) -> None:
-    """What the record and Locust say; Prometheus then has time to fetch the end."""
+    """Write the figures of the record and of Locust; then give Prometheus time for the last scrape."""
     entry = environment.stats.total
     reported = {
         "locust": [entry.get_response_time_percentile(q) / 1000 for q in QUANTILES],
@@ -158,27 +158,27 @@ def write(environment: Environment) -> None:
 
 
 class Prometheus:
-    """A real one, which scrapes the exporter; None of its answers before the run has ended."""
+    """A real Prometheus, which scrapes the exporter."""
 
     def __init__(self, port: int) -> None:
-        """Know where it listens."""
+        """Store the address at which it listens."""
         self._url = f"http://127.0.0.1:{port}/api/v1/query?query="
 
     def __call__(self, query: str) -> float:
-        """Answer a query that has one value."""
+        """Return the result of a query with one value."""
         with urllib.request.urlopen(self._url + urllib.parse.quote(query)) as answer:  # noqa: S310 - loopback
             (sample,) = json.load(answer)["data"]["result"]
         return float(sample["value"][1])
 
     def quantiles(self) -> list[float]:
-        """The service time's, over the whole run."""
+        """Return a quantile of the service time over the whole run."""
         buckets = 'sum by (le) (last_over_time(loadtest_service_time_seconds_bucket{name="page"}[1m]))'
         return [self(f"histogram_quantile({q}, {buckets})") for q in QUANTILES]
 
 
 @contextlib.contextmanager
 def prometheus(exporter_port: int, folder: Path) -> Iterator[Prometheus | None]:
-    """Start one for the run; None without a Docker engine."""
+    """Start a Prometheus for the run; None without a Docker engine."""
     compose = (Path(__file__).parents[1] / "docker-compose.yml").read_text()
     image = os.environ.get("PROMETHEUS_IMAGE") or re.search(r"PROMETHEUS_IMAGE:-([^}]+)\}", compose)[1]
     config = folder / "prometheus.yml"
@@ -201,7 +201,7 @@ def prometheus(exporter_port: int, folder: Path) -> Iterator[Prometheus | None]:
 
 
 def run(way: str, folder: Path) -> tuple[dict, list[float], list[float]]:
-    """One run: the reported figures, and the timestamps of target and caller."""
+    """Make one run; return the reported figures, and the times recorded by target and caller."""
     port, link, exporter_port = free_port(), free_port(), free_port()
     target = subprocess.Popen([sys.executable, "-m", "bench.ground_truth", "--serve", str(port)])
     environment = {
@@ -269,12 +269,12 @@ def main() -> None:
 
 
 def quantiles(stamps: list[float]) -> list[float]:
-    """By nearest rank, of sorted stamps."""
+    """Return a quantile of sorted stamps by nearest rank."""
     return [stamps[max(0, math.ceil(q * len(stamps)) - 1)] for q in QUANTILES]
 
 
 def show(name: str, count: int, values: list[float], true: list[float] | None = None) -> None:
-    """Print a row; with its error when the truth is given."""
+    """Print a row, with its error if the true figures are given."""
     errors = [f" ({value / one - 1:+.1%})" for value, one in zip(values, true, strict=True)] if true else [""] * 9
     print(f"| {name} | {count:,} |" + "".join(f" {1000 * v:.3f} ms{e} |" for v, e in zip(values, errors, strict=False)))
 

@@ -2,10 +2,9 @@
 
     python -m bench.growth [minutes]
 
-A real `loadtest run` of the documents scenario, 3 minutes when not told otherwise; 30 at night. The first third is
-warm-up: for ten minutes the record keeps each second of each name, and merges them from then on. Of the rest, the mean
-of the last quarter is compared with that of the first. More than 5 % of memory, or more open files, ends with exit
-code 1.
+A real `loadtest run` of the documents scenario, 3 minutes by default; 30 at night. The first third is warm-up: for ten
+minutes the record keeps each second of each name, and merges them from then on. Of the rest, the mean of the last
+quarter is compared with that of the first. A growth of memory above 5 %, or of open files, has exit code 1.
 """
 
 import os
@@ -36,7 +35,7 @@ def begin(minutes: float, folder: str) -> subprocess.Popen[bytes]:
 
 
 def sample(run: subprocess.Popen[bytes], samples: Samples) -> None:
-    """Note memory and open files of each process of the swarm."""
+    """Record memory and open files of each process of the swarm."""
     for process in psutil.Process(run.pid).children(recursive=True):
         try:
             words = process.cmdline()

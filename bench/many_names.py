@@ -1,10 +1,10 @@
-"""What the number of request names costs: memory and CPU of a master and of a worker, by the run's own record.
+"""The cost of the number of request names: memory and CPU of a master and of a worker, from the run's own record.
 
     python -m bench.many_names [names ...] [seconds]
 
-Runs of `loadtest run` with one worker, 10, 100 and 1,000 names, a minute each when not told otherwise. Every name is
-requested about once a second, so that each second has all of them. For ten minutes the master keeps each second of
-each name, so a longer run needs more.
+Runs of `loadtest run` with one worker, 10, 100 and 1,000 names, a minute each by default. Every name is requested about
+once a second, so that each second has all of them. For ten minutes the master keeps each second of each name, so a
+longer run needs more memory.
 """
 
 import json

@@ -1,14 +1,14 @@
-"""What a worker costs the master, ours and Locust's, over the real socket.
+"""The cost of a worker to the master, ours and Locust's, over the real socket.
 
     python -m bench.master
 
-A real MasterRunner runs in a process of its own. This process plays the workers: each has a socket of its own and
-sends what a real one sends, when a real one does. Locust's send a heartbeat a second and a report every 3 s, each at
-moments of its own. Ours send one report a second, every other one with a heartbeat, at the whole second of their
-clocks; the bench spreads them over 50 ms. Messages are made before they are sent. The master's CPU time is read at the
-beginning and at the end of a window; a window with heartbeats alone is subtracted to get the cost of a report. The two
-sides take turns; medians of the rounds. The master does all it does in a run: it merges, acknowledges, feeds Locust's
-statistics, keeps the time line and streams the record to disk.
+A real MasterRunner runs in a separate process. This process simulates the workers: each has its own socket and sends
+the messages of a real one, at the same times. Locust's send a heartbeat per second and a report every 3 s, not in step.
+Ours send one report per second, every other one with a heartbeat, at the whole second of their clocks; the bench
+spreads them over 50 ms. Messages are created before they are sent. The master's CPU time is read at the beginning and
+at the end of a window; a window with heartbeats only is subtracted to get the cost of a report. The two sides
+alternate; medians of the rounds. The master does everything that it does in a run: it merges, acknowledges, feeds
+Locust's statistics, keeps the time line and streams the record to disk.
 """
 
 import platform
@@ -44,17 +44,17 @@ WINDOW_S = 6
 ROUNDS = 3
 WORKERS = {50: 200, 100: 200, 2000: 40}
 REQUESTS_PER_S = {50: 1_000, 100: 1_000, 2000: 2_000}
-"""What one worker does; with 2,000 names each is called once a second."""
+"""Requests of one worker, by number of names; with 2,000 names each is requested once a second."""
 LOCUSTS_INTERVAL_S = 3
 SPREAD_S = {"locust": 1.0, "ours": 0.05}
-"""Over how much of each second the workers' messages are spread."""
+"""The part of each second over which the workers' messages are spread."""
 VERSION = "2.47.0"
 HEARTBEAT = {"state": "running", "current_cpu_usage": 20.0, "current_memory_usage": 50_000_000}
 USERS = {"user_classes_count": {"User": 10}, "user_count": 10}
 
 
 def serve(side: str) -> None:
-    """The master's process: says its port, then its CPU time whenever it is asked."""
+    """The master's process: prints its port, then its CPU time on request."""
     gevent.monkey.patch_all()
     if side == "ours":
         replacements.install(Config())
@@ -70,10 +70,10 @@ def serve(side: str) -> None:
 
 
 def answer(runner: object, environment: Environment) -> None:
-    """Follow the parent's commands, one a line."""
+    """Execute the parent's commands, one per line."""
     print(runner.server.port, flush=True)
     while True:
-        wait_read(sys.stdin.fileno())  # reading would stop the event loop
+        wait_read(sys.stdin.fileno())  # a blocking read would stop the event loop
         command = sys.stdin.readline().strip()
         if not command:
             return
@@ -87,14 +87,14 @@ def answer(runner: object, environment: Environment) -> None:
 
 @dataclass
 class Window:
-    """What one window cost."""
+    """The cost of one window."""
 
     cpu_s: float
     requests: int
 
 
 class Master:
-    """The master's process, and sockets that play its workers."""
+    """The master's process, and sockets that simulate its workers."""
 
     def __init__(self, side: str, workers: int) -> None:
         """Start it and connect the workers."""
@@ -122,14 +122,14 @@ class Master:
         self.ask("begin")
 
     def ask(self, command: str) -> tuple[float, int]:
-        """CPU time so far, requests counted so far."""
+        """Return the CPU time and the requests counted so far."""
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
         cpu_s, requests = self.process.stdout.readline().split()
         return float(cpu_s), int(requests)
 
     def window(self, messages: list[list[list[bytes]]], expected: int) -> Window:
-        """Send messages[second][worker], spread over each second, and see what it cost."""
+        """Send messages[second][worker], spread over each second, and return the cost."""
         command = "cpu ours" if self.side == "ours" else "cpu"
         cpu_s, requests = self.ask(command)
         for second in messages:
@@ -144,9 +144,9 @@ class Master:
             for socket in self.sockets:
                 while socket.poll(0):
                     socket.recv()
-        time.sleep(2.0 if expected else 0.5)  # the last second is merged too, and no worker is silent for long
+        time.sleep(2.0 if expected else 0.5)  # the last second is merged too, and no worker pauses for long
         cpu_after_s, requests_after = self.ask(command)
-        until_s = time.monotonic() + 20.0  # on a busy machine later
+        until_s = time.monotonic() + 20.0  # later on a busy machine
         while requests_after - requests < expected and time.monotonic() < until_s:
             time.sleep(0.2)
             cpu_after_s, requests_after = self.ask(command)
@@ -160,14 +160,14 @@ class Master:
 
 
 def durations(names: int, seconds: int) -> list[tuple[str, float]]:
-    """What a worker measures."""
+    """Return the measurements of a worker."""
     source = np.random.default_rng(1)
     count = REQUESTS_PER_S[names] * seconds
     return [(f"documents/operation-{n % names}", d) for n, d in enumerate(source.lognormal(-6, 0.5, count).tolist())]
 
 
 def heartbeats(side: str, workers: int) -> list[list[list[bytes]]]:
-    """A window of heartbeats alone."""
+    """Return a window of heartbeats only."""
     kind, data, every = "heartbeat", HEARTBEAT, 1
     if side == "ours":
         kind, data, every = REPORT.name, (0.0, [], HEARTBEAT, None), HEARTBEAT_EVERY_S
@@ -176,7 +176,7 @@ def heartbeats(side: str, workers: int) -> list[list[list[bytes]]]:
 
 
 def locust_report(names: int) -> dict:
-    """What a stock worker reports after 3 s."""
+    """Return a stock worker's report after 3 s."""
     stats = RequestStats(use_response_times_cache=False)
     for name, duration in durations(names, LOCUSTS_INTERVAL_S):
         stats.log_request("GET", name, duration * 1000, 1234)

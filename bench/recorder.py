@@ -1,11 +1,11 @@
-"""What recording one sample costs, against Locust's ``RequestStats.log_request``.
+"""The cost of recording one sample, compared with Locust's ``RequestStats.log_request``.
 
     python -m bench.recorder
 
-Both sides get the same samples in the same order, in turns, in one process. Ours is charged with everything between a
-finished request and the wire: looking the series up by its three labels, keeping both times, folding (as often as at
-60,000 samples a second), and cutting a delta a second, encoded. Locust's is `log_request` alone, without its report.
-CPU time by `time.process_time`, the empty loop subtracted.
+Both sides get the same samples in the same order, alternately, in one process. Ours includes everything between a
+finished request and the wire: looking up the series by its three labels, keeping both times, folding (as often as at
+60,000 samples per second), and one encoded delta per second. Locust's is `log_request` only, without its report.
+CPU time by `time.process_time`, minus the empty loop.
 """
 
 import itertools
@@ -30,7 +30,7 @@ Sample = tuple[str, float, float, float, int]
 
 
 def samples(names: int, late_ratio: float) -> list[Sample]:
-    """Samples like a run's: name, intended start, send, end, bytes."""
+    """Return samples like those of a run: name, intended start, send, end, bytes."""
     source = np.random.default_rng(1)
     durations = source.lognormal(-6, 1, SAMPLES).tolist()
     lags = source.exponential(0.001, SAMPLES).tolist()
@@ -44,17 +44,17 @@ def samples(names: int, late_ratio: float) -> list[Sample]:
 
 
 class Side:
-    """One way to record; made once, warm before it is measured."""
+    """One way to record; created once, and warmed up before it is measured."""
 
     def __init__(self, given: list[Sample]) -> None:
-        """Know every series."""
+        """Look up every series."""
         self.given = given
         self.stats = RequestStats(use_response_times_cache=False)
         self.recorder = Recorder()
         self.success = {name: self.recorder.series("documents", "GET", name).success for name, *_ in given[:2000]}
 
     def empty(self) -> None:
-        """The loop alone."""
+        """The empty loop."""
         for _name, _intended, _sent, _end, _size in self.given:
             pass
 
@@ -83,7 +83,7 @@ class Side:
         self.cut()
 
     def cut(self) -> None:
-        """The second ends."""
+        """End the second."""
         self.recorder.fold()
         Delta("run", 1, 0.0, 1.0, False, {}, Health(), PackedMeasurements.of(self.recorder.take())).to_bytes()
 
@@ -96,7 +96,7 @@ def cost_ns(side: Callable[[], None]) -> float:
 
 
 def medians(given: list[Sample]) -> list[float]:
-    """Locust, looked up, held: in turns; the empty loop is subtracted."""
+    """Measure Locust, series looked up and series held, alternately; the empty loop is subtracted."""
     side = Side(given)
     sides = (side.empty, side.locust, side.looked_up, side.held)
     rounds = [[cost_ns(one) for one in sides] for _ in range(ROUNDS + 1)][1:]  # the first one warms up

@@ -1,9 +1,9 @@
-"""How many made-up users a second `loadtest seed users` writes into Redis.
+"""How many generated users per second `loadtest seed users` writes into Redis.
 
     python -m bench.seeding [USERS]
 
-The command itself, as a process of its own, against a Redis with RedisJSON started for it: once into an empty one, and
-once more, when everybody is there already. The rate is that of the writing, without the start of Python and Faker.
+The command itself, as a separate process, with a Redis with RedisJSON started for it: once with an empty Redis, and
+once more when all users exist. The rate is that of the writes, without the start of Python and Faker.
 """
 
 import re
@@ -19,7 +19,7 @@ USERS = 100_000
 
 
 def seed(url: str, count: int, out: Path) -> str:
-    """Return what one seeding came to."""
+    """Return the result of one seeding."""
     command = [Path(sys.executable).with_name("loadtest"), "seed", "users", "--count", str(count), "--store", url]
     began_s = time.monotonic()
     printed = subprocess.run([*command, "--out", out], check=True, capture_output=True, text=True).stdout

@@ -1,10 +1,10 @@
-"""How near `loadtest capacity` comes to a known capacity, try by try.
+"""How close `loadtest capacity` comes to a known capacity.
 
     python -m bench.capacity [TRIES]
 
-Each try searches a queue of its own (bench/capacity/target.py) with its own number of servers and service time.
+Each try searches a separate queue (bench/capacity/target.py) with its own number of servers and service time.
 The scenario health makes two requests per iteration, so the capacity is servers / (2 x service time) iterations per
-second. A try is good when the result is within 5 % of that and came in less than 6 minutes.
+second. A try is good if the result is within 5 % of that and took less than 6 minutes.
 """
 
 import json
@@ -29,7 +29,7 @@ IN_S = 360.0
 
 @dataclass(frozen=True)
 class Try:
-    """One search and what it came to."""
+    """One search and its result."""
 
     servers: int
     service_s: float
@@ -51,7 +51,7 @@ class Try:
 
     @property
     def is_good(self) -> bool:
-        """Whether it was near enough and quick enough."""
+        """Whether it was close enough and fast enough."""
         return abs(self.error) <= WITHIN and self.took_s <= IN_S
 
 

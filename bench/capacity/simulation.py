@@ -1,4 +1,4 @@
-"""What the search for the capacity finds on simulated systems, whose limit is known.
+"""The results of the capacity search on simulated systems, whose limit is known.
 
 python -m bench.capacity.simulation [SEARCHES]     300 of each system and bound by default, some 2 minutes
 """
@@ -19,13 +19,13 @@ LIMITS_PER_S = (5, 5_000)
 
 
 def system(limit_per_s: float, width: float = 0.0005, disturbed: float = 0.0, seed: int = 0) -> Measure:
-    """Return a system that keeps its objective up to a limit.
+    """Return a system that meets its objective up to a limit.
 
     Args:
         limit_per_s: at this rate it meets the objective every second time.
-        width: of the region in which the answer is not certain, as a part of the rate.
-        disturbed: the share of answers that are tossed, whatever the rate.
-        seed: of the chance.
+        width: of the region in which the result is uncertain, as a fraction of the rate.
+        disturbed: the share of results that are random, whatever the rate.
+        seed: of the random numbers.
     """
     chance = random.Random(seed)
 

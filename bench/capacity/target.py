@@ -1,7 +1,7 @@
 """A queue of known capacity, over HTTP: a number of servers; each request occupies one of them for the same time.
 
-Which request gets which server when is computed, first come, first served, and the answer is sent at that time. So the
-capacity is exactly servers / service time, whatever the timers' accuracy.
+The times at which servers serve requests are computed, first come, first served, and each response is sent at its time.
+So the capacity is exactly servers / service time, whatever the timers' accuracy.
 """
 
 import argparse
@@ -22,7 +22,7 @@ class Queue(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Queue each request; they have no body and come whole."""
+        """Queue each request; they have no body and arrive whole."""
         loop = asyncio.get_running_loop()
         for _ in range(data.count(b"\r\n\r\n")):
             end_s = max(loop.time(), self.free_at_s[0]) + self.service_s
@@ -30,7 +30,7 @@ class Queue(asyncio.Protocol):
             loop.call_at(end_s, self.answer)
 
     def answer(self) -> None:
-        """Answer, if the client still listens."""
+        """Respond, if the client is still connected."""
         if not self.transport.is_closing():
             self.transport.write(ANSWER)
 

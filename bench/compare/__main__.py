@@ -6,18 +6,18 @@
     python -m bench.compare real [PAIRS] [SECONDS]     20 pairs of each kind, runs of 60 s by default, some 50 minutes
 
 **Simulated**: pairs of runs of the same known distribution, with seconds that are independent, correlated, or
-very noisy. A false alarm is a comparison in which any name is worse. With a margin of nothing, every such
-alarm is the interval's own error; the default margin is what people use.
+very noisy. A false alarm is a comparison in which any name is worse. With a margin of 0, every such alarm is an error
+of the interval; the default margin is the usual case.
 
-**Coverage**: how often the 95 % interval of a figure in one run holds the figure that a run without end would show.
+**Coverage**: how often the 95 % interval of a figure in one run contains the figure of an infinite run.
 
-**Until decided**: pairs in which the second run is looked at until its comparison has its answer. *Ever wrong* are
-those of equal systems in which an interval of any look lies beside no difference.
+**Until decided**: pairs in which the second run is looked at until its comparison is decided. *Ever wrong* are those of
+equal systems in which an interval of any look excludes 0.
 
-**Real**: the sample target under Gunicorn, whose answers wait as if for a database (bench/compare/target.py), 160
-requests a second. Two stacks at a time, first two as they are, then one as it is and one with one of two endpoints 10 %
-slower: a pair of each kind, A/A (must raise no alarm) and slowed (must be found). No run is in two pairs, and the two
-runs of a pair share no moment. Runs that are not trustworthy are left out with their pair, and counted.
+**Real**: the sample target under Gunicorn, whose responses wait as if for a database (bench/compare/target.py), 160
+requests per second. Two stacks at a time, first two unchanged, then one unchanged and one with one of two endpoints
+10 % slower: a pair of each kind, A/A (must raise no alarm) and slowed (must be found). No run is in two pairs, and the
+two runs of a pair do not overlap in time. Runs that are not trustworthy are excluded with their pair, and counted.
 """
 
 import json
@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 RATE_PER_S = 80
 SLOWED = "health/ready"
 HALVES = ({"alike": 0.0, "slowed": 0.0}, {"alike": 0.0, "slowed": 0.1})
-"""How much slower the endpoint is in the first and in the second run of each kind of pair."""
+"""The slow-down of the endpoint in the first and in the second run of each kind of pair."""
 SYSTEMS = {
     "independent seconds": System(weather=0.0, memory=0.0),
     "correlated seconds": System(weather=0.05, memory=0.7),
@@ -64,18 +64,18 @@ COVERED = {
     "±10 %, autocorrelation 0.9, 5 minutes": System(names=1, seconds=300, weather=0.10, memory=0.9),
     "the same, a minute": System(names=1, weather=0.10, memory=0.9),
 }
-"""Of which the intervals of one run are tried."""
+"""The systems for the coverage of a single run's intervals."""
 LONGEST_S = 120
 LOOKED_AT = {
     "independent seconds": System(LONGEST_S, 2, 150, spread=0.2, weather=0.0, memory=0.0),
     "±2 %, autocorrelation 0.7": System(LONGEST_S, 2, 150, spread=0.2, weather=0.02, memory=0.7),
     "±10 %, autocorrelation 0.9": System(LONGEST_S, 2, 150, spread=0.2, weather=0.10, memory=0.9),
 }
-"""Two names of 150 requests a second."""
+"""Two names of 150 requests per second."""
 
 
 def worse(comparison: Comparison) -> list[str]:
-    """Return what was called worse."""
+    """Return the names that were called worse."""
     return [
         f"{name.name.name} {one.metric} {one.change:+.1%} ({one.low:+.1%} to {one.high:+.1%})"
         for name in comparison.names
@@ -85,7 +85,7 @@ def worse(comparison: Comparison) -> list[str]:
 
 
 def beyond_nothing(name: NameComparison) -> bool:
-    """Return whether an interval of a name lies on the bad side of no difference at all."""
+    """Return whether an interval of a name excludes 0 on the bad side."""
     return any(
         one.high < 0 if one.metric == "throughput" else one.low > 0 for one in name.differences if one.low is not None
     )
@@ -117,7 +117,7 @@ def simulated(pairs: int) -> None:
 
 
 def coverage(runs: int) -> None:
-    """Print a row for each system: how often the interval of a run holds the figure of the system."""
+    """Print a row for each system: how often the interval of a run contains the system's figure."""
     random, figures = np.random.default_rng(21), list(truth(System()))
     print(f"{runs} runs of each system\n")
     print(f"| system | {' | '.join(figures)} | without |\n|---|{'--:|' * (len(figures) + 1)}")
@@ -134,7 +134,7 @@ def coverage(runs: int) -> None:
 
 
 def until_decided(pairs: int) -> None:
-    """Print a row for each system and slow-down: runs of at most `LONGEST_S` that end when their answer is known."""
+    """Print a row for each system and slow-down: runs of at most `LONGEST_S` that end when they are decided."""
     random, moments = np.random.default_rng(28), [int(at_s) for at_s in looks.within(LONGEST_S)]
     print(f"{pairs} pairs of equal runs, a quarter as many others, of at most {LONGEST_S} s; looks after {moments} s\n")
     print("| system | slower | worse | better | the same | undecided | ever wrong | seconds, median |")
@@ -157,9 +157,9 @@ def until_decided(pairs: int) -> None:
 
 
 def looked_at(base: BlockedRun, new: BlockedRun, moments: list[int]) -> tuple[Comparison, int, bool]:
-    """Return the comparison at the first look at which the answer is known, or at the last, and its moment.
+    """Return the comparison at the first look at which it is decided, or at the last, and the time of the look.
 
-    And whether an interval of any look, those after it included, lies beside no difference.
+    And whether an interval of any look, including later ones, excludes 0.
     """
     share, end, ever_wrong = looks.share(LONGEST_S), None, False
     for at_s in moments:
@@ -173,7 +173,7 @@ def looked_at(base: BlockedRun, new: BlockedRun, moments: list[int]) -> tuple[Co
 
 
 class Target:
-    """The sample target in a process of its own."""
+    """The sample target in a separate process."""
 
     def __init__(self, redis_url: str, slower: float, folder: Path) -> None:
         """Start it, and wait until it answers."""
@@ -232,7 +232,7 @@ def start_run(target: Target, folder: Path, name: str, seconds: int) -> subproce
 
 
 def one_of_each(redis_url: str, number: int, seconds: int, folder: Path) -> list[dict[str, BlockedRun | None]]:
-    """Make the runs of a pair of each kind: the first half, then the second; None for one that is not trustworthy."""
+    """Make the runs of a pair of each kind: the first ones, then the second ones; None for an untrustworthy one."""
     made: list[dict[str, BlockedRun | None]] = []
     for half, slower in enumerate(HALVES):
         targets = {kind: Target(redis_url, slower[kind], folder) for kind in slower}
@@ -252,7 +252,7 @@ def _read(folder: Path) -> BlockedRun:
 
 
 def real(pairs: int, seconds: int) -> None:
-    """Make the runs, and print what became of each pair."""
+    """Make the runs, and print the result of each pair."""
     folder = Path(tempfile.mkdtemp(prefix="bench-compare-"))
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; runs in {folder}")
     print(f"load average {os.getloadavg()[0]:.1f} at the start; {pairs} pairs of each kind, runs of {seconds} s\n")
@@ -278,7 +278,7 @@ def real(pairs: int, seconds: int) -> None:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the benchmarks named on the command line."""
     kind, *numbers = sys.argv[1:] or ["simulated"]
     chosen = [int(text) for text in numbers]
     if kind == "real":

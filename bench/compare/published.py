@@ -1,8 +1,8 @@
-"""How often intervals of a mean hold that are made by other published methods for few correlated values.
+"""The coverage of intervals of a mean by other published methods for few correlated values.
 
 python -m bench.compare.published [RUNS]           2,000 runs of each system by default, some 3 minutes
 
-On the same simulated runs as `python -m bench.compare coverage`. Each method has the ratio's residuals by second:
+On the same simulated runs as `python -m bench.compare coverage`. Each method gets the ratio's residuals by second:
 
 - *fixed-b*: the Bartlett window over the whole run, with its own distribution (Kiefer and Vogelsang, *Econometric
   Theory* 21, 2005);
@@ -13,7 +13,7 @@ On the same simulated runs as `python -m bench.compare coverage`. Each method ha
 - *studentised*: a circular block bootstrap of the mean by its own standard error, with at most eight stretches (Götze
   and Künsch, *Annals of Statistics* 24, 1996).
 
-Widths are relative to that of an interval made by who knows the standard error.
+Widths are relative to an interval with the true standard error.
 """
 
 import math
@@ -29,7 +29,7 @@ from loadtest.estimating.resampling import stretch_length
 
 Values = np.ndarray
 Method = Callable[[Values], float]
-"""From residuals by second to half of the interval of their sum."""
+"""Computes half of the width of the interval of a sum from its residuals by second."""
 FIXED_B = 4.771
 """The 97.5 % point of their table for the Bartlett window and b = 1."""
 T = {3: 3.182, 4: 2.776}
@@ -38,7 +38,7 @@ STRETCHES, DRAWS, TINY = 8, 400, 1e-12
 
 
 def fixed_b(residuals: Values) -> float:
-    """Weight every covariance that the run has."""
+    """Weight every covariance of the run."""
     count = len(residuals)
     lags = range(1, count)
     covered = sum((1 - lag / count) * float(residuals[lag:] @ residuals[:-lag]) for lag in lags)
@@ -60,7 +60,7 @@ def groups(residuals: Values) -> float:
 
 
 def studentised(residuals: Values) -> float:
-    """Draw whole stretches, each time with a standard error of their own."""
+    """Draw whole stretches, each time with their own standard error."""
     count, random = len(residuals), np.random.default_rng(3)
     stretch = max(stretch_length(residuals), count // STRETCHES)
     drawn = count // stretch

@@ -1,4 +1,4 @@
-"""Simulated runs of known distribution: several names, requests that share each second's fate, rare failures."""
+"""Simulated runs of known distribution: several names, a factor that the requests of a second share, rare failures."""
 
 import math
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from loadtest.measuring.histogram import EDGES_NS, bins_of
 
 @dataclass(frozen=True)
 class System:
-    """What the runs are made of."""
+    """The properties of simulated runs."""
 
     seconds: int = 60
     names: int = 8
     requests_per_s: float = 25.0
     median_s: float = 0.020
     spread: float = 0.4
-    """Of the logarithm of one request's time."""
+    """Standard deviation of the logarithm of one request's time."""
     weather: float = 0.10
     """Standard deviation, in logarithms, of the factor that all requests of a second share."""
     memory: float = 0.7
@@ -57,7 +57,7 @@ def duet(
 ) -> tuple[BlockedRun, BlockedRun, Pairing]:
     """Return the two sides of a duet, which share arrivals and weather, and its pairs.
 
-    ``factors`` slows the second, of its requests those above a quantile of their spread.
+    ``factors`` slows the second side: its requests above a quantile of their spread.
     """
     weather = weather_of(system, random)
     base, new, ratios, outcomes = {}, {}, {}, {}
@@ -85,7 +85,7 @@ def _name(number: int) -> Name:
 
 
 def _arrivals(system: System, random: np.random.Generator, weather: np.ndarray) -> np.ndarray:
-    """Return the second of each request. A closed model: slower answers, fewer requests."""
+    """Return the second of each request. A closed model: slower responses, fewer requests."""
     return np.repeat(np.arange(system.seconds), random.poisson(system.requests_per_s * np.exp(-0.3 * weather)))
 
 
@@ -98,7 +98,7 @@ def _answers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the time of each request in seconds, and whether it failed.
 
-    ``slowed`` is by what factor the requests above which quantile are slower.
+    ``slowed`` is the factor of the slow-down, and the quantile above which requests are slower.
     """
     factor, above = slowed
     spread = random.normal(0, system.spread, len(weather))
@@ -118,10 +118,10 @@ def blocked_series(seconds: int, second: np.ndarray, times_s: np.ndarray, failed
 
 
 def truth(system: System) -> dict[str, float]:
-    """Return the figures of a system's first name: what a run without end would show.
+    """Return the figures of a system's first name in an infinite run.
 
-    Slow seconds have fewer requests, so that among requests the logarithm of the shared factor is a little below zero
-    on average; a lognormal distribution stays one.
+    Slow seconds have fewer requests, so that among requests the logarithm of the shared factor is slightly below zero
+    on average; a lognormal distribution remains lognormal.
     """
     variance = system.weather**2
     shift, of_time = -0.3 * variance, NormalDist(0.0, math.hypot(system.spread, system.weather))

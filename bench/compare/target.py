@@ -1,9 +1,9 @@
-"""The sample target with a back end that takes its time: every answer waits as if for a database.
+"""The sample target with a slow back end: every response waits as if for a database.
 
     gunicorn 'bench.compare.target:create_app()'
 
-The wait is log-normal, median 300 ms. `COMPARE_SLOWER=0.1` makes /healthz/ready take 10 % longer, the target's own part
-of it included; the other endpoint stays as it is.
+The wait is log-normal, median 300 ms. `COMPARE_SLOWER=0.1` makes /healthz/ready 10 % slower, including the target's own
+time; the other endpoint does not change.
 """
 
 import os

@@ -2,11 +2,11 @@
 
     python -m bench.coordinated_omission [--realtime]
 
---realtime keeps other work on a busy machine from being measured too; it needs root.
+--realtime keeps other work on a busy machine out of the measurement; it needs root.
 
-The truth is computed from the target's own log by wrk2's rule: the k-th request of a constant rate should have begun
-at start + (k + 1/2)/rate, and its response time is its answer's time less that. The log and the schedule have the same
-clock. It is taken from the open-model run, the only one in which the target was asked at the stated rate.
+The true values are computed from the target's own log by wrk2's rule: the k-th request at a constant rate should have
+begun at start + (k + 1/2)/rate, and its response time is the time of its response minus that. The log and the schedule
+use the same clock. The log is that of the open-model run, the only one with the stated rate of requests.
 """
 
 import json
@@ -36,12 +36,12 @@ MAX_ERROR = 0.02
 
 
 def go_first() -> None:
-    """Let this process, and those that it starts, have the processor before all others of this machine."""
+    """Give this process and its children priority over all others on this machine."""
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def measure(way: str, folder: Path) -> tuple[dict[str, Any], list[float]]:
-    """Run one way against a target of its own; return what it says, and the target's log."""
+    """Run one way against its own target; return its figures, and the target's log."""
     port, log, result = free_port(), folder / f"{way}.log.json", folder / f"{way}.json"
     target = subprocess.Popen([sys.executable, Path(__file__).parent / "target.py", str(port), log])
     wait_for(port)
@@ -75,13 +75,13 @@ def measure(way: str, folder: Path) -> tuple[dict[str, Any], list[float]]:
 
 
 def start(command: list[Any], variables: dict[str, str], output: Path) -> subprocess.Popen[bytes]:
-    """Start a process that writes to a file."""
+    """Start a process whose output goes to a file."""
     with output.open("w") as file:
         return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=file, stderr=file)
 
 
 def wait_for(port: int) -> None:
-    """Wait until something listens there."""
+    """Wait until the port accepts connections."""
     for _ in range(100):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -106,7 +106,7 @@ def row(name: str, requests: int, times: dict[str, float], true: dict[str, float
 
 
 def main() -> int:
-    """Measure, print the table, and tell whether the open model was within 2 % of the truth."""
+    """Measure, print the table, and return whether the open model was within 2 % of the true values."""
     realtime = "--realtime" in sys.argv[1:]
     if realtime:
         go_first()

@@ -1,7 +1,7 @@
 """One GET after the other, in three ways: BENCH_WAY is locust, closed or open.
 
 `locust` and `closed` are USERS users that each make RATE/USERS iterations per second, Locust's constant throughput;
-`open` is RATE arrivals per second. The master (or Locust alone) writes what it measured to BENCH_RESULT as JSON.
+`open` is RATE arrivals per second. The master (or Locust alone) writes its measurements to BENCH_RESULT as JSON.
 """
 
 import json
@@ -42,7 +42,7 @@ if WAY != "locust":
 
 @events.init.add_listener
 def wire(environment: Environment, runner: object, **_: object) -> None:
-    """Connect our measuring, unless Locust measures."""
+    """Connect our recorder, unless Locust measures."""
     if WAY == "locust":
         if isinstance(runner, LocalRunner):
             environment.events.quitting.add_listener(lambda **_: write_locusts(environment))
@@ -55,7 +55,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
 
 
 def begin_open(environment: Environment) -> None:
-    """Have the arrivals started."""
+    """Start the arrivals."""
     profile = LoadProfile("bench", "open", (Stage(RUN_S, RATE_PER_S, "step"),), max_users=2000)
     begun.append(pacing.prepare(environment, profile, lambda: end_open(environment)))
 
@@ -65,13 +65,13 @@ origin_s: list[float] = []
 
 
 def end_open(environment: Environment) -> None:
-    """Note when the schedule began, and end the run."""
+    """Record the start of the schedule, and end the run."""
     origin_s.append(begun[0].schedule.origin_s)
     environment.runner.quit()
 
 
 def write_ours(environment: Environment) -> None:
-    """Write what our record says."""
+    """Write the figures of our record."""
     record = RecordKeeper.of(environment).finish()
     total = record.total()
     times = {str(quantile): total.response_time.quantile(quantile) for quantile in QUANTILES}
@@ -82,7 +82,7 @@ def write_ours(environment: Environment) -> None:
 
 
 def write_locusts(environment: Environment) -> None:
-    """Write what Locust's own statistics say."""
+    """Write the figures of Locust's own statistics."""
     entry = environment.stats.total
     times = {str(quantile): entry.get_response_time_percentile(quantile) / 1000 for quantile in QUANTILES}
     RESULT.write_text(json.dumps({"requests": entry.num_requests, "response_time": times}))

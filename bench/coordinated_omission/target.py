@@ -1,7 +1,7 @@
-"""A target that stalls 200 ms each second, like a process that collects its garbage, and keeps its own log.
+"""A target that stalls for 200 ms each second, like a process in garbage collection, and keeps its own log.
 
-During a stall it does nothing at all: it neither reads nor answers. On SIGTERM it writes its log as JSON: when each
-answer was sent, in seconds of CLOCK_MONOTONIC, which is `time.perf_counter` in every process of this machine.
+During a stall it neither reads nor responds. On SIGTERM it writes its log as JSON: the time at which each response was
+sent, in seconds of CLOCK_MONOTONIC, which is `time.perf_counter` in every process of this machine.
 """
 
 import argparse
@@ -17,7 +17,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\
 
 
 class Server(asyncio.Protocol):
-    """Answers every request at once, when the process is not in a stall."""
+    """Answers every request immediately, unless the process stalls."""
 
     answers_s: list[float]
 
@@ -26,7 +26,7 @@ class Server(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer the requests in this piece; the bench's requests have no body and come whole."""
+        """Answer the requests in this chunk; the bench's requests have no body and arrive whole."""
         for _ in range(data.count(b"\r\n\r\n")):
             self.transport.write(ANSWER)
             self.answers_s.append(time.perf_counter())

@@ -1,16 +1,16 @@
 """How often `loadtest duet` finds a small slow-down, and how often it raises a false alarm.
 
     python -m bench.duet simulated [DUETS]                      100 of each by default, some minutes
-    python -m bench.duet until-decided [DUETS]                  the same, each run looked at until it is decided
+    python -m bench.duet until-decided [DUETS]                  the same, with looks at each run until it is decided
     python -m bench.duet tail [DUETS]                           the same, with a slow-down of the slowest requests only
     python -m bench.duet [--kind KIND] [--median-ms MS]         20 of each by default, 60 s each, some 60 minutes
 
-**Simulated**: two runs whose requests share each second's fate, once compared as a duet and once as two runs.
+**Simulated**: two runs whose requests share a factor per second, compared as a duet and as two separate runs.
 
-**Real**: two targets (bench/duet/target.py, which has the kinds), 100 iterations of two requests a second on each. In
-turns both are alike (A/A: must raise no alarm), and the second is slower (must be found); of the kind cold it is as
-quick, but its first requests take twice as long. The load average before and after each duet is printed: other work is
-part of the question.
+**Real**: two targets (bench/duet/target.py lists the kinds), each with 100 iterations of two requests per second.
+Alternately both are equal (A/A: must raise no alarm), and the second is slower (must be found); of the kind cold it is
+as fast, but its first requests take twice as long. The load average before and after each duet is printed, since other
+work affects the result.
 """
 
 import argparse
@@ -51,12 +51,12 @@ SYSTEMS = {
     "±15 %, autocorrelation 0.9": System(names=2, requests_per_s=100, spread=0.2, weather=0.15, memory=0.9),
     "±40 %, autocorrelation 0.9": System(names=2, requests_per_s=100, spread=0.2, weather=0.40, memory=0.9),
 }
-"""Two requests, 100 of each a second, ±20 % each, for 60 s; what all requests of a second share."""
+"""Two requests, 100 per second each, ±20 % each, for 60 s; by the factor that all requests of a second share."""
 PYTHON = {"PYTHONPATH": f"{ROOT}:{ROOT / 'locust'}"}
 
 
 class Setting(NamedTuple):
-    """What both targets have in common, and by what the second one differs."""
+    """The common properties of both targets, and the difference of the second one."""
 
     kind: str = "all"
     slower: float = 0.03
@@ -73,7 +73,7 @@ class Setting(NamedTuple):
 
 @contextmanager
 def target(environment: dict[str, str], folder: Path) -> Iterator[str]:
-    """Run a target, and yield its base URL when it answers."""
+    """Run a target, and yield its base URL once it responds."""
     port = free_port()
     command = [sys.executable, "-m", "bench.duet.target", str(port)]
     with (folder / f"target-{port}.log").open("w") as log:
@@ -92,7 +92,7 @@ def target(environment: dict[str, str], folder: Path) -> Iterator[str]:
 
 
 def duet(setting: Setting, seconds: int, folder: Path, name: str) -> tuple[int, dict[str, Any]]:
-    """Make a duet, and return its exit code and its comparison."""
+    """Run a duet, and return its exit code and its comparison."""
     with ExitStack() as targets:
         sides = [setting.environment(is_new=is_new) for is_new in (False, True)]
         urls = [targets.enter_context(target(side, folder)) for side in sides]
@@ -107,7 +107,7 @@ def duet(setting: Setting, seconds: int, folder: Path, name: str) -> tuple[int, 
 
 
 def changed(comparison: dict[str, Any]) -> list[str]:
-    """Return what was called better or worse."""
+    """Return the figures that were called better or worse."""
     return [
         f"{name['name']} {one['metric']} {one['finding']} ({one['low']:+.1%} to {one['high']:+.1%})"
         for name in comparison["names"]
@@ -131,7 +131,7 @@ def simulated(count: int) -> None:
 
 
 def until_decided(count: int) -> None:
-    """Print a row for each system and slow-down: duets of at most 120 s that end when their answer is known."""
+    """Print a row for each system and slow-down: duets of at most 120 s that end when they are decided."""
     random, share = np.random.default_rng(24), looks.share(LONGEST_S)
     moments = [round(at_s) for at_s in looks.within(LONGEST_S)]
     print(f"{count} equal duets, a quarter as many others, of at most {LONGEST_S} s; looks after {moments} s")
@@ -171,7 +171,7 @@ def tail(count: int) -> None:
 
 
 def slower_p99(system: System, slower: float) -> float:
-    """Return by how much the p99 of a million requests changes when those above `TAIL` of their spread are slower."""
+    """Return the change in p99 of a million requests if those above `TAIL` of their spread are slower."""
     random = np.random.default_rng(27)
     spread, weather = random.normal(0, system.spread, 10**6), random.normal(0, system.weather, 10**6)
     slowed = spread + weather + np.log1p(slower) * (spread >= np.quantile(spread, TAIL))
@@ -179,9 +179,9 @@ def slower_p99(system: System, slower: float) -> float:
 
 
 def looked_at(base: BlockedRun, new: BlockedRun, pairing: Pairing, share: float) -> tuple[Comparison, int, bool]:
-    """Return the comparison at the first look at which the answer is known, or at the last, and its moment.
+    """Return the comparison at the first look at which it is decided, or at the last, and the time of the look.
 
-    And whether an interval of any look up to it lies beside no difference.
+    And whether an interval of any look up to it excludes 0.
     """
     ever_wrong = False
     for at_s in map(int, looks.within(LONGEST_S)):
@@ -200,7 +200,7 @@ def changes_anything(comparison: Comparison) -> bool:
 
 
 def main() -> None:
-    """Make the duets, and print what became of each."""
+    """Run the duets, and print the result of each."""
     if (
         kind := {"simulated": simulated, "until-decided": until_decided, "tail": tail}.get("".join(sys.argv[1:2]))
     ) is not None:
@@ -235,28 +235,28 @@ def main() -> None:
 
 
 class Made(NamedTuple):
-    """What a duet found."""
+    """The result of a duet."""
 
     seen: list[str]
     change: float
-    """By pairs, of all requests."""
+    """The change by pairs, of all requests."""
     low: float
     high: float
     p99_from: float
-    """The smallest change of p99 that it was sure to find."""
+    """The smallest change in p99 that it was sure to find."""
     load: tuple[float, float]
     """The load average before and after it."""
 
     @classmethod
     def of(cls, comparison: dict[str, Any], load: tuple[float, float]) -> "Made":
-        """Read it from its comparison; what it does not know is NaN."""
+        """Read the result from a comparison; unknown values are NaN."""
         by_metric = {one["metric"]: one for one in comparison["names"][0]["differences"]}
         known = [by_metric["pairs"][part] for part in ("change", "low", "high")] + [by_metric["p99"]["found_from"]]
         return cls(changed(comparison), *(math.nan if value is None else value for value in known), load)
 
     @property
     def sentence(self) -> str:
-        """In a line."""
+        """Return the result as a line."""
         return (
             f"by pairs {self.change:+.2%} ({self.low:+.2%} to {self.high:+.2%}); p99 from {self.p99_from:.1%} on; "
             f"{'; '.join(self.seen) or 'nothing changed'}; load average {self.load[0]:.1f} to {self.load[1]:.1f}"
@@ -264,7 +264,7 @@ class Made(NamedTuple):
 
     @staticmethod
     def row(what: str, made: "list[Made]") -> str:
-        """Several in a row."""
+        """Return several results as a row."""
         loads = [load for one in made for load in one.load]
         widths = sorted(100 * (one.high - one.low) for one in made)
         changes = sorted(one.change for one in made)

@@ -1,15 +1,15 @@
-"""How often a slow-down of single requests could be found at all: by who knows everything but whether there is one.
+"""How often a slow-down of single requests could be found at best: by an oracle that knows everything else.
 
 python -m bench.duet.oracle [DUETS]                60 of each by default, some 10 minutes
 
-The real duets of the kind tail, simulated on a machine that adds nothing: two requests, 150 of each a second, times
-that vary by 20 %, one request in fifty 30 % slower in the new version. The two sides are independent.
+The real duets of the kind tail, simulated on a machine without noise: two requests, 150 per second each, times that
+vary by 20 %, one request in fifty 30 % slower in the new version. The two sides are independent.
 
-The *oracle* has the best test of two samples: the ratio of likelihoods (Neyman and Pearson, *Philosophical
-Transactions* A 231, 1933). It knows the distribution of the times, and which part of the requests may be slower by how
-much, and wants to know of both requests at once whether they are. It may err in 5 % of equal pairs. The *careful* one
-asks each request by itself, and may err as seldom as each of the intervals of a comparison. *Ours* are the duets in
-which p95 or p99 of a request, or of both together, is called worse, and those in which anything is.
+The *oracle* uses the most powerful test of two samples: the likelihood ratio (Neyman and Pearson, *Philosophical
+Transactions* A 231, 1933). It knows the distribution of the times, and which share of the requests may be slower by how
+much, and tests both requests at once. Its error rate is 5 % of equal pairs. The *careful* one tests each request
+separately, with the error rate of each interval of a comparison. *Ours* are the duets in which p95 or p99 of a request,
+or of both together, is called worse, and those in which anything is.
 """
 
 import math
@@ -29,19 +29,19 @@ MEDIAN_S, SPREAD, PER_S = 0.1, 0.2, 150
 TAIL, SLOWER = 0.02, 0.3
 LENGTHS_S = (60, 120, 240, 480)
 INTERVALS = 15
-"""Of a comparison: five figures of two requests, and of both together."""
+"""The intervals of a comparison: five figures of two requests, and of both together."""
 NAMES = (Name("duet", "GET", "one"), Name("duet", "GET", "other"))
 
 
 def times(seconds: int, random: np.random.Generator, slower: float) -> np.ndarray:
-    """Return the times of one request on one side, in the order of its seconds."""
+    """Return the times of one request on one side, ordered by second."""
     count = seconds * PER_S
     factors = np.where(random.random(count) < TAIL, 1 + slower, 1.0)
     return MEDIAN_S * np.exp(random.normal(0, SPREAD, count)) * factors
 
 
 def evidence(base_s: np.ndarray, new_s: np.ndarray) -> float:
-    """Return the score of the slow-down in standard errors: what the likelihood's ratio comes to for a small part."""
+    """Return the score of the slow-down in standard errors: the limit of the likelihood ratio for a small share."""
     shift = math.log(1 + SLOWER) / SPREAD
     scores = [np.exp(shift * np.log(one / MEDIAN_S) / SPREAD - shift**2 / 2) for one in (base_s, new_s)]
     error = math.sqrt(sum(float(one.var()) / len(one) for one in scores))

@@ -1,14 +1,14 @@
-"""A target whose answers wait as if for a database.
+"""A target whose responses wait as if for a database.
 
     python -m bench.duet.target PORT
 
 The wait is log-normal, with a median of `DUET_MEDIAN_MS`, by default 20. `DUET_SLOWER=0.03` makes it 3 % longer, of
 the endpoints and requests that `DUET_KIND` says: all, one (of the two endpoints of the scenario health), or tail (one
-request in fifty, by ten times that share). With cpu it computes for as long as it would wait for otherwise, by a
-fortieth: 0.5 of 20 ms. The first `DUET_COLD` requests, by default none, take twice as long.
+request in fifty, by ten times that share). With cpu it computes for a fortieth of the time that it would otherwise
+wait: 0.5 of 20 ms. The first `DUET_COLD` requests, by default none, take twice as long.
 
-A single event loop answers: it needs a tenth of the CPU time of a server with threads, and so gets what it needs where
-other work leaves each process a sixth of a core.
+It has a single event loop, which needs a tenth of the CPU time of a server with threads: enough even if other work
+leaves each process a sixth of a core.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ class Target(asyncio.Protocol):
     slower, kind = float(os.environ.get("DUET_SLOWER", "0")), os.environ.get("DUET_KIND", "all")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with nothing received."""
+        """Start with an empty buffer."""
         self._transport, self._received = cast("asyncio.Transport", transport), b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer each whole request after its time."""
+        """Answer each complete request after its wait."""
         *requests, self._received = (self._received + data).split(_END)
         for request in requests:
             wait_s = random.lognormvariate(0, SPREAD) * MEDIAN_S * self._factor(request.split(b" ", 2)[1])

@@ -48,7 +48,7 @@ http {{ access_log off; keepalive_requests 1000000000;
 
 
 def go_first() -> None:
-    """Let this process, and those that it starts, have the processor before all others of this machine."""
+    """Give this process and its children priority over all others on this machine."""
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
