@@ -24,12 +24,12 @@ def all_comparisons() -> list[Comparison]:
 
 
 def say(text: str) -> None:
-    """Print at once, for those who watch."""
+    """Print immediately, without buffering."""
     print(text, flush=True)
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the comparisons named on the command line."""
     known = {comparison.key: comparison for comparison in all_comparisons()}
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__)
     parser.add_argument("comparison", nargs="*", help=f"one of {', '.join([*known, idle_memory.KEY])}")

@@ -1,7 +1,7 @@
-"""The bound of any client on gevent: 64 greenlets that send fixed bytes, wait, receive, and do nothing else.
+"""The upper bound for any client on gevent: 64 greenlets that send fixed bytes, wait, receive, and do nothing else.
 
-No response is looked at, nothing is recorded. What a client written in C could gain over this product's lies between
-the two; see docs/decisions/0033-no-c-extension.md.
+Responses are neither parsed nor recorded. The possible gain of a client written in C is the difference between this and
+the product's client; see docs/decisions/0033-no-c-extension.md.
 """
 
 import os

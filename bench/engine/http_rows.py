@@ -12,7 +12,7 @@ _MANY = 1000
 
 
 def locust_subject(base: str, name: str, work: str, users: int = 64) -> Subject:
-    """Locust's real command line with users of one base class, doing one kind of work."""
+    """Return a run of Locust's real command line with users of one base class and one kind of work."""
     return Subject(
         name=name,
         command=(*_LOCUST, "-u", str(users), "-r", str(users), "-t", "10m"),
@@ -47,13 +47,13 @@ _SCRIPTED = {
     "k6": ("{k6}", "run", "--quiet", "--vus", "64", "--duration", "600s", str(_FOLDER / "k6_script.js")),
     "artillery": ("{artillery}", "run", "--quiet", str(_FOLDER / "artillery_script.yml")),
 }
-"""The peers that run scripts in which users decide."""
+"""The peers that run scripts."""
 
 _BARE = Subject("bare gevent loop: send, wait, receive", (sys.executable, str(_FOLDER / "bare_loop.py")))
 
 
 def _peers(work: str, *names: str) -> list[Subject]:
-    """The generators of these names that are installed; of all names by default."""
+    """Return the installed generators with these names; by default all."""
     found = []
     for name, command in {**_FIXED, **_SCRIPTED}.items():
         program = name.partition(",")[0]
@@ -65,7 +65,7 @@ def _peers(work: str, *names: str) -> list[Subject]:
 
 
 def comparisons() -> list[Comparison]:
-    """Every HTTP comparison, in the tables' order."""
+    """Return every HTTP comparison, in the tables' order."""
     fast = "Locust FastHttpUser"
     floor, loose = {fast: (5.0, 7.0)}, "64 users that send one request after another; nginx on another core."
     small = Comparison(

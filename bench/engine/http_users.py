@@ -23,7 +23,7 @@ def _trusting() -> ssl.SSLContext:
 
 @events.init.add_listener
 def measure(environment, **_):
-    """Measure our users as a run does; for Locust's, its own statistics stay in place."""
+    """Record our users as in a run; for Locust's, its own statistics stay in place."""
     if issubclass(BenchUser, OurHttpUser):
         session.start(environment)
 
@@ -38,14 +38,14 @@ class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
         ssl_context_factory = staticmethod(_trusting)
 
     def __init__(self, environment):
-        """Idle users spread over the server's addresses, each of which has ports for some 28,000."""
+        """Idle users spread over the server's addresses, each of which allows about 28,000 client ports."""
         if _WORK == "idle":
             last = next(_NUMBERS) % int(os.environ["BENCH_ADDRESSES"]) + 1
             self.host = self.host.replace("127.0.0.1", f"127.0.0.{last}")
         super().__init__(environment)
 
     def on_start(self):
-        """Get a cookie where the work wants one."""
+        """Get a cookie if the work needs one."""
         if _WORK == "headers":
             self.client.get("/login")
 
@@ -58,11 +58,11 @@ class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
         self.client.get("/large")
 
     def varying(self):
-        """GET a small document whose response head is never the same."""
+        """GET a small document whose response head always differs."""
         self.client.get("/varying")
 
     def journey(self):
-        """Five requests with a header of the user's own, a value taken from one into the next, each answer checked."""
+        """Send five requests with a header of the user; each uses a value of the previous, checked response."""
         headers = {"Authorization": f"Bearer t-{id(self)}"}
         item = self.fetch("POST", "/small", headers, json={"name": "bench"})
         self.fetch("GET", f"/varying?id={item}", headers, name="look")
@@ -71,7 +71,7 @@ class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
         self.fetch("GET", "/small", headers)
 
     def fetch(self, method, path, headers, **options):
-        """Send a request, look into its answer, and return what the next one needs."""
+        """Send a request, check its response, and return the value for the next one."""
         with self.client.request(method, path, headers=headers, catch_response=True, **options) as response:
             item = response.json()["id"]
             if item != 1:
@@ -88,7 +88,7 @@ class BenchUser(_BASES[os.environ["BENCH_BASE"]]):
         self.client.get("/small", headers={"X-Request-Id": f"r-{number}", "X-Tenant": "t1", "Accept": "*/*"})
 
     def idle(self):
-        """One request, then nothing."""
+        """Send one request, then stay idle."""
         self.client.get("/small")
 
     tls = small

@@ -1,4 +1,4 @@
-"""What a user costs while it waits: the memory of one worker with thousands of idle users, each connected once."""
+"""The cost of an idle user: the memory of one worker with thousands of idle users, each connected once."""
 
 import resource
 import time
@@ -21,7 +21,7 @@ _MEGABYTE = 1_000_000
 
 
 def _resident_bytes(subject: Subject, users: int) -> int:
-    """The resident memory of a generator once every user has sent its one request."""
+    """Return the resident memory of a generator after every user has sent its one request."""
     with nginx_server.running(users + _OTHER_FILES) as server, generator(subject, server) as process:
         deadline = time.monotonic() + _LIMIT_S
         while server.served() < users:
@@ -33,7 +33,7 @@ def _resident_bytes(subject: Subject, users: int) -> int:
 
 
 def measure(rounds: int, say: Callable[[str], None]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     ours, fast = ("ours", "HttpUser of this product"), ("fast", "Locust FastHttpUser")
     rows = [(*ours, USERS), (*ours, _most_users()), (*fast, USERS)]
     lines = [
@@ -60,7 +60,7 @@ def measure(rounds: int, say: Callable[[str], None]) -> str:
 
 
 def _most_users() -> int:
-    """As many as this shell lets a process open files for, up to `_CROWD`; the generators get that limit too."""
+    """Return as many users as the limit of open files allows, at most `_CROWD`; the generators get that limit too."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return min(_CROWD, hard - _OTHER_FILES)

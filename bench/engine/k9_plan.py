@@ -1,4 +1,4 @@
-"""One GET after another for k9's engine, as a plan: no Python runs during the test."""
+"""A plan of one GET after another for k9's engine: no Python runs during the test."""
 
 import os
 

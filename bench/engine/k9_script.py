@@ -26,7 +26,7 @@ async def _journey():
 
 
 async def default():
-    """One request, or one journey of five."""
+    """Send one request, or make one journey of five."""
     if _WORK == "journey":
         await _journey()
     else:

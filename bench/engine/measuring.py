@@ -1,10 +1,9 @@
-"""How fast is a load generator? Requests that the server counted, per second of CPU that the generator used.
+"""The speed of a load generator: requests counted by the server, per CPU second of the generator.
 
-A generator runs as a process of its own, pinned to one core; the server is pinned to another. After a warm-up the
-server's own counter and the CPU time of the generator and its children are read twice, some seconds apart; what lies
-between is the sample. This excludes start-up, spawning and shutdown of every generator. Per CPU
-second and not per second, because a machine may have other things to do; the CPU that the kernel spends on the
-generator's behalf counts as the generator's.
+A generator runs as a separate process, pinned to one core; the server is pinned to another. After a warm-up the
+server's own counter and the CPU time of the generator and its children are read twice, some seconds apart; the
+difference is the sample. This excludes start-up, spawning and shutdown of every generator. The unit is per CPU second
+because a machine may have other work; CPU time that the kernel spends for the generator counts as the generator's.
 """
 
 import os
@@ -30,10 +29,10 @@ class Server(Protocol):
     """A server under load."""
 
     environment: Mapping[str, str]
-    """Variables that tell the generators where it is."""
+    """Variables with its address for the generators."""
 
     def served(self) -> int:
-        """Requests served so far, this question not included."""
+        """Return the number of requests served so far, excluding this query."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class Subject:
     """One load generator doing one kind of work.
 
     Attributes:
-        name: Who it is, as the tables say it.
-        command: What to run; ``{NAME}`` is replaced by the server's variable NAME.
-        environment: Further variables.
+        name: Its name in the tables.
+        command: The command line; ``{NAME}`` is replaced by the server's variable NAME.
+        environment: Additional variables.
         is_ours: Whether it is this product.
-        warm_up_s: How long to wait after the first request.
+        warm_up_s: Seconds to wait after the first request.
     """
 
     name: str
@@ -55,7 +54,7 @@ class Subject:
     warm_up_s: float = 2.5
 
     def command_for(self, server: Server) -> list[str]:
-        """The command with the server's variables filled in."""
+        """Return the command with the server's variables substituted."""
         return [part.format(**server.environment) if "{" in part else part for part in self.command]
 
 
@@ -65,12 +64,12 @@ class Comparison:
 
     Attributes:
         key: Its short name, for the command line and the tables' marks.
-        title: What is done.
-        unit: What the server counts.
-        subjects: Who does it.
+        title: The work.
+        unit: The unit that the server counts.
+        subjects: The generators.
         server: Starts the server.
-        floors: By subject: the least ratio (ours to theirs) that is required, and the one aimed at.
-        note: What a reader must know.
+        floors: By subject: the minimum ratio (ours to theirs), and the target ratio.
+        note: Information that readers need.
     """
 
     key: str
@@ -102,7 +101,7 @@ class Result:
     """All windows of one subject.
 
     Attributes:
-        subject: Who.
+        subject: The generator.
         samples: Its windows, in order.
     """
 
@@ -121,13 +120,13 @@ class Result:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The least and the greatest."""
+        """Return the minimum and the maximum."""
         values = [sample.per_cpu_s for sample in self.samples]
         return min(values), max(values)
 
 
 def tool(name: str) -> str | None:
-    """Where a program is: below .cache/bench, where ``go install`` and ``npm install`` may put it, or on PATH."""
+    """Return the path of a program: below .cache/bench, for ``go install`` and ``npm install``, or on PATH."""
     folder = Path(__file__).parents[2] / ".cache" / "bench"
     for place in (folder / "bin", folder / "npm" / "node_modules" / ".bin"):
         if (place / name).exists():
@@ -136,13 +135,13 @@ def tool(name: str) -> str | None:
 
 
 def pinned(core: int) -> Callable[[], None]:
-    """What pins a child process to a core; for ``preexec_fn``."""
+    """Return a function that pins a child process to a core; for ``preexec_fn``."""
     return lambda: os.sched_setaffinity(0, {core})
 
 
 @contextmanager
 def generator(subject: Subject, server: Server) -> Iterator[psutil.Process]:
-    """A running generator; ended on leaving."""
+    """Run a generator; it ends with the context."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             subject.command_for(server),
@@ -164,7 +163,7 @@ def generator(subject: Subject, server: Server) -> Iterator[psutil.Process]:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Terminate a process and its children, by force if they do not listen."""
+    """Terminate a process and its children; kill those that do not end."""
     try:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -179,7 +178,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of a process and its children, the ended ones included."""
+    """Return the CPU seconds of a process and its children, including those that ended."""
     times = process.cpu_times()
     used = times.user + times.system + times.children_user + times.children_system
     for child in process.children(recursive=True):
@@ -189,7 +188,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 
 def sample(subject: Subject, server: Server, window_s: float = WINDOW_S) -> Sample:
-    """Run a subject and take one window of it."""
+    """Run a subject and measure one window."""
     before = server.served()
     with generator(subject, server) as process:
         deadline = time.monotonic() + START_LIMIT_S
@@ -209,7 +208,7 @@ def sample(subject: Subject, server: Server, window_s: float = WINDOW_S) -> Samp
 
 
 def compare(comparison: Comparison, rounds: int, say: Callable[[str], None]) -> list[Result]:
-    """Take windows of all subjects in turns, so that what changes on the machine meets all of them."""
+    """Measure all subjects alternately, so that changes on the machine affect all of them."""
     samples: dict[str, list[Sample]] = {subject.name: [] for subject in comparison.subjects}
     with comparison.server() as server:
         for number in range(rounds):

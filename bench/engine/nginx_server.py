@@ -1,4 +1,4 @@
-"""nginx as the server of the HTTP comparisons: pinned to its core, counted by its own stub_status."""
+"""nginx as the server of the HTTP comparisons: pinned to its core, with requests counted by its stub_status."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ http {{
 
 
 ADDRESSES = 8
-"""At how many addresses of this machine it listens: a client has some 28,000 ports to connect to each from."""
+"""The number of loopback addresses at which it listens: a client has about 28,000 ports for each."""
 
 
 class NginxServer:
@@ -51,13 +51,13 @@ class NginxServer:
     """
 
     def __init__(self, port: int, environment: Mapping[str, str]) -> None:
-        """Made by running()."""
+        """Create it; called by running()."""
         self.environment = environment
         self._port = port
         self._asked = 0
 
     def served(self) -> int:
-        """Requests that nginx counted, without those that asked for the count."""
+        """Return the requests that nginx counted, without those for the count."""
         self._asked += 1
         with socket.create_connection(("127.0.0.1", self._port)) as sock:
             sock.sendall(b"GET /status HTTP/1.0\r\n\r\n")
@@ -75,10 +75,10 @@ def _free_port() -> int:
 
 @contextmanager
 def running(connections: int = 10_000) -> Iterator[NginxServer]:
-    """An nginx of its own, ended on leaving.
+    """Run a separate nginx; it ends with the context.
 
     Args:
-        connections: how many it holds at a time.
+        connections: the maximum number of concurrent connections.
     """
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as name:
@@ -90,7 +90,7 @@ def running(connections: int = 10_000) -> Iterator[NginxServer]:
         (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
         authority.cert_pem.write_to_path(folder / "authority.pem")
         (folder / "large").write_bytes(b'{"text": "' + b"x" * (LARGE_BYTES - 12) + b'"}')
-        user = "user root;" if os.getuid() == 0 else ""  # its workers read a folder that is this user's alone
+        user = "user root;" if os.getuid() == 0 else ""  # its workers read a folder that only this user can read
         (folder / "nginx.conf").write_text(
             _CONFIGURATION.format(
                 folder=folder,

@@ -1,7 +1,7 @@
 """docs/performance.md: the page to which the benchmark writes its tables.
 
 The page's prose is between the tables. A table is between two marks with its key and is replaced as a whole, so that
-one comparison can be measured again without the others.
+each comparison can be measured separately.
 """
 
 import os
@@ -29,7 +29,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
 def table(comparison: Comparison, results: Sequence[Result]) -> str:
-    """A comparison's table in Markdown, with the conditions it was measured under."""
+    """Return a comparison's table in Markdown, with the conditions of the measurement."""
     ours = next(result for result in results if result.subject.is_ours)
     lines = [
         f"### {comparison.title}",
@@ -58,7 +58,7 @@ def table(comparison: Comparison, results: Sequence[Result]) -> str:
 
 
 def conditions() -> str:
-    """Where and when the measurement was made."""
+    """Return the place and time of the measurement."""
     today = datetime.now(UTC).date().isoformat()
     busy = os.getloadavg()[0]
     cores = "1 core" if os.cpu_count() == 1 else f"{os.cpu_count()} cores"
@@ -66,7 +66,7 @@ def conditions() -> str:
 
 
 def _processor() -> str:
-    """The processor and its caches: clouds give one name to several generations."""
+    """Return the processor and its caches: clouds use one name for several generations."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     if "cpu family" not in known:
@@ -77,7 +77,7 @@ def _processor() -> str:
 
 
 def versions() -> str:
-    """The versions of all installed packages and programs that were measured."""
+    """Return the versions of all installed packages and programs that were measured."""
     packages = ("locust", "geventhttpclient", "gevent", "greenlet", "httptools", "hiredis", "redis", "orjson")
     parts = [f"Python {platform.python_version()}", f"Linux {platform.release()}"]
     parts += [f"{name} {version(name)}" for name in packages]
@@ -92,7 +92,7 @@ def versions() -> str:
 
 
 def commands(comparisons: Sequence[Comparison]) -> str:
-    """The command lines, without folders."""
+    """Return the command lines, without folders."""
     lines = []
     for comparison in comparisons:
         lines.append(f"# {comparison.key}")

@@ -1,4 +1,4 @@
-"""What the RedisJSON comparisons read: a small document and one of 14 kB."""
+"""The documents of the RedisJSON comparisons: a small one and one of 14 kB."""
 
 SMALL, LARGE = "bench:small", "bench:large"
 PIPELINE_LENGTH = 10

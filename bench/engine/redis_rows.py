@@ -25,24 +25,24 @@ class RedisUnderLoad:
     """A Redis on a core of its own that counts the JSON.GETs it has executed."""
 
     def __init__(self, port: int) -> None:
-        """Fill the server at this port with what is read."""
+        """Fill the server at this port with the documents."""
         self.environment = {"REDIS_URL": f"redis://127.0.0.1:{port}", "REDIS_PORT": str(port)}
         self._client = redis.Redis(port=port, protocol=2)
         self._client.json().set(SMALL, "$", SMALL_DOCUMENT)
         self._client.json().set(LARGE, "$", LARGE_DOCUMENT)
 
     def served(self) -> int:
-        """JSON.GETs executed so far."""
+        """Return the number of JSON.GETs executed so far."""
         return int(self._client.info("commandstats").get("cmdstat_json.get", {"calls": 0})["calls"])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._client.close()
 
 
 @contextmanager
 def running() -> Iterator[RedisUnderLoad]:
-    """A Redis with RedisJSON, pinned away from the generator."""
+    """Run a Redis with RedisJSON, pinned to another core than the generator."""
     taskset = ["taskset", "-c", str(SERVER_CORE)]
     module = ["--loadmodule", str(_module())]
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def running() -> Iterator[RedisUnderLoad]:
 
 
 def _module() -> Path:
-    """RedisJSON, which ``make setup`` or the first test has put into the cache."""
+    """Return the path of RedisJSON, which ``make setup`` or the first test has put into the cache."""
     found = [path for path in (redisjson_module.FILE, Path(".cache/rejson.so")) if path.exists()]
     if not found:
         raise SystemExit(f"{redisjson_module.FILE} is missing; run `make loadtest` once")
@@ -75,13 +75,13 @@ def _redis_py(work: str) -> Subject:
 
 
 def _locust(user_class: str, name: str, *, is_ours: bool = False) -> Subject:
-    """Locust's real command line with one class of users."""
+    """Return a run of Locust's real command line with one User class."""
     load = ("-u", str(_USERS), "-r", str(_USERS), user_class)
     return Subject(name, (*_LOCUST, *load), {"LOCUST_SKIP_UPDATE_CHECK": "1"}, is_ours=is_ours)
 
 
 def _benchmark() -> list[Subject]:
-    """Redis's own generator, if the package redis-tools is installed."""
+    """Return Redis's own generator, if the package redis-tools is installed."""
     program = shutil.which("redis-benchmark")
     if program is None:
         return []
@@ -90,7 +90,7 @@ def _benchmark() -> list[Subject]:
 
 
 def comparisons() -> list[Comparison]:
-    """Every RedisJSON comparison, in the tables' order."""
+    """Return every RedisJSON comparison, in the tables' order."""
     users = f"{_USERS} users, each with its own connection; Redis on another core counts the commands."
     pairs = [
         ("json-get", "JSON.GET of a small document, parsed", "JsonGet", (5.0, 6.5)),

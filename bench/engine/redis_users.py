@@ -1,8 +1,7 @@
 """The users of the RedisJSON comparisons, a locustfile; the bench names one class on Locust's command line.
 
-The redis-py user is what Locust's documentation shows for a client that Locust does not know: a wrapper that fires
-``events.request`` for each call. Ours has its requests folded and reported as in a real run; Locust's statistics
-do the same for redis-py's.
+The redis-py user follows Locust's documentation for custom clients: a wrapper that fires ``events.request`` for each
+call. The requests of ours are folded and reported as in a real run; Locust's statistics do the same for redis-py's.
 """
 
 import os
@@ -18,7 +17,7 @@ from loadtest.swarm import session
 
 @events.init.add_listener
 def measure(environment, **_):
-    """Measure our users as a run does; for redis-py's, Locust's own statistics stay in place."""
+    """Record our users as in a run; for redis-py's, Locust's own statistics stay in place."""
     if any(issubclass(user_class, OurUser) for user_class in environment.user_classes):
         session.start(environment)
 
@@ -33,7 +32,7 @@ class OurJsonGet(OurUser):
     """JSON.GET of a small document, parsed."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         self.documents = self.client.labelled("bench/small").json()
 
     @task
@@ -46,7 +45,7 @@ class OurJsonGetRaw(OurUser):
     """JSON.GET of a small document, left as bytes, as redis-benchmark leaves it."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         self.documents = self.client.labelled("bench/small").json(decoder=RAW)
 
     @task
@@ -59,7 +58,7 @@ class OurPipeline(OurUser):
     """Ten JSON.GETs of a small document in one pipeline."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         self.labelled = self.client.labelled("bench/pipeline")
 
     @task
@@ -76,7 +75,7 @@ class OurLargeParsed(OurUser):
     """JSON.GET of a 14 kB document, parsed."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         self.documents = self.client.labelled("bench/large").json()
 
     @task
@@ -89,7 +88,7 @@ class OurLargeRaw(OurUser):
     """JSON.GET of a 14 kB document, left as bytes."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         self.documents = self.client.labelled("bench/large").json(decoder=RAW)
 
     @task
@@ -104,11 +103,11 @@ class RedisPyUser(User):
     abstract = True
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         self.redis = redis.Redis.from_url(os.environ["REDIS_URL"])
 
     def measured(self, method, name, call, *arguments):
-        """Call and report."""
+        """Call a command, and report it."""
         started_s = perf_counter()
         reply = error = None
         try:
@@ -127,10 +126,10 @@ class RedisPyUser(User):
 
 
 class PlainJsonGet(RedisPyUser):
-    """As OurJsonGet."""
+    """Like OurJsonGet."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         super().on_start()
         self.documents = self.redis.json()
 
@@ -141,7 +140,7 @@ class PlainJsonGet(RedisPyUser):
 
 
 class PlainPipeline(RedisPyUser):
-    """As OurPipeline."""
+    """Like OurPipeline."""
 
     @task
     def get(self):
@@ -154,10 +153,10 @@ class PlainPipeline(RedisPyUser):
 
 
 class PlainLargeParsed(RedisPyUser):
-    """As OurLargeParsed."""
+    """Like OurLargeParsed."""
 
     def on_start(self):
-        """Bind what the task calls."""
+        """Bind the methods that the task calls."""
         super().on_start()
         self.documents = self.redis.json()
 
@@ -168,7 +167,7 @@ class PlainLargeParsed(RedisPyUser):
 
 
 class PlainLargeRaw(RedisPyUser):
-    """As OurLargeRaw: without ``json()`` redis-py leaves the bytes alone."""
+    """Like OurLargeRaw: without ``json()`` redis-py does not parse the bytes."""
 
     @task
     def get(self):

@@ -3,8 +3,8 @@
     python -m bench.feeder
 
 A master and two workers, over Locust's real link. Each worker's users take items at a steady rate; each call of
-Each call of `next()` is timed, including the cost of the clock. A wait is a call that found no item. Also shown: the
-master's CPU during the run, all that it does included. Takes about two minutes.
+`next()` is timed, including the cost of the clock. A wait is a call that found no item. Also shown: the master's CPU
+during the run, including all of its work. Takes about two minutes.
 """
 
 import platform
@@ -19,7 +19,7 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 WORKERS = 2
 RUN_S = 15
 CASES = ((30, 10), (300, 50), (1_000, 100), (3_000, 100))
-"""Items per second of one worker, and its users."""
+"""Items per second and users of one worker."""
 
 
 def measure(rate_per_s: int, users: int) -> str:

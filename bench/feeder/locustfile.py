@@ -1,4 +1,4 @@
-"""Users that take items at a steady rate and write down how long each `next()` took.
+"""Users that take items at a steady rate and record how long each `next()` took.
 
 Environment: BENCH_RATE (items per second of one worker), BENCH_USERS (of one worker), MEASURING_FOLDER.
 """
@@ -34,7 +34,7 @@ class Taker(User):
 
     @task
     def take(self) -> None:
-        """Take one, and look at the clock before and after."""
+        """Take one, and read the clock before and after."""
         began_s = time.perf_counter()
         self.feeder.next()
         took_s.append(time.perf_counter() - began_s)
@@ -42,7 +42,7 @@ class Taker(User):
 
 @events.init.add_listener
 def on_init(environment: Environment, **_: object) -> None:
-    """Wire the feeding, and write the results when the process ends."""
+    """Connect the feeder, and write the results when the process ends."""
 
     def write() -> None:
         if isinstance(environment.runner, MasterRunner):

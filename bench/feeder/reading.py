@@ -1,9 +1,9 @@
-"""What it costs the master to read test data: processor time, and the most memory that its process held.
+"""The cost of reading test data on the master: CPU time, and the peak memory of its process.
 
     python -m bench.feeder.reading [ROWS]
 
-Two million rows of three columns, 70 bytes each, unless ROWS says otherwise; each format in a process of its own. Takes
-about two minutes, and half a gigabyte on disk.
+ROWS rows of three columns, 70 bytes each, by default two million; each format in a separate process. Takes about two
+minutes, and half a gigabyte on disk.
 """
 
 import json
@@ -39,7 +39,7 @@ def rows(count: int) -> Iterator[tuple[str, str, str]]:
 
 
 def write_csv(path: Path, count: int) -> None:
-    """Write a table."""
+    """Write a CSV file."""
     with path.open("w") as file:
         file.write(",".join(COLUMNS) + "\n")
         file.writelines(",".join(row) + "\n" for row in rows(count))

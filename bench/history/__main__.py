@@ -1,13 +1,13 @@
-"""How well `loadtest history --changes` finds changes of level, beside Apache Otava, and how long it takes.
+"""How well `loadtest history --changes` finds changes of level, compared with Apache Otava, and how long it takes.
 
     python -m bench.history [HISTORIES]                60 of each kind and seed by default, some 5 minutes
     python -m bench.history published [HISTORIES]      on the series of TigerBeetle that Otava's own tests publish
     python -m bench.history equal [HISTORIES]          false change points of equal runs; of each kind 5,000 by default
-    python -m bench.history time                       a thousand runs only
+    python -m bench.history time                       the time for a thousand runs only
 
-Otava runs in an environment of its own, which is made in a temporary folder: it pins another numpy than this product
-needs. Both get the same series. A change is found when a change point lies within `WITHIN` runs of it; a change point
-that finds none is false. Ours runs with the chance that each figure of a history of 40 names has.
+Otava runs in a separate environment in a temporary folder: it pins another version of numpy than this product needs.
+Both get the same series. A change is found if a change point is within `WITHIN` runs of it; a change point that finds
+none is false. Ours runs with the error probability of each figure in a history of 40 names.
 """
 
 import ast
@@ -43,7 +43,7 @@ FIGURES = NAMES * len(METRICS)
 CHANCE_OF_A_FIGURE = min(CHANCE_OF_ONE, CHANCE / FIGURES)
 RUNS = 1_000
 OTAVA = ("apache-otava==0.8.0", "numpy==2.2.0", "scipy==1.16.3")
-"""Without its dependencies for databases and messengers, which finding changes does not need."""
+"""Without its dependencies for databases and messengers, which change detection does not need."""
 OTAVA_SCRIPT = """
 import json, sys
 from otava.analysis import compute_change_points, compute_change_points_orig
@@ -69,14 +69,14 @@ KINDS = {
 QUIET = 260
 """The last run of TigerBeetle's series at which Otava's own tests expect a change for p 0.001."""
 HISTORY = 100
-"""The runs of a history that is made of what follows."""
+"""The number of runs in a history that is made from the later part."""
 Score = list[int]
 """Found, missed, false."""
 HEADS = "\n| history | | false per 100 runs | missed | F1, median | by seed |\n|---|---|--:|--:|--:|--:|"
 
 
 def score(found: Sequence[int], true: Sequence[int]) -> Score:
-    """Return how many changes were found and missed, and how many change points are false."""
+    """Return the number of changes found and missed, and of false change points."""
     left = list(found)
     hits = 0
     for place in true:
@@ -88,9 +88,9 @@ def score(found: Sequence[int], true: Sequence[int]) -> Score:
 
 
 def otava(python: Path, series: list[list[float]], divide: bool) -> list[list[list[int]]]:
-    """Return the change points of Otava for each series, and if asked those of E-divisive, as Otava has it.
+    """Return Otava's change points for each series, optionally also those of its E-divisive.
 
-    E-divisive takes sixty times as long, for its permutations.
+    E-divisive takes sixty times as long because of its permutations.
     """
     done = subprocess.run(
         [python, "-c", OTAVA_SCRIPT, "divide" if divide else ""],
@@ -103,7 +103,7 @@ def otava(python: Path, series: list[list[float]], divide: bool) -> list[list[li
 
 
 def environment(folder: Path) -> Path:
-    """Make an environment with Otava, and return its Python."""
+    """Create an environment with Otava, and return its Python."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", *OTAVA], check=True)
@@ -111,7 +111,7 @@ def environment(folder: Path) -> Path:
 
 
 def simulated(count: int, python: Path) -> None:
-    """Print a row for each kind of history and each of the three, and what two oracles miss."""
+    """Print a row for each kind of history and each of the three methods, and the misses of two oracles."""
     print(f"{len(SEEDS)} x {count} histories of each kind, 100 runs each, 3 changes where there are some\n{HEADS}")
     for kind, history in KINDS.items():
         made = [[make(history, random) for _ in range(count)] for random in generators()]
@@ -121,7 +121,7 @@ def simulated(count: int, python: Path) -> None:
 
 
 def compare_with_oracles(kind: str, history: History, made: list[Made]) -> None:
-    """Print a row for each of the two oracles: how many changes of normal noise they miss."""
+    """Print a row for each of the two oracles: how many changes in normal noise they miss."""
     changes, known = sum(len(one.changed) for one in made), [history.noise**2 + one.errors**2 for one in made]
     for told, missed in (
         ("where", [oracle.missed_where(*each, CHANCE_OF_A_FIGURE) for each in zip(made, known, strict=True)]),
@@ -131,7 +131,7 @@ def compare_with_oracles(kind: str, history: History, made: list[Made]) -> None:
 
 
 def compare_on(kind: str, made: list[list[Made]], python: Path) -> None:
-    """Print a row for each of the three: on histories by their logarithms, errors and true changes; a list by seed."""
+    """Print a row for each method: on histories by their logarithms, errors and true changes; a list by seed."""
     all_scores: dict[str, list[Score]] = {}
     for number, of_a_seed in enumerate(made):
         print(f"{time.strftime('%H:%M:%S')} {kind}, seed {number + 1} of {len(made)}", file=sys.stderr, flush=True)
@@ -153,7 +153,7 @@ def compare_on(kind: str, made: list[list[Made]], python: Path) -> None:
 
 
 def equal(count: int) -> None:
-    """Print how many change points equal runs have: of one figure, and of all that a history of many names has."""
+    """Print how many change points equal runs have: of one figure, and of all figures in a history of many names."""
     print(f"{count:,} histories of each kind\n\n| history | false per 100 runs: a figure | {FIGURES} figures |")
     print("|---|--:|--:|")
     for kind, history in KINDS.items():
@@ -166,12 +166,12 @@ def equal(count: int) -> None:
 
 
 def ours(values: np.ndarray, errors: np.ndarray) -> list[int]:
-    """Return the change points that a figure of a history has."""
+    """Return the change points of a figure of a history."""
     return [point.index for point in change_points(values, errors, CHANCE_OF_A_FIGURE)]
 
 
 def published(count: int, folder: Path) -> None:
-    """Print the change points of the series as it is, and rows for histories of its noise, begun anywhere."""
+    """Print the change points of the series itself, and rows for histories of its noise, from random starts."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
     subprocess.run([*command, "--no-build-isolation", "--dest", folder, OTAVA[0]], check=True)
     (archive,) = folder.glob("apache_otava-*.tar.gz")
@@ -192,12 +192,12 @@ def published(count: int, folder: Path) -> None:
 
 
 def generators() -> list[np.random.Generator]:
-    """Return one for each seed."""
+    """Return a history for each seed."""
     return [np.random.default_rng(seed) for seed in SEEDS]
 
 
 def shaken(noise: np.ndarray, change: float, random: np.random.Generator) -> Made:
-    """Return a history made of a series' noise, begun at any run, with three changes unless the change is 0."""
+    """Return a history of a series' noise from a random start, with three changes unless the change is 0."""
     noise = np.roll(noise, random.integers(len(noise)))[:HISTORY]
     true = [int(place) for place in np.array((20, 50, 80)) + random.integers(-5, 6, 3)] if change else []
     steps = sum((random.choice((-1, 1)) * np.log1p(change) * (np.arange(HISTORY) >= at) for at in true), 0.0)
@@ -205,7 +205,7 @@ def shaken(noise: np.ndarray, change: float, random: np.random.Generator) -> Mad
 
 
 def timed(folder: Path) -> None:
-    """Print how long the command takes for a thousand runs of forty names, whose figures are kept."""
+    """Print how long the command takes for a thousand runs of forty names, whose figures are cached."""
     random = np.random.default_rng(22)
     columns = {
         (name, metric): make(History(runs=RUNS, changes=3), random)[:2]
@@ -241,7 +241,7 @@ def _cpu_s() -> float:
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the benchmark named on the command line."""
     if sys.argv[1:2] == ["published"]:
         with tempfile.TemporaryDirectory(prefix="bench-history-") as folder:
             published(int(sys.argv[2]) if len(sys.argv) > 2 else 60, Path(folder))

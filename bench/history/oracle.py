@@ -1,9 +1,9 @@
-"""What the best possible method finds of a history: two oracles, which know what a method has to find out.
+"""The best possible results on a history: two oracles, which know facts that a real method must estimate.
 
 Both know the noise of every run. *Told where*, the first knows the places of all changes and tests whether the levels
 on both sides differ: the difference of their weighted means, in standard errors, which is the uniformly most powerful
-invariant test of normal noise (Lehmann and Romano, *Testing Statistical Hypotheses*, 2005, 6.3). No method finds more
-at its chance of a false change. *Told how many*, the second takes the most likely places of that many changes.
+invariant test for normal noise (Lehmann and Romano, *Testing Statistical Hypotheses*, 2005, 6.3). No method finds more
+at its probability of a false change. *Told how many*, the second takes the most likely places of that many changes.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from bench.history.simulation import Made
 
 
 def missed_where(made: Made, variances: np.ndarray, chance: float) -> int:
-    """Return how many changes the test does not show.
+    """Return how many changes the test misses.
 
     Args:
         made: the history.
         variances: of its runs, known.
-        chance: that it finds a difference between equal levels.
+        chance: the probability that it finds a difference between equal levels.
     """
     critical, weights, missed = NormalDist().inv_cdf(1 - chance / 2), 1 / variances, 0
     for before, place, after in _neighbours(made):
@@ -32,7 +32,7 @@ def missed_where(made: Made, variances: np.ndarray, chance: float) -> int:
 
 
 def missed_number(made: Made, variances: np.ndarray, within: int, apart: int) -> int:
-    """Return for how many changes the most likely division into as many levels has none near it.
+    """Return how many changes are not near one in the most likely division into that many levels.
 
     Args:
         made: the history.
@@ -56,5 +56,5 @@ def missed_number(made: Made, variances: np.ndarray, within: int, apart: int) ->
 
 
 def _neighbours(made: Made) -> Iterator[tuple[int, int, int]]:
-    """Yield each change between those before and after it, or the ends."""
+    """Yield each change with the previous and the next one, or the ends."""
     return zip([0, *made.changed], made.changed, [*made.changed[1:], len(made.values)], strict=False)

@@ -8,15 +8,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class History:
-    """What a history is made of. Noise and changes are in logarithms: 0.05 is 5 %."""
+    """The properties of a history. Noise and changes are in logarithms: 0.05 is 5 %."""
 
     runs: int = 100
     noise: float = 0.02
     """Standard deviation from run to run."""
     own: float = 0.01
-    """The median of the runs' own standard errors, which vary by a factor of two."""
+    """The median of the standard errors within runs, which vary by a factor of two."""
     outliers: float = 0.0
-    """The share of runs, by chance, that are slower by 5 to 15 times the noise."""
+    """The share of random runs that are slower by 5 to 15 times the noise."""
     memory: float = 0.0
     """Autocorrelation of the noise from one run to the next."""
     change: float = 0.05

@@ -1,8 +1,8 @@
-"""The key-value workload beside redis-benchmark and memtier_benchmark: ``python -m bench.key_value [--rounds N]``.
+"""The key-value workload versus redis-benchmark and memtier_benchmark: ``python -m bench.key_value [--rounds N]``.
 
-Writes the tables of docs/performance.md: the commands per second of each tool's CPU time, by Redis' own count; and at a
-fixed rate, what each says of response times and hits, beside what these were. A tool that is not on PATH is left out,
-and said.
+Writes the tables of docs/performance.md: the commands per CPU second of each tool, by Redis' own count; and, at a fixed
+rate, the response times and hits that each reports, compared with the true ones. A tool that is not on PATH is omitted
+and reported.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def comparison(command: str) -> Comparison:
 
 @contextmanager
 def linked(server: Server, taken: Path) -> Iterator[int]:
-    """Start a link to the Redis; yield its port, and have it write what the commands took."""
+    """Start a link to the Redis; yield its port, and make it write the commands' times at the end."""
     command = [sys.executable, "-m", "bench.key_value.link", str(server.port), str(taken)]
     link = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, preexec_fn=pinned(SERVER_CORE))  # noqa: PLW1509
     try:
@@ -68,7 +68,7 @@ def linked(server: Server, taken: Path) -> Iterator[int]:
 
 
 def row(tool: tools.Tool, server: Server, distribution: str, folder: Path) -> str:
-    """Have a tool read at the rate; return the line of the table."""
+    """Run a tool with reads at the rate; return the line of the table."""
     taken, result = folder / "taken.json", folder / "result.json"
     hits, misses = server.looked_up()
     with linked(server, taken) as port:
@@ -97,7 +97,7 @@ def row(tool: tools.Tool, server: Server, distribution: str, folder: Path) -> st
 
 
 def expected_hits(distribution: str) -> float:
-    """Return which part of the accesses is to keys that are there, by the distribution's own formula."""
+    """Return the share of accesses to existing keys, by the distribution's formula."""
     if distribution.startswith("zipf"):
         weights = [k**-ZIPF for k in range(1, KEYS + 1)]
         return sum(weights[:FILLED]) / sum(weights)
@@ -108,7 +108,7 @@ def expected_hits(distribution: str) -> float:
 
 
 def agreement() -> str:
-    """Return the table of what the tools say at a fixed rate."""
+    """Return the table of the figures that the tools report at a fixed rate."""
     lines = ["#### Response times and hits at a fixed rate", "", _NOTE, "", _COLUMNS]
     for distribution in tools.DISTRIBUTIONS:
         with running("get", distribution) as server, tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,10 @@
-"""A link to a Redis that holds back each reply for a while, and knows for how long.
+"""A proxy to a Redis that delays each reply, and records the delay.
 
     python -m bench.key_value.link REDIS_PORT RESULT
 
-Prints its own port. For each command it notes the time from its arrival, which the kernel stamps, until its reply was
-passed on. When it is terminated, it writes those, in seconds, and how many came per second to RESULT. A tool that sends
-one command at a time on each connection should say the same of its response times.
+Prints its own port. For each command it records the time from its arrival, timestamped by the kernel, until its reply
+was forwarded. On termination it writes these times, in seconds, and the number per second to RESULT. A tool that sends
+one command at a time on each connection should report the same response times.
 """
 
 import heapq
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import NoReturn
 
 SHORTEST_S, MEAN_MORE_S = 0.002, 0.001
-"""A reply is held back for at least the first, and for an exponentially distributed time more."""
+"""A reply is delayed by the first, plus an exponentially distributed time whose mean is the second."""
 _MAX_BYTES = 65_536
-_SO_TIMESTAMPNS = 35  # Linux; the module socket does not name it
+_SO_TIMESTAMPNS = 35  # Linux; the module socket has no constant for it
 _TIMESPEC = struct.Struct("qq")
 
 
@@ -31,9 +31,9 @@ class Link:
     """The link, as one thread.
 
     Attributes:
-        taken_s: what the commands took, in the order in which they were answered.
-        first_s: when the first came, in seconds of ``time.time``.
-        last_s: when the last was answered.
+        taken_s: the durations of the commands, in the order of their replies.
+        first_s: the arrival of the first, in seconds of ``time.time``.
+        last_s: the reply to the last.
     """
 
     def __init__(self, redis_port: int) -> None:
@@ -45,22 +45,22 @@ class Link:
         self.taken_s: list[float] = []
         self.first_s = self.last_s = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)  # its connections inherit that
+        self._listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)  # its connections inherit the option
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self.port = self._listener.getsockname()[1]
 
     def run(self) -> NoReturn:
-        """Pass on commands and replies."""
+        """Forward commands and replies."""
         while True:
             pause_s = max(0.0, self._held[0][0] - time.time()) if self._held else None
             for key, _ in self._selector.select(pause_s):
-                if key.fd in self._selector.get_map():  # it may have been closed since
+                if key.fd in self._selector.get_map():  # it may have been closed in the meantime
                     key.data()
             while self._held and self._held[0][0] <= time.time():
                 _, _, client, arrived_s, reply = heapq.heappop(self._held)
                 try:
                     client.sendall(reply)
-                except OSError:  # it has gone
+                except OSError:  # it has closed
                     continue
                 self.last_s = time.time()
                 self.first_s = self.first_s or arrived_s
@@ -96,12 +96,12 @@ class Link:
 
 
 def _arrived(client: socket.socket) -> tuple[bytes, float]:
-    """What has arrived, and when, in seconds of ``time.time``; nothing at the end of a connection."""
+    """Return the received data, and its arrival in seconds of ``time.time``; no data at the end of a connection."""
     try:
         command, stamps, _, _ = client.recvmsg(_MAX_BYTES, socket.CMSG_SPACE(_TIMESPEC.size))
     except ConnectionError:
         return b"", 0.0
-    if not stamps:  # at the end, and as long as the kernel has only begun to stamp
+    if not stamps:  # at the end, and before the kernel has started to timestamp
         return command, time.time()
     seconds, nanoseconds = _TIMESPEC.unpack(stamps[0][2])
     return command, seconds + nanoseconds / 1e9
@@ -111,7 +111,7 @@ if __name__ == "__main__":
     link = Link(int(sys.argv[1]))
 
     def end(*_: object) -> NoReturn:
-        """Write what was noted."""
+        """Write the recorded times."""
         figures = {"taken_s": link.taken_s, "per_s": len(link.taken_s) / (link.last_s - link.first_s)}
         Path(sys.argv[2]).write_text(json.dumps(figures))
         sys.exit()

@@ -1,11 +1,11 @@
-"""What each tool does: the same keys, values and connections."""
+"""The workload of each tool: the same keys, values and connections."""
 
 from typing import Final
 
 CONNECTIONS: Final = 16
 KEYS: Final = 10_000
 FILLED: Final = 6_000
-"""Those with the lowest numbers."""
+"""The keys that exist: those with the lowest numbers."""
 VALUE_BYTES: Final = 500
 DEVIATION: Final = 0.1
 ZIPF: Final = 0.99

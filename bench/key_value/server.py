@@ -1,4 +1,4 @@
-"""The Redis of `bench.key_value`: a core of its own, and the keys of each tool, of which some are there."""
+"""The Redis of `bench.key_value`: on a separate core, with some of the keys of each tool."""
 
 import os
 import subprocess
@@ -22,8 +22,8 @@ class Server:
     """A Redis that counts the commands.
 
     Attributes:
-        port: where it listens.
-        environment: variables that tell the tools where it is, and our users what they do.
+        port: the port at which it listens.
+        environment: variables with its address for the tools, and the work of our users.
     """
 
     def __init__(self, port: int, work: str, distribution: str, folder: Path) -> None:
@@ -47,18 +47,18 @@ class Server:
             self._client.mset({name.format(number): b"x" * VALUE_BYTES for number in numbers})
 
     def served(self) -> int:
-        """Commands executed so far."""
+        """Return the number of commands executed so far."""
         return int(self._client.info("commandstats").get(self._command, {"calls": 0})["calls"])
 
     def looked_up(self) -> tuple[int, int]:
-        """How many keys were looked up so far and there, and how many were not."""
+        """Return the number of hits and of misses so far."""
         stats = self._client.info("stats")
         return stats["keyspace_hits"], stats["keyspace_misses"]
 
 
 @contextmanager
 def running(work: str, distribution: str) -> Iterator[Server]:
-    """A Redis on a core of its own."""
+    """Run a Redis on a separate core."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]

@@ -1,4 +1,4 @@
-"""The tools of `bench.key_value`: their command lines, and what they say of the load."""
+"""The tools of `bench.key_value`: their command lines, and the figures that they report."""
 
 import csv
 import json
@@ -23,10 +23,10 @@ DISTRIBUTIONS: Final = tuple(_MEMTIERS_PATTERNS)
 
 
 class Said(NamedTuple):
-    """What a tool says of a load.
+    """The figures that a tool reports.
 
     Attributes:
-        hit_ratio: how many of the keys were there; None where it does not say.
+        hit_ratio: the share of keys that existed; None if it does not report it.
         p50_s: the median of its response times, in seconds.
         p99_s: the 99th percentile.
     """
@@ -41,12 +41,12 @@ class Tool:
     """A load generator.
 
     Attributes:
-        name: as the tables say it.
-        fast: its command line for one kind of commands, to send them as fast as it goes.
-        steady: its command line for a distribution, to send GETs at a rate; {PORT} is where, and {RESULT} a file for
-            what it says.
-        read: makes what it says of its output and of that file.
-        distributions: those that it has.
+        name: its name in the tables.
+        fast: its command line for one kind of command at the maximum rate.
+        steady: its command line for GETs with a distribution at a fixed rate; {PORT} is the Redis, and {RESULT} a file
+            for its figures.
+        read: parses the figures in its output and in that file.
+        distributions: those that it supports.
     """
 
     name: str
@@ -89,7 +89,7 @@ def _what_benchmark_says(output: str, _: Path) -> Said:
 
 
 _AT_ONCE: Final = round(RATE_PER_S * (SHORTEST_S + MEAN_MORE_S))
-"""So many connections that wait for each reply have that rate."""
+"""The number of connections, each waiting for its replies, that reach this rate."""
 ALL: Final = (
     Tool(
         OURS,
@@ -120,5 +120,5 @@ ALL: Final = (
 
 
 def there() -> list[Tool]:
-    """Return those that are on PATH."""
+    """Return the tools that are on PATH."""
     return [tool for tool in ALL if tool.name == OURS or shutil.which(tool.name)]

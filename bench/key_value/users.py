@@ -1,7 +1,7 @@
 """The users of `bench.key_value`, a locustfile: the operations of the workload in the file that WORKLOAD names.
 
-As fast as they go; or, with BENCH_RATE, together at so many operations per second, after which BENCH_RESULT holds what
-was recorded of them. ``python -m bench.key_value.users`` writes the keys that are there from the beginning.
+At the maximum rate; or, with BENCH_RATE, at that many operations per second in total, whose figures are then in
+BENCH_RESULT. ``python -m bench.key_value.users`` writes the keys that exist from the beginning.
 """
 
 import json
@@ -23,7 +23,7 @@ RATE_PER_S = float(os.environ.get("BENCH_RATE", "0"))
 
 @events.init.add_listener
 def measure(environment, **_):
-    """Measure as a run does."""
+    """Record as in a run."""
     session.start(environment)
     if RATE_PER_S:
         environment.events.quitting.add_listener(lambda **_: write(RecordKeeper.of(environment).finish()))
@@ -47,7 +47,7 @@ class KeyValue(RedisJsonUser):
     wait_time = constant_throughput(RATE_PER_S / CONNECTIONS) if RATE_PER_S else constant(0)
 
     def on_start(self):
-        """Begin a series of accesses of its own."""
+        """Start the user's own series of accesses."""
         self.accesses = WORKLOAD.accesses(self)
 
     @task

@@ -1,12 +1,12 @@
-"""What a thousand workers cost one master, in a pod with one core.
+"""The cost of a thousand workers to one master, in a pod with one core.
 
     python -m bench.many_workers [workers] [seconds]
 
 On kubectl's current cluster, which must have the images (`make images`): the Job of deploy/kubernetes with a CPU limit
-of 1, and the Deployment of the workers, whose pods play as many workers as are asked for over the encrypted link: see
-`players`. Every worker reports 20 names and 20 requests each second, ten users' worth. It prints how many of the
-requests that the players counted are in the record, its completeness, and the CPU that the master used. Ends with exit
-code 1 if a request is missing.
+of 1, and the Deployment of the workers, whose pods simulate the requested number of workers over the encrypted link:
+see `players`. Every worker reports 20 names and 20 requests per second, equal to ten users. It prints how many of the
+requests that the players counted are in the record, its completeness, and the master's CPU usage. The exit code is 1 if
+a request is missing.
 """
 
 import json
@@ -28,7 +28,7 @@ PLAYERS = Path(__file__).with_name("players.py")
 
 
 def kustomization(workers: int, seconds: int) -> dict[str, Any]:
-    """Return what is changed in deploy/kubernetes/base."""
+    """Return the changes to deploy/kubernetes/base."""
     users = USERS_PER_WORKER * workers
     settings = {
         "LOADTEST_SCENARIO": "health",
@@ -69,7 +69,7 @@ def kustomization(workers: int, seconds: int) -> dict[str, Any]:
 
 
 def counted(namespace: Namespace) -> list[int]:
-    """Return what the pods of the players say that they counted, as soon as they do."""
+    """Return the counts of the players' pods, as soon as they print them."""
     return [
         int(number)
         for pod in namespace.pods("locust-worker")
@@ -78,7 +78,7 @@ def counted(namespace: Namespace) -> list[int]:
 
 
 def main(workers: int, seconds: int) -> int:
-    """Run, print what it gave, and return the exit code."""
+    """Run, print the results, and return the exit code."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         namespace = Namespace("loadtest-many-workers", folder)

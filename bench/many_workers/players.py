@@ -2,8 +2,8 @@
 
     python players.py MASTER_HOST COUNT REQUESTS_PER_REPORT
 
-Each has its own connection, recorder, outbox and numbered deltas, which are the product's. What it measures is made up,
-and so is its health. When the run is over, the process prints how many requests it counted, and waits to be ended.
+Each has its own connection, recorder, outbox and numbered deltas, from the product's code. Its measurements and its
+health are synthetic. When the run is over, the process prints how many requests it counted, and waits to be killed.
 """
 
 import gevent.monkey
@@ -47,7 +47,7 @@ zmq.Context = zmq.Context.instance  # type: ignore[misc,assignment]  # Locust ma
 
 
 class Player:
-    """A worker as its master sees it."""
+    """A worker, as seen by its master."""
 
     def __init__(self, name: str, host: str, keys: Keys, requests: int) -> None:
         self.name = name
@@ -75,7 +75,7 @@ class Player:
 
     @property
     def has_finished(self) -> bool:
-        """Whether it was asked for its last delta, after which it counts nothing."""
+        """Whether its last delta was requested, after which it counts nothing."""
         return bool(self._reporter.run) and self._reporter.finished
 
     def _users(self) -> dict[str, int]:
@@ -114,7 +114,7 @@ class Player:
         self._say("client_ready", __version__)
 
     def second(self, second: int) -> None:
-        """Measure what is made up, and report, as a worker does at each whole second of its clock."""
+        """Record synthetic measurements, and report them like a worker, at each whole second of its clock."""
         now_s = time.perf_counter()
         if not self._is_known:
             self._say("client_ready", __version__)
@@ -138,7 +138,7 @@ class Player:
 
 
 def main(host: str, count: int, requests: int) -> None:
-    """Play until this process is ended."""
+    """Run until this process is killed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     file = Config.load().link_key_file
     if file is None:
@@ -146,7 +146,7 @@ def main(host: str, count: int, requests: int) -> None:
     keys = Keys.of(read_secret(file, "LOADTEST_LINK_KEY_FILE", SHORTEST))
     players = [Player(f"{socket.gethostname()}_{secrets.token_hex(4)}", host, keys, requests) for _ in range(count)]
     has_said = False
-    while True:  # what the master did not acknowledge is sent again
+    while True:  # unacknowledged deltas are sent again
         gevent.sleep(1.0 - time.time() % 1.0)
         for player in players:
             player.second(int(time.time()))

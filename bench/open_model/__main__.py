@@ -1,11 +1,11 @@
-"""How many iterations a second one worker on one core starts in the open model, and how late.
+"""How many iterations per second one worker on one core starts in the open model, and how late.
 
     python -m bench.open_model [--run-time SECONDS] [--realtime]
 
---realtime keeps other work on a busy machine from being measured too; it needs root.
+--realtime keeps other work on a busy machine out of the measurement; it needs root.
 
-The worker is pinned to one core; the master, and nginx for the GETs, have the others. Everything goes the real way:
-Locust's command line, the assignments over its connection, the recorder. Start lag is real start less intended start.
+The worker is pinned to one core; the master, and nginx for the GETs, use the others. Everything is as in a real run:
+Locust's command line, the assignments over its connection, the recorder. Start lag is actual minus intended start.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def go_first() -> None:
 
 
 def start(command: list[Any], core: int | None, log: Path, **variables: str) -> subprocess.Popen[bytes]:
-    """Start a process on one core, or on every one but the worker's."""
+    """Start a process on one core, or on all cores except the worker's."""
     cores = {core} if core is not None else set(os.sched_getaffinity(0)) - {worker_core()} or {worker_core()}
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, stdout=file, stderr=file)
@@ -62,7 +62,7 @@ def start(command: list[Any], core: int | None, log: Path, **variables: str) -> 
 
 
 def worker_core() -> int:
-    """Return the core that is the worker's."""
+    """Return the worker's core."""
     return max(os.sched_getaffinity(0))
 
 
@@ -90,7 +90,7 @@ def measure(kind: str, rate: int, spacing: str, run_s: float, port: int) -> dict
 
 
 def main() -> int:
-    """Measure every case, print the table, and tell whether 30,000 starts/s met the floor."""
+    """Measure every case, print the table, and return whether 30,000 starts/s met the floor."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--run-time", type=float, default=10.0)
     parser.add_argument("--realtime", action="store_true", help="go before everything else; needs root")

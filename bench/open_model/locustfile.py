@@ -1,6 +1,6 @@
 """Open-model iterations that do nothing, or one small GET: BENCH_KIND is noop or get.
 
-Environment besides: BENCH_RATE (arrivals per second), BENCH_SPACING (even or poisson), BENCH_RUN_S, BENCH_RESULT.
+Other variables: BENCH_RATE (arrivals per second), BENCH_SPACING (even or poisson), BENCH_RUN_S, BENCH_RESULT.
 """
 
 import json
@@ -45,12 +45,12 @@ else:
         scenario = "noop"
 
         def on_start(self) -> None:
-            """Look the series up."""
+            """Look up the series."""
             self.success = self.recorder.series(self.scenario, "", "start").success
 
         @task
         def nothing(self) -> None:
-            """Record the start, as a client records a request."""
+            """Record the start, like a client records a request."""
             now_s = time.perf_counter()
             self.success(self.intended_start_s, now_s, now_s, 0)
 
@@ -73,7 +73,7 @@ def wire(environment: Environment, runner: object, **_: object) -> None:
 
 
 def write(environment: Environment) -> None:
-    """Write what the record says about the starts and the worker."""
+    """Write the record's figures on the starts and the worker."""
     record = RecordKeeper.of(environment).finish()
     (lag,) = record.schedule_lag.values()
     (worker,) = [row for row in record.workers if row["subject"] != "master"]

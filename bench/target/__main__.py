@@ -1,11 +1,11 @@
-"""What serving a RedisJSON document of 14 kB costs in Flask, by server and by what is done with the document.
+"""The cost of serving a RedisJSON document of 14 kB in Flask, by server and by the processing of the document.
 
     python -m bench.target [ROUNDS]       5 rounds by default, some 3 minutes
 
-All servers run with one process, pinned to one core; wrk and Redis have the others. They take turns; requests are wrk's
-count, CPU time is that of the server's processes. Ratios are to Gunicorn's default worker with redis-py and stdlib
-json; that one waits for Redis and for new connections, so it serves less than its CPU would allow. At the end the
-obvious application and the sample target's are called without a server.
+All servers run with one process, pinned to one core; wrk and Redis use the others. They run alternately; requests are
+wrk's count, CPU time is that of the server's processes. Ratios are relative to Gunicorn's default worker with redis-py
+and stdlib json; that one waits for Redis and for new connections, so it serves less than its CPU would allow. At the
+end the naive application and the sample target's are called without a server.
 """
 
 import json

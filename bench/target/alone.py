@@ -1,4 +1,4 @@
-"""What the applications cost by themselves, called as Gunicorn calls them but without a server around them."""
+"""The cost of the applications alone, called as Gunicorn calls them but without a server."""
 
 import io
 import os
@@ -37,9 +37,9 @@ def cost_s(app: "Flask") -> float:
 
 
 def costs_s(rounds: int) -> dict[str, float]:
-    """Return the median cost of a request to each application, in seconds; they take turns, after one to warm up.
+    """Return the median cost of a request to each application, in seconds; alternately, after one to warm up.
 
-    Redis is where REDIS_URL says.
+    REDIS_URL has the address of Redis.
     """
     apps = {"redis-py, stdlib json": create_app("json"), "the sample target": create_target()}
     found: dict[str, list[float]] = {name: [] for name in apps}

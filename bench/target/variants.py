@@ -1,4 +1,4 @@
-"""Ways to serve a RedisJSON document of 14 kB in Flask, from the obvious one to the sample target's.
+"""Ways to serve a RedisJSON document of 14 kB in Flask, from the naive one to the sample target's.
 
 gunicorn 'bench.target.variants:create_app("json")'
 """
