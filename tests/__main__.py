@@ -1,14 +1,14 @@
-"""Runs all tests: those of real processes, in two halves, beside those of faults, those of lies, the Compose stack,
-Kubernetes, and those that compute; then those that need a quiet machine.
+"""Runs all tests: those of real processes, in two halves, in parallel with those of faults, of lies, of the Compose
+stack, of Kubernetes, and the computing ones; then those that need an idle machine.
 
     python -m tests
 
-The first seven are pytest processes, of which one more than there are cores run at once. The first is shown as it goes;
-the others give way to it, and are shown when all have ended. What measures in tens of milliseconds comes last, alone.
-The exit code is that of the first that failed.
+The first seven are pytest processes; one more than the number of cores run at once. The output of the first is shown
+immediately; the others have lower priority, and are shown when all have ended. Tests that measure tens of milliseconds
+come last, alone. The exit code is that of the first process that failed.
 
-A few failed tests run once more, alone: a process that waited seconds for a core can miss a limit that a test sets. A
-second failure counts, and a warning names those that passed then.
+A few failed tests run once more, alone: a process that waited seconds for a core can exceed a test's time limit. A
+second failure counts, and a warning lists those that passed the second time.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""How a run may end that nothing was wrong with."""
+"""The endings that are allowed for a run without faults."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Whether the event loop gets to look at its sockets while something else runs."""
+"""Checks whether the event loop polls its sockets during other work."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the HTTP tests share: a server that does what a script says, and users to send requests."""
+"""Shared by the HTTP tests: a scripted server, and users to send requests."""
 
 import socket
 import struct

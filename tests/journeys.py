@@ -1,4 +1,4 @@
-"""Runs each task of a User class once, and of each of its task sets, and says what was requested."""
+"""Runs each task of a User class and of its task sets once, and returns the requests."""
 
 from argparse import Namespace
 from dataclasses import dataclass

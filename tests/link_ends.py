@@ -1,4 +1,4 @@
-"""A master's end of the link, and those who connect to it."""
+"""A master's end of the link, and its peers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A real master of Locust in this process, and workers that are no more than their end of the link."""
+"""A real Locust master in this process, and workers that consist only of their end of the link."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A server of MongoDB for tests: a real one where the machine has it, else an imitation."""
+"""A MongoDB server for tests: a real one if the machine has it, otherwise an imitation."""
 
 import shutil
 import sys

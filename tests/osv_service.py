@@ -1,4 +1,4 @@
-"""A service with OSV's interface, which knows of few vulnerabilities."""
+"""A service with OSV's interface, with data on a few vulnerabilities."""
 
 import json
 import threading

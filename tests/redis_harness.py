@@ -1,4 +1,4 @@
-"""What the RedisJSON tests share: Redis servers of their own, users to send requests, and what these recorded."""
+"""Shared by the RedisJSON tests: their own Redis servers, users to send requests, and the recorded samples."""
 
 import shutil
 from collections import Counter

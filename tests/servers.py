@@ -1,4 +1,4 @@
-"""The servers that tests share: a real Redis with RedisJSON, and the target over it."""
+"""Servers that tests share: a real Redis with RedisJSON, and the target in front of it."""
 
 import logging
 import sys

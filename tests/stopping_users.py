@@ -1,4 +1,4 @@
-"""Users that run until they stop themselves, with what they did."""
+"""Users that run until they stop themselves, with a log of their actions."""
 
 import gevent
 from gevent.pool import Group

@@ -1,4 +1,4 @@
-"""Records, and what their processes observed, for the rules about the generator."""
+"""Records with observations of their processes, for the rules about the generator."""
 
 from loadtest.judging import trust
 from loadtest.measuring.health import Health, Watch

@@ -1,4 +1,4 @@
-"""What the WebSocket tests share: the server's side of a session, from RFC 6455 and not from the client's library."""
+"""Shared by the WebSocket tests: the server's side of a session, from RFC 6455 and not from the client's library."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What the contracts of deploy/kubernetes need: kubectl and Helm, which render it."""
+"""Fixtures for the contracts of deploy/kubernetes: kubectl and Helm, which render it."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""deploy/kubernetes/chart renders what deploy/kubernetes does, field by field, and refuses values without sense."""
+"""deploy/kubernetes/chart renders the same objects as deploy/kubernetes, field by field, and refuses invalid values."""
 
 import json
 import re

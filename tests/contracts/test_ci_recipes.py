@@ -1,4 +1,4 @@
-"""The recipes for GitHub and GitLab are what the providers' own schemas allow, and say commands that exist."""
+"""The recipes for GitHub and GitLab are valid by the providers' own schemas, and use commands that exist."""
 
 import json
 import re

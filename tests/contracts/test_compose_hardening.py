@@ -1,4 +1,4 @@
-"""docker-compose.yml gives each service what it needs, and nothing more; what is not listed here fails."""
+"""docker-compose.yml gives each service only the permissions it needs; any that is not listed here fails."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The dashboards are what their generator says, in plain core panels, over metrics that exist."""
+"""The dashboards match their generator, and use core panels and existing metrics only."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""The table of ways to make a load generator lie, against the tests and the trust rules."""
+"""The table of ways to make a load generator lie agrees with the tests and the trust rules."""
 
 import re
 

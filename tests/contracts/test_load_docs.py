@@ -1,4 +1,4 @@
-"""The reference of profiles and thresholds says what the code says."""
+"""The reference of profiles and thresholds agrees with the code."""
 
 import re
 import tomllib

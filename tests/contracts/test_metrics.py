@@ -1,4 +1,4 @@
-"""The table of metrics, the rules and the dashboards name what is exported, and nothing else."""
+"""The table of metrics, the rules and the dashboards name exactly the exported metrics."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the target does: Schemathesis asks every operation, over HTTP."""
+"""The OpenAPI document describes the target: Schemathesis tests every operation, over HTTP."""
 
 import hypothesis
 import jsonschema

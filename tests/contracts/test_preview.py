@@ -1,4 +1,4 @@
-"""The preview of the dashboards: a real Chromium draws every panel from the recorded answers, without a complaint."""
+"""The preview of the dashboards: a real Chromium draws every panel from the recorded responses, without an error."""
 
 import json
 import re

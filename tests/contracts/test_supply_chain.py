@@ -1,4 +1,4 @@
-"""What the product is made of: listed, audited where that can be, and built the same way each time."""
+"""The product's components: listed, audited if possible, and built reproducibly."""
 
 import datetime as dt
 import importlib

@@ -1,4 +1,4 @@
-"""A stranger finds the test of a module by its name, or the module says where it is tested."""
+"""The test of a module has the module's name, or the module says where it is tested."""
 
 import ast
 import re

@@ -1,1 +1,1 @@
-"""What happens when something breaks: on real processes, from outside."""
+"""Fault tests: real processes, with faults injected from outside."""

@@ -1,4 +1,4 @@
-"""The soak by itself: see `tests.faults.soak`; with COMPOSE=1, that of `tests.stack.soak`.
+"""The soak alone: see `tests.faults.soak`; with COMPOSE=1, that of `tests.stack.soak`.
 
 python -m tests.faults [SECONDS] [SEED]
 """

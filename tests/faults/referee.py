@@ -1,16 +1,17 @@
-"""A referee: a target that writes down what it received and what it answered, in a process of its own.
+"""A referee: a target that logs the requests that it received and answered, in a separate process.
 
-It shares no code with the product. Each request is a line of the journal when it was received, and another one before
-it is answered; the kernel keeps both, whoever is killed then::
+It shares no code with the product. Each request has a line in the journal when it is received, and another one before
+it is answered; the kernel keeps both, whichever process is killed::
 
     R 1764174000.123456 GET /fast 4711-3
     A 1764174000.123612 GET /fast 4711-3
 
-The last column is the user that sent the request, where the request names it (the header X-User, or the Redis key
-loadtest:user:USER), or else the address that it came from. With the address of another server, the referee asks that
-one for its answers. A request that this program cannot read ends it. Of Redis' protocol, a line has the command twice,
-in place of method and path; what only opens a connection has none. Of a WebSocket session, a message is a MESSAGE when
-it was received and before it comes back; any other message of the server is an EVENT, with the second line only.
+The last column is the user that sent the request, if the request names it (the header X-User, or the Redis key
+loadtest:user:USER), or otherwise its source address. With the address of another server, the referee forwards requests
+to that one. A request that this program cannot parse ends it. For Redis' protocol, a line has the command twice,
+instead of method and path; commands that only open a connection have no line. In a WebSocket session, a message is a
+MESSAGE when it is received and before it is echoed; any other message of the server is an EVENT, with the second line
+only.
 
     python tests/faults/referee.py JOURNAL HOST:PORT [DELAY_S] [UPSTREAM_HOST:PORT|-] [http|redis]
 """

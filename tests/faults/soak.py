@@ -1,13 +1,13 @@
-"""A soak: at random, people do to a running stack what people do, and after each run the referee has the last word.
+"""A soak: random faults and operations on a running stack, with counts checked by the referee after each run.
 
     python -m tests.faults.soak [SECONDS] [SEED]
 
-A master with a web UI, workers that come, go, hang and die, a network that is cut, a target, a Redis and a Prometheus
-that restart: real processes, an hour long when not told otherwise. Half of the users speak HTTP with one referee, half
-speak RESP with another one, behind which is the Redis. After each run, what the referees answered is what the record
-counts, but for what the record names as lost: for that, what the workers that were hurt sent since the second that it
-names is the bound. What the record counts is what Prometheus comes to hold. The seed, which is printed, decides what
-happens and how long each thing takes.
+A master with a web UI, workers that join, leave, hang and die, a network that is cut, and a target, Redis and
+Prometheus that restart: real processes, for an hour by default. Half of the users send HTTP to one referee, half send
+RESP to another one in front of the Redis. After each run, the record must count the requests that the referees
+answered, except those that it reports as lost; these are at most the requests that the affected workers sent since the
+reported second. Prometheus must hold the same counts as the record. The seed, which is printed, determines the events
+and durations.
 """
 
 import contextlib

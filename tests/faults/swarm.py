@@ -1,4 +1,4 @@
-"""A real master and real workers, by Locust's own command line, and a target that bears witness."""
+"""A real master and real workers, by Locust's own command line, and a target that logs requests."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The disk is full until after the end of a test that a web UI started: its master lives, and writes when it can."""
+"""The disk is full until after the end of a test started in the web UI: its master survives, and writes later."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The master is killed and another one started: no load without a master, and the workers come back by themselves."""
+"""The master is killed and another one started: no load without a master, and the workers reconnect."""
 
 import subprocess
 import sys

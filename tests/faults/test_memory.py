@@ -1,4 +1,4 @@
-"""What a hostile target costs a worker."""
+"""The memory that a hostile target costs a worker."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A worker that is held up, without a connection, while its test ends is told of it in vain: it makes no load then."""
+"""A worker that hangs without a connection while its test ends misses the message: it generates no load later."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Request names that no dashboard wants to see: endless, enormous, and unreadable."""
+"""Request names that would break dashboards: unbounded in number, very long, and unprintable."""
 
 import time
 from collections.abc import Iterator

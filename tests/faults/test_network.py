@@ -1,6 +1,6 @@
-"""The network between the master and a worker is cut: for three seconds, for longer, and for good.
+"""The network between the master and a worker is cut: for three seconds, for longer, and permanently.
 
-The worker lives in a network namespace of its own, with one cable to the master and another to the target.
+The worker runs in a separate network namespace, with one virtual link to the master and another to the target.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Prometheus vanishes in the middle of its looks and comes back, and another one does not: neither is missed."""
+"""One Prometheus disappears in the middle of its scrapes and returns, another one does not: neither affects the run."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""Redis is killed under users that go on asking it."""
+"""Redis is killed while users continue to send commands."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Workers that leave together, as `docker compose up --scale locust_worker=1` makes them: not one request is lost."""
+"""Workers that leave together, as by `docker compose up --scale locust_worker=1`: no request is lost."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people do at random, for four minutes; `make soak` does it for an hour."""
+"""Random faults and operations for four minutes; `make soak` runs them for an hour."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Workers that do not come."""
+"""Workers that never join."""
 
 from pathlib import Path
 

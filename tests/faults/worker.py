@@ -1,4 +1,4 @@
-"""A worker that is disturbed: its way to the master, and what may be lost of what it measured."""
+"""A worker with injected faults: its connection to the master, and the bound of its lost measurements."""
 
 import contextlib
 import signal

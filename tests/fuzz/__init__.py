@@ -1,1 +1,1 @@
-"""Input made up at random, at every edge: understood, or refused cleanly."""
+"""Random input at every interface: accepted, or refused cleanly."""

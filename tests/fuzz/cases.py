@@ -1,4 +1,4 @@
-"""What fuzz tests share: how many cases they make all together (2,000, or as many as FUZZ_CASES says), and JSON."""
+"""Shared by fuzz tests: the total number of cases (FUZZ_CASES, by default 2,000), and JSON."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small inputs that would take a machine: deep ones, big ones, slow ones. Each is refused, or read, in little time."""
+"""Small inputs that would exhaust a machine: nested, large or slow ones. Each is refused, or read, quickly."""
 
 import gzip
 import itertools

@@ -1,4 +1,4 @@
-"""Documents, recordings and commands of a few bytes that a draft could be made of for hours, or in gigabytes."""
+"""Documents, recordings and commands of a few bytes whose drafts would take hours, or gigabytes."""
 
 import contextlib
 import json

@@ -1,6 +1,6 @@
-"""Documents, recordings, commands and logs with anything in any place: they are drafted or read, or refused cleanly.
+"""Documents, recordings, commands and logs with random parts: they are drafted or read, or refused cleanly.
 
-A draft of whatever was accepted is Python that can be compiled.
+The draft of any accepted input is Python that can be compiled.
 """
 
 import copy

@@ -1,6 +1,6 @@
-"""Everything that people and files say to this product, made up at random: it is understood, or refused cleanly.
+"""Random input from users and files: it is accepted, or refused cleanly.
 
-Clean is an error of the product's own tree, whose text has a next step. Anything else, a KeyError for one, ends a test.
+Clean means an error of the product's own tree, whose text has a next step. Any other, such as a KeyError, fails a test.
 """
 
 import contextlib

@@ -1,6 +1,4 @@
-"""Requests and paths made up at random, to a target with a Redis of its own: every answer is the target's, and Redis
-stays up.
-"""
+"""Random requests and paths, to a target with its own Redis: every response is the target's, and Redis stays up."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What workers send, made up at random: merged, or refused and counted. Never an exception in the master."""
+"""Random messages of workers: merged, or refused and counted, without an exception in the master."""
 
 import math
 import zlib

@@ -1,4 +1,4 @@
-"""Records of runs that take a machine: many rows, many seconds, and figures that fill the memory."""
+"""Records of runs that would exhaust a machine: many rows, many seconds, and figures that fill the memory."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""Records from elsewhere that are right but for one value: every command shows them, or says in a sentence why not."""
+"""External records that are valid except for one value: every command shows them, or refuses them with a message."""
 
 import contextlib
 import json

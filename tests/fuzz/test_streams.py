@@ -1,4 +1,4 @@
-"""What services send piece by piece, made up at random: events, WebSocket frames and replies of Redis."""
+"""Random streamed input from services: events, WebSocket frames and replies of Redis."""
 
 from collections.abc import Iterable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Requests to the web UI made up at random: each is answered by a status of the web UI's own, and starts nothing."""
+"""Random requests to the web UI: each gets one of the web UI's own status codes, and starts nothing."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the tests on Kubernetes need: a cluster that is meant to be used for tests, with the images in it."""
+"""Fixtures for the tests on Kubernetes: a cluster that is intended for tests, with the images."""
 
 import os
 import subprocess

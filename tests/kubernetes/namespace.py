@@ -1,4 +1,4 @@
-"""A namespace of the cluster, with what people type to make runs in it."""
+"""A namespace of the cluster, with the commands that users type to make runs in it."""
 
 from __future__ import annotations
 

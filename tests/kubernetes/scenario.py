@@ -1,4 +1,4 @@
-"""A scenario of one request, under load until a file says that it is enough: it then ends as planned."""
+"""A scenario of one request, under load until a file exists: it then ends as planned."""
 
 from pathlib import Path
 

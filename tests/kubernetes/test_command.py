@@ -1,4 +1,4 @@
-"""`loadtest kubernetes`, the one command, on a real cluster: runs that are made, and runs that cannot be made."""
+"""`loadtest kubernetes` on a real cluster: runs that succeed, and runs that cannot be made."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The web UI's master on a cluster, whose workers an autoscaler owns."""
+"""The web UI's master on a cluster, with workers controlled by an autoscaler."""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""The demo on a real cluster, in a restricted namespace, as an arbitrary user: three runs, and what became of them.
+"""The demo on a real cluster, in a restricted namespace, as an arbitrary user: three runs, and their results.
 
 The first has 3 workers, then 5, then 1. In the second a worker's pod is killed, then the master's. The third is made by
-`loadtest kubernetes run`, and fails a threshold. When all pods are gone, the results are fetched. What was seen is the
-evidence that the tests judge.
+`loadtest kubernetes run`, and fails a threshold. When all pods are gone, the results are fetched. The tests check the
+collected evidence.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A run whose scenario is in a git repository, whose test data is on a volume, and whose results go to a bucket only.
 
 A pod is the git server, behind TLS with a certificate of its own authority, the store of the results, and the service
-under test, which says what it was asked for.
+under test, which reports its requests.
 """
 
 import io

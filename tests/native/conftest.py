@@ -1,4 +1,4 @@
-"""Running `loadtest run` for real, and finding what it left behind."""
+"""Runs `loadtest run` as a real process, and finds its output files."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
-"""The locustfile of the feeding tests: users that write down each item before they use it.
+"""The locustfile of the feeding tests: users that log each item before they use it.
 
-A worker appends the item and the time to ``used-<pid>`` with one write, which survives whatever end. The master writes
-how the run ended to ``ended``.
+A worker appends the item and the time to ``used-<pid>`` with one write, which survives any end of the process. The
+master writes the ending of the run to ``ended``.
 """
 
 import os

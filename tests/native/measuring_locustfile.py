@@ -1,7 +1,7 @@
-"""The locustfile of the measuring tests: users that keep the truth about themselves in files.
+"""The locustfile of the measuring tests: users that keep their true counts in files.
 
 Each worker writes its number of requests and failures after every request to ``truth-<pid>``, 16 bytes at a fixed
-place, so that it can be read after whatever end. The master writes what it came to into ``result-<n>.json``.
+offset, so that it can be read after any end of the process. The master writes its results to ``result-<n>.json``.
 """
 
 import itertools

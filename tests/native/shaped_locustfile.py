@@ -1,4 +1,4 @@
-"""A locustfile of one's own: users that only wait, and, when SHAPE is set, a LoadTestShape of one's own."""
+"""An ordinary locustfile: users that only wait, and, if SHAPE is set, a custom LoadTestShape."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`loadtest capacity` end to end: a short search, and what it refuses."""
+"""`loadtest capacity` end to end: a short search, and its usage errors."""
 
 import json
 import socket

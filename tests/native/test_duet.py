@@ -1,4 +1,4 @@
-"""A duet for real: each iteration reaches both versions with the same data, and only one of them fails."""
+"""A duet end to end: each iteration reaches both versions with the same data, and only one of them fails."""
 
 import json
 import threading

@@ -1,6 +1,6 @@
-"""The referee stands behind every built-in scenario and load profile: what it received is what the record counts.
+"""Every built-in scenario and load profile with a referee: the record counts the requests that it received.
 
-One stands between the workers and the target, another one between them and Redis.
+One referee is between the workers and the target, another one between them and Redis.
 """
 
 import json

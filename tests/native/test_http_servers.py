@@ -1,4 +1,4 @@
-"""HttpUser against the servers people run: nginx and Gunicorn; counts agree with nginx's own to the last request."""
+"""HttpUser against common servers: nginx and Gunicorn; counts are exactly equal to nginx's own."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The built wheel, installed with what it names into an empty environment, used in an empty folder."""
+"""The built wheel, installed with its dependencies into an empty environment, used in an empty folder."""
 
 import http.server
 import json

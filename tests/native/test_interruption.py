@@ -1,4 +1,4 @@
-"""What ends a run before its plan is done, and what only looks like it."""
+"""Events that end a run before its plan is completed, and events that only appear to."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is in Redis after a run with KEEP_DATA."""
+"""The contents of Redis after a run with KEEP_DATA."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The workers' link of a real master with a key: who may join, and what strangers and forgers achieve. Nothing."""
+"""The workers' link of a real master with a key: who may join, and attacks by strangers and forgers, which all fail."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A load that a person changes in the web UI while a test follows a profile: it comes, and the record tells it."""
+"""A load that is changed in the web UI while a test follows a profile: it takes effect, and the record has it."""
 
 import json
 import time

@@ -1,9 +1,8 @@
-"""Locustfiles of the shapes that public ones have, as they are, on a real master with workers.
+"""Locustfiles in the style of public ones, unchanged, on a real master with workers.
 
-They run under stock Locust, under this product, and under this product with `--fast`. The target counts, and what each
-reports is compared with that. Files that need processes of their own (by their shape, arguments, exit code …) run
-alone, the others together, which is much faster. A request whose path is in `FAILING` is one that the file, or the
-status, makes a failure.
+They run under stock Locust, under this product, and under this product with `--fast`. The counts that each reports are
+compared with those of the target. Files that need separate processes (because of their shape, arguments, exit code …)
+run alone, the others together, which is much faster. Requests with a path in `FAILING` fail by the file or the status.
 """
 
 import contextlib

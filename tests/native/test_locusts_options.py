@@ -1,4 +1,4 @@
-"""Locust's own options, variables and files with `loadtest run`: they mean what they mean in Locust."""
+"""Locust's own options, variables and files with `loadtest run`: they have the same meaning as in Locust."""
 
 import csv
 import json

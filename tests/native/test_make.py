@@ -1,4 +1,4 @@
-"""Make hands values on as text, also those that a stranger chose, such as the name of a branch."""
+"""Make passes values on as text, even untrusted ones such as the name of a branch."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The measuring core between real Locust processes: whatever happens, the record says what was done."""
+"""Measuring between real Locust processes: whatever happens, the record is correct."""
 
 import csv
 import json

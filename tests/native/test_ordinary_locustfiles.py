@@ -1,4 +1,4 @@
-"""Locustfiles of nobody's product, run as they are: every request that the target answered is in the record."""
+"""Ordinary locustfiles, run unchanged: every request that the target answered is in the record."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The guides for those who come from another tool: what they show is run, and their rules and options exist."""
+"""The guides for users of other tools: their examples run, and their rules and options exist."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Whatever is raised while a run is prepared ends it before there is load, with a sentence that says where."""
+"""Any exception while a run is prepared ends it before there is load, with a message that has its place."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""RedisWatch: a Redis that goes away and comes back is noted, and one that lost its data gets it again."""
+"""RedisWatch: a Redis that restarts is noted, and one that lost its data gets it again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The RedisJSON client under the real locust command: what it records is what Redis counts."""
+"""The RedisJSON client under the real locust command: it records the same counts as Redis."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A replay for real: every request of a log once, at its time, as it was, to the service that was named."""
+"""A replay end to end: every request of a log once, unchanged, at its time, to the named service."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Whatever goes wrong after the load: exit code 1 and a sentence, never a pass."""
+"""Any error after the load: exit code 1 and a message, never a pass."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""report.html in a real browser: every chart drawn, nothing to complain of, readable on a phone and without a mouse."""
+"""report.html in a real browser: every chart drawn, no errors, readable on a phone and without a mouse."""
 
 import os
 import tempfile

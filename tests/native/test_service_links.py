@@ -1,4 +1,4 @@
-"""Programs start as ever in a pod for which Kubernetes made variables of Services that are named like options."""
+"""Programs start normally in a pod with Kubernetes' variables for Services that are named like options."""
 
 import os
 import subprocess

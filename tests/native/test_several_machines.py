@@ -1,6 +1,6 @@
-"""Two machines, as docs/several_machines.md types it: the master on one, workers on the other, a key file on both.
+"""Two machines, as in docs/several_machines.md: the master on one, workers on the other, a key file on both.
 
-The master's machine is a network namespace, with a cable to this one.
+The master's machine is a network namespace, with a virtual link to this one.
 """
 
 import json

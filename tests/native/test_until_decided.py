@@ -1,4 +1,4 @@
-"""`loadtest run --baseline RUN --until-decided` for real: a run of a slower service ends at its first look."""
+"""`loadtest run --baseline RUN --until-decided` end to end: a run of a slower service ends at its first look."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A master with a web UI that is told to end while its test is stopping."""
+"""A master with a web UI that is terminated while its test is stopping."""
 
 import contextlib
 import signal

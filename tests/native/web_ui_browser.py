@@ -1,8 +1,8 @@
-"""What a person sees in a browser: logs in to a web UI, is refused a start, opens the report. Prints JSON.
+"""A user's view in a browser: logs in to a web UI, gets a start refused, opens the report. Prints JSON.
 
 Run as `python web_ui_browser.py visit URL PASSWORD`, as `... start_after_a_test URL PROFILE THRESHOLDS`, as
-`... look_at_result URL` or as `... change_load URL LEVEL`. A program of its own, because the tests' process has its
-sockets replaced by gevent's.
+`... look_at_result URL` or as `... change_load URL LEVEL`. A separate program, because gevent replaces the sockets of
+the tests' process.
 """
 
 import contextlib

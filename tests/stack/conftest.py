@@ -1,4 +1,4 @@
-"""What the stack tests need: an engine, and a project that is always torn down."""
+"""Fixtures for the stack tests: an engine, and a project that is always torn down."""
 
 import os
 import shutil

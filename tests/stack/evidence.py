@@ -1,6 +1,6 @@
-"""What was seen of two runs of the Compose stack, which were made as people make them.
+"""Evidence of two runs of the Compose stack, made like those of a user.
 
-The first is made through Locust's web API with 3 workers, then 5, then 1; the second, of the open model, with 2, of
+The first is made through Locust's web API with 3 workers, then 5, then 1; the second, in the open model, with 2, of
 which one is killed.
 """
 

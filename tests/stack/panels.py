@@ -1,4 +1,4 @@
-"""The panels of the dashboards, and looks at them: their queries as Grafana asks them, with what it fills in."""
+"""The panels of the dashboards, and views of them: their queries as Grafana sends them, with variables substituted."""
 
 from __future__ import annotations
 

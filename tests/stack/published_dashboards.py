@@ -1,7 +1,7 @@
-"""What two dashboards that others published ask Prometheus, and the exporters that they were made for answer.
+"""The queries of two published dashboards, and the metrics of the exporters for which they were made.
 
-11985 is the one of ContainerSolutions' locust_exporter; these are its queries, all of them. 12081 was made for the
-exporter that comes with boomer; these ask for each of that exporter's families, for one path and for all together.
+11985 belongs to ContainerSolutions' locust_exporter; these are all of its queries. 12081 was made for the exporter that
+comes with boomer; these query each of that exporter's families, for one path and in total.
 """
 
 _OF_NAMES = (

@@ -1,7 +1,7 @@
-"""The soak in Compose: what `tests.faults.soak` does to processes, done to the containers of the stack.
+"""The soak in Compose: like `tests.faults.soak`, with the containers of the stack instead of processes.
 
-Workers come and go by `docker compose up --scale`, and are stopped, killed, paused and taken off their networks;
-referee, Redis, Prometheus and master are killed and start again, all by `docker`.
+Workers join and leave by `docker compose up --scale`, and are stopped, killed, paused and disconnected from their
+networks; referee, Redis, Prometheus and master are killed and restarted, all by `docker`.
 """
 
 from __future__ import annotations

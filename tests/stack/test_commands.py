@@ -1,4 +1,4 @@
-"""The commands of the README in their order, in a checkout: what the first one decides, the later ones keep."""
+"""The commands of the README in their order, in a checkout: later ones keep the settings of the first one."""
 
 import shlex
 import shutil

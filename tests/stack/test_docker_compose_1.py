@@ -1,6 +1,6 @@
 """The same file under docker-compose 1.29.2, which many machines still have, with the passwords and keys of `make up`.
 
-A test of every built-in scenario starts automatically, with referees, and its results come into a folder of any user.
+A test of every built-in scenario starts automatically, with referees, and its results are written to a user's folder.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the images hold is listed from their files, whatever they were built from."""
+"""The contents of the images are listed from their files, whatever they were built from."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is reached from the container of the service under test, if somebody took it over, and by strangers.
+"""The addresses that a compromised service under test, and strangers, can reach.
 
 The stack is attacked as `docker compose up` starts it, and as `make up` does.
 """

@@ -1,4 +1,4 @@
-"""Single services of a running stack are restarted, and the others go on."""
+"""Single services of a running stack are restarted, and the others continue."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Prometheus' own tool, promtool, judges its configuration, the rules, and the queries of the dashboards."""
+"""promtool checks Prometheus' configuration, the rules, and the queries of the dashboards."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What people do at random to the stack in Compose, for one run; `make soak COMPOSE=1` does it for an hour."""
+"""Random faults and operations on the Compose stack, for one run; `make soak COMPOSE=1` runs them for an hour."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""The Compose stack, started as people start it: runs through Locust's web API while the workers scale.
+"""The Compose stack, started as users start it: runs through Locust's web API while the workers scale.
 
-What was seen of them (`tests.stack.evidence`) is what the tests judge; `test_stack_panels` judges the dashboards by it.
+The tests check the evidence of these runs (`tests.stack.evidence`); `test_stack_panels` checks the dashboards.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The dashboards on the stack's Prometheus: what panels show before, during and after runs, and of an older one."""
+"""The dashboards on the stack's Prometheus: the panels before, during and after runs, and for an older one."""
 
 import math
 from collections.abc import Callable, Iterator

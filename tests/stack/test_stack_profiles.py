@@ -1,4 +1,4 @@
-"""A run of every load profile on the stack, with the referees; the last of what judges this stack, which it changes."""
+"""A run of every load profile on the stack, with the referees; it changes the stack, and so is its last test."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A duet of two containers, as documented. It ends the stack with it, so it is the last of this folder."""
+"""A duet of two containers, as documented. It stops the stack, so it is the last test in this folder."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the target's tests share."""
+"""Fixtures of the target's tests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Accounts: made once, private, and opened by their password only."""
+"""Accounts: created once, private, and accessible only with their password."""
 
 import redis
 

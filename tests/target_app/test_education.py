@@ -1,4 +1,4 @@
-"""The education room: what a student does there, and that it needs an access token."""
+"""The education room: a student's actions, which need an access token."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""Input from clients: what is not allowed is refused before Redis sees it."""
+"""Input from clients: invalid input is refused before it reaches Redis."""
 
 import pytest
 from flask.testing import FlaskClient

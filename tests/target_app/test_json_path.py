@@ -1,4 +1,4 @@
-"""Paths that RedisJSON may be given, and those that it may not."""
+"""Paths that are passed on to RedisJSON, and paths that are refused."""
 
 import pytest
 from flask.testing import FlaskClient

@@ -1,4 +1,4 @@
-"""The target's settings: limits, and one clear message for all that is wrong."""
+"""The target's settings: limits, and one clear message for all errors."""
 
 import os
 import re

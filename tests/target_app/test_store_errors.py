@@ -1,4 +1,4 @@
-"""The store's errors: what Redis refuses becomes a problem of its own type."""
+"""The store's errors: each refusal by Redis becomes a problem with its own type."""
 
 import pytest
 import redis

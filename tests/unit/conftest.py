@@ -1,4 +1,4 @@
-"""What the tests of the package share: Locust as this product changes it, and as it is."""
+"""Fixtures of the package's tests: Locust as changed by this product, and stock Locust."""
 
 from collections.abc import Iterator
 

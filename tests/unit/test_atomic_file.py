@@ -1,4 +1,4 @@
-"""AtomicFile: a file is whole or not there."""
+"""AtomicFile: a file is complete or absent."""
 
 from pathlib import Path
 

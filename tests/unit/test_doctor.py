@@ -1,4 +1,4 @@
-"""Doctor: what is fine, and what is not, with what to do."""
+"""Doctor: results of its checks, and the next steps for failures."""
 
 import http.server
 import itertools

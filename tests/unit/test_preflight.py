@@ -1,4 +1,4 @@
-"""Preflight: whoever made several mistakes corrects all of them at once, on the command line and in Compose."""
+"""Preflight: several mistakes are reported at once, on the command line and in Compose."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""RunFolder: how runs are named, and where they are."""
+"""RunFolder: names and places of runs."""
 
 import re
 import stat

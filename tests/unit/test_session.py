@@ -1,4 +1,4 @@
-"""What is kept with an Environment is found again by its type."""
+"""Objects stored with an Environment are found by their type."""
 
 from locust.env import Environment
 

@@ -1,4 +1,4 @@
-"""Bounds for data from elsewhere: what is refused, and that everything usual is not."""
+"""Bounds for external data: excessive data is refused, and all usual data is accepted."""
 
 import io
 import json
