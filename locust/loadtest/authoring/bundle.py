@@ -1,7 +1,7 @@
-"""Bundle: an OpenAPI document in several files as one.
+"""Bundle: merge an OpenAPI document that is split over several files into one.
 
-Each other file that a reference names becomes a member of the first, and the references lead there. Files are found
-beside the one that names them; from a URL, only those of the same server.
+Each file that a reference names becomes a member of the first document, and the references are rewritten to point
+there. Files are resolved relative to the one that names them; from a URL, only files on the same server are read.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DATA: Final = frozenset({"example", "examples", "default", "enum", "const", "value"})
-"""Members whose value is data of the service, and not a part of the document."""
+"""Members whose value is data of the service, not a part of the document."""
 MAX_VALUES: Final = 1_000_000
 OTHERS: Final = "x-other-documents"
 _NAMED: Final = frozenset({"properties", "patternProperties", "schemas", "$defs"})
-"""Members whose members have names of the service, so that none of these says that its value is data."""
+"""Members whose own members are named by the service, so a name such as `example` among them does not mark data."""
 _MAX_DOCUMENTS: Final = 200
 
 
 def bundle(root: dict[str, Any], source: str, read: Callable[[str], object]) -> None:
-    """Add to a document what its references lead to in other files, in place.
+    """Embed the other files that a document refers to, in place.
 
-    References that lead nowhere, or to what may not be read, are left as they are.
+    References that lead nowhere, or to something that must not be read, are left as they are.
 
     Args:
-        root: the document, as it was parsed.
+        root: the parsed document.
         source: its file or URL.
-        read: returns what another file or URL holds.
+        read: returns the content of another file or URL.
 
     Raises:
-        UsageError: when one cannot be read.
+        UsageError: when a file or URL cannot be read.
         ValueError: when there are more than 200 documents, or too many values.
     """
     begin = _location(source, os.path.basename(source.partition("#")[0]))  # noqa: PTH119 - a source is text
@@ -44,7 +44,7 @@ def bundle(root: dict[str, Any], source: str, read: Callable[[str], object]) -> 
     waiting: list[tuple[Any, str, bool]] = [(root, begin, False)]
     while waiting:
         node, where, is_named = waiting.pop()
-        if not isinstance(node, dict | list) or id(node) in seen:  # YAML's aliases are the same node again
+        if not isinstance(node, dict | list) or id(node) in seen:  # a YAML alias is the same node again
             continue
         seen.add(id(node))
         values += len(node)
@@ -66,7 +66,7 @@ def bundle(root: dict[str, Any], source: str, read: Callable[[str], object]) -> 
 
 
 def _location(where: str, reference: str) -> str:
-    """Return the file or URL that a reference in another leads to; empty when it may not be read."""
+    """Return the file or URL that a reference in another one leads to; empty if it must not be read."""
     file = reference.partition("#")[0]
     if not file:
         return where

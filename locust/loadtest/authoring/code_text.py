@@ -1,7 +1,7 @@
-"""CodeText: text of a draft in which a run puts what it makes, or what an answer gave.
+"""CodeText: text in a draft that contains values which exist only during a run, such as a value from a response.
 
-Such a text has a mark in each place. It goes through escapes and encodings like any text; in the end the Python strings
-that hold marks become f-strings. A mark is random, so that no document can hold one.
+Such a text has a mark in each place. It passes through escaping and encoding like any text; at the end, the Python
+strings that contain marks become f-strings. A mark is random, so no document can contain one.
 
 Tested in tests/unit/authoring/test_openapi_journey.py.
 """
@@ -17,20 +17,19 @@ _MARKED = re.compile(rf"{_MARK}x([0-9a-f]*)x")
 
 
 def mark(name: str) -> str:
-    """Return what stands for a variable or attribute in a text, such as `answer_id` or `self.email`; ASCII letters and
-    digits only."""
+    """Return the mark of a variable or attribute, like `answer_id` or `self.email`: only ASCII letters and digits."""
     return f"{_MARK}x{name.encode().hex()}x"
 
 
 def filled(source: str) -> str:
-    """Return a Python expression whose strings with marks are f-strings; a string that is a mark is the variable."""
+    """Return a Python expression with f-strings in place of strings with marks; a lone mark becomes the variable."""
     if _MARK not in source:
         return source
     return ast.unparse(_Filler().visit(ast.parse(source, mode="eval")))
 
 
 def filled_argument(source: str) -> str:
-    """Return an argument of a call, as `filled` returns its value."""
+    """Return an argument of a call with its value treated as by `filled`."""
     name, equals, value = source.partition("=")
     return f"{name}={filled(value)}" if equals and name.isidentifier() else filled(source)
 
@@ -42,7 +41,7 @@ def sample(text: str, value: str) -> str:
 
 class _Filler(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        """Return the f-string of a string with marks."""
+        """Replace a string that contains marks by an f-string."""
         if not isinstance(node.value, str) or _MARK not in node.value:
             return node
         parts = _MARKED.split(node.value)

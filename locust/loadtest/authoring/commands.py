@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 _LONGEST_CPU_S: Final = 30.0
 _MAX_MEMORY_BYTES: Final = 2 * 1024**3
 _LONGEST_DRAFT: Final = 16 * 1024 * 1024
-"""Characters of a draft; Python takes hundreds of times as much memory to read it."""
+"""The most characters of a draft; Python needs hundreds of times as much memory to parse it."""
 _MAX_NOTES: Final = 100
 _LONGEST_NOTE: Final = 300
 
 
 @dataclass
 class _Drafted:
-    """A draft, and what there is to say about it: lines of a word and a text."""
+    """A draft, and remarks on it, each a word and a text."""
 
     name: str
     text: str
@@ -70,7 +70,7 @@ def _of_postman(name: str | None, source: str) -> _Drafted:
 
 
 def _noted(word: str, notes: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the first of some notes, each in a length that can be read, and how many more there are."""
+    """Return the first notes, each cut to a readable length, and the number of further ones."""
     more = [(word, f"{len(notes) - _MAX_NOTES:,} more")] if len(notes) > _MAX_NOTES else []
     return [*((word, note[:_LONGEST_NOTE]) for note in notes[:_MAX_NOTES]), *more]
 

@@ -1,4 +1,4 @@
-"""CurlCommand: a curl command, as browsers copy it and documentation shows it, as a request."""
+"""CurlCommand: read a curl command, as browsers copy it and documentation shows it, as a request."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ _SAFE: Final = "!$%&'()*+,/:;=?@[]~"
 
 
 def request_of(text: str) -> tuple[Recorded, str]:
-    """Return the request of a curl command, and the base URL that it is sent to.
+    """Return the request of a curl command, and the base URL to which it is sent.
 
     Raises:
-        UsageError: when it is no curl command, or has what cannot be drafted; with the column of what that is.
+        UsageError: when it is not a curl command, or contains something that cannot be drafted; it names the column.
     """
     return _Command(text).request()
 
@@ -170,7 +170,7 @@ def _data(kind: str, value: str) -> str:
 
 
 def _field(text: str) -> tuple[str, str | None, str, str]:
-    """Return a field of a form; a file is sent as a few bytes under its name."""
+    """Return a field of a form; a file is sent as a few bytes under its own name."""
     name, _, value = text.partition("=")
     value, _, rest = value.partition(";")
     kind = next((part.partition("=")[2] for part in rest.split(";") if part.strip().startswith("type=")), "")
@@ -180,7 +180,7 @@ def _field(text: str) -> tuple[str, str | None, str, str]:
 
 
 def _unescaped(text: str) -> str:
-    r"""Return what bash makes of `$'…'`, such as `\u0027` or `\n`."""
+    r"""Decode the content of bash's `$'…'`, with escapes such as `\u0027` or `\n`."""
     simple = {"n": "\n", "t": "\t", "r": "\r"}
 
     def one(found: re.Match[str]) -> str:

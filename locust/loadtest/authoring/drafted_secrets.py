@@ -1,4 +1,4 @@
-"""Secrets in drafts: which parts of a document, a recording or a command are secrets, and so not drafted as they are.
+"""Secrets in drafts: find the secrets in a document, a recording or a command, so that no draft contains them.
 
 Tested in tests/unit/authoring/test_har_scenario.py and tests/unit/authoring/test_openapi_secrets.py.
 """
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 PASSWORD: Final = re.compile(r"pass(word|wd|phrase)?|pwd", re.IGNORECASE)
 WEB_TOKEN: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
-"""A secret by its form, whatever it is called: a JSON web token."""
+"""A JSON web token, a secret recognised by its form under any name."""
 _HEADER: Final = re.compile(r"token|key|secret|auth|session", re.IGNORECASE)
 _IN_TEXT: Final = (
     re.compile(  # <a:Password>x</a:Password>
         r"(?P<before><(?:[\w.-]{1,60}:)?(?P<name>[\w.-]{1,60})(?:\s[^<>]{0,500})?>\s*)(?P<value>[^\s<>][^<>]*)(?=</)"
     ),
-    re.compile(  # a part of a form of several parts
+    re.compile(  # a part of a multipart form
         r'(?P<before>\bname="(?P<name>[^"\r\n]{1,60})"[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,200}\r?\n){0,3}\r?\n)'
         r"(?P<value>[^\r\n]+)"
     ),
@@ -31,18 +31,18 @@ _IN_TEXT: Final = (
         re.IGNORECASE,
     ),
 )
-"""A name and its value within a text: of XML, of a form that is no list of pairs, of a query language."""
+"""A name and its value within a text: XML, a form that is not a list of pairs, or a query language."""
 _SHORT: Final = frozenset({"otp", "pin", "sig"})
 
 
 def is_named(name: str) -> bool:
-    """Return whether the last word of a name, as in user[api_token], is that of a secret other than a password."""
+    """Return whether the last word of a name, as in user[api_token], names a secret other than a password."""
     word = re.split(r"[^\w-]+", name.rstrip("] "))[-1]
     return is_secret(word) or word.lower() in _SHORT
 
 
 def is_field(name: str) -> bool:
-    """Return whether a parameter's or a member's name is that of a secret, a password too."""
+    """Return whether the name of a parameter or member is that of a secret or password."""
     return bool(PASSWORD.search(name)) or is_named(name)
 
 
@@ -52,12 +52,12 @@ def is_named_header(name: str) -> bool:
 
 
 def replaced(text: str, of_name: Callable[[str, str], str], token: str) -> str:
-    """Return a text with something else in place of the secrets in it.
+    """Replace the secrets in a text.
 
     Args:
         text: such as XML, a form or a query.
-        of_name: returns what takes the place of a value, for its name and the value.
-        token: what takes the place of a JSON web token.
+        of_name: returns the replacement of a value, given its name and the value.
+        token: the replacement of a JSON web token.
     """
 
     def one(found: re.Match[str]) -> str:

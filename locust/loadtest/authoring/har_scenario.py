@@ -1,7 +1,8 @@
-"""HarScenario: what a browser did, as a scenario: its requests, its pauses, and what one answer gave to later requests.
+"""HarScenario: a browser session as a scenario: its requests, its pauses, and values that it took from responses.
 
-Taken are pages and data of the service with most of them. A value of an answer (of JSON, of a hidden field, of a
-header) that a later request sent, and none before, is taken from the answer; cookies are the client's own affair.
+Only the pages and data of the service with the most of them are kept. If a later request sends a value from a response
+(from JSON, a hidden field or a header) and no earlier request sent it, the draft takes it from the response. The client
+handles cookies itself.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _SHORTEST_TEXT: Final = 6
 _LOWEST_NUMBER: Final = 100
 _MAX_VALUES: Final = 20_000
 _MAX_COMPARED: Final = 3_000_000
-"""The most comparisons of a value with a text of a request: some ten seconds."""
+"""The most comparisons of a value with a text of a request, which take about ten seconds."""
 _AT_ONCE: Final = 1_000
-"""Characters of a text that are looked through in the time that it takes to begin with a next one."""
+"""The number of characters that are searched in the time that it takes to start on another text."""
 _WORD: Final = re.compile(r"[\w-]+")
 _DEEPEST: Final = 8
 _LONGEST_THINK_S: Final = 60.0
@@ -46,12 +47,12 @@ _ATTRIBUTE: Final = re.compile(r"""\b(name|value|content)=(?:"([^"]*)"|'([^']*)'
 
 @dataclass(frozen=True)
 class HarDraft:
-    """What was found in a HAR file.
+    """The content of a HAR file.
 
     Attributes:
-        requests: in their order.
+        requests: in order.
         host: the base URL of the service.
-        notes: what was left out.
+        notes: what was omitted.
     """
 
     requests: list[Recorded]
@@ -61,7 +62,7 @@ class HarDraft:
 
 @dataclass(frozen=True)
 class _Value:
-    """A value of an answer: its text, where it is taken from, and what it is called."""
+    """A value from a response: its text, the expression that reads it, and its name."""
 
     text: str
     expression: str
@@ -72,7 +73,7 @@ def draft(path: Path) -> HarDraft:
     """Read a HAR file.
 
     Raises:
-        UsageError: when it cannot be read, or holds no requests.
+        UsageError: when it cannot be read, or contains no requests.
     """
     entries = har.read(path)
     origins = Counter(entry.origin for entry in entries if entry.is_page and entry.request)
@@ -101,13 +102,13 @@ def draft(path: Path) -> HarDraft:
 
 
 def _without_followed(entries: list[Entry]) -> list[Entry]:
-    """Leave out where a redirect led, since the client follows it."""
+    """Omit the targets of redirects, because the client follows redirects itself."""
     kept: list[Entry] = []
     before: Entry | None = None
     for entry in entries:
         led_to = ""
         if before and before.request and before.request.status in _REDIRECTS:
-            with contextlib.suppress(ValueError):  # a service may redirect to what is no URL
+            with contextlib.suppress(ValueError):  # a service may redirect to an invalid URL
                 led_to = urljoin(before.origin + before.request.target, before.location)
         if not (led_to and entry.request and led_to.partition("#")[0] == entry.origin + entry.request.target):
             kept.append(entry)
@@ -131,7 +132,7 @@ def _recorded(entry: Entry) -> Recorded:
 
 
 def _add_pauses(entries: list[Entry], requests: list[Recorded]) -> None:
-    """Wait as long as the browser did after the latest answer."""
+    """Wait as long as the browser did after the latest response."""
     ended_s = float("inf")
     for entry, request in zip(entries, requests, strict=True):
         start_s = entry.request.start_s if entry.request else 0.0
@@ -140,14 +141,14 @@ def _add_pauses(entries: list[Entry], requests: list[Recorded]) -> None:
 
 
 def _keep_values(entries: list[Entry], requests: list[Recorded]) -> bool:
-    """Take values from answers, in the order of the answers; return whether all were looked for."""
+    """Take values from responses, in the order of the responses; return whether all values were examined."""
     words = {word for each in requests for place in _places(each) for word in _WORD.findall(place)}
     left, texts = _MAX_COMPARED, sum(1 + len(place) // _AT_ONCE for each in requests for place in _places(each))
     taken: Counter[str] = Counter()
     known: set[str] = set()
     for index, entry in enumerate(entries):
         for value in _values(entry):
-            first = _WORD.search(value.text)  # a whole word of what holds the value, as `_pattern` has it
+            first = _WORD.search(value.text)  # a whole word in any text that contains the value, see `_pattern`
             if first is None or first[0] not in words:
                 continue
             left -= texts
@@ -168,7 +169,7 @@ def _keep_values(entries: list[Entry], requests: list[Recorded]) -> bool:
 
 
 def _values(entry: Entry) -> Iterator[_Value]:
-    """Yield what an answer gives that is long enough to be no chance."""
+    """Yield the values of a response that are too long to match by chance."""
     if entry.answer.lstrip()[:1] in ("{", "["):
         try:
             yield from _of_json(orjson.loads(entry.answer), "answer.json()", "value", [0])
@@ -187,7 +188,7 @@ def _values(entry: Entry) -> Iterator[_Value]:
 
 
 def _place(tag: str, name: str) -> str:
-    """Return the pattern that finds the value of a field, whichever of its two attributes comes first."""
+    """Return the pattern that finds a field's value, whichever of its two attributes comes first."""
     named, value = rf"""name=["']{re.escape(name)}["']""", r"""(?:value|content)=["']([^"']*)["']"""
     is_first = re.search(named, tag) and re.search(rf"{named}[^>]*?{value}", tag)
     return rf"{named}[^>]*?{value}" if is_first else rf"{value}[^>]*?{named}"

@@ -1,4 +1,4 @@
-"""OpenApiAccess: how an operation is let in, by the security schemes of its document.
+"""OpenApiAccess: authenticate the calls of an operation according to the security schemes of its document.
 
 Tested in tests/unit/authoring/test_openapi_requests.py.
 """
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
 HELPERS: Final = ("api_key", "api_key_cookie", "basic_headers", "bearer_headers")
-"""What the calls below are imported as, from `loadtest.scenarios`."""
+"""The names under which `loadtest.scenarios` exports the functions called below."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """What a call sends to be let in, as Python code.
+    """The credentials of a call, as Python code.
 
     Attributes:
-        headers: each a call that returns headers.
-        params: a call that returns parameters of the query.
-        has_cookie: whether one of the headers is that of the cookies, with all of them.
-        note: why it will not be let in.
+        headers: calls that each return headers.
+        params: a call that returns query parameters.
+        has_cookie: whether one of the headers is the cookie header, which then contains all cookies.
+        note: why the call will not be authenticated; None if it will.
     """
 
     headers: tuple[str, ...] = ()
@@ -35,12 +35,12 @@ class Access:
 
 
 def access_of(document: OpenApiDocument, operation: Node, cookies: Sequence[str]) -> Access:
-    """Return what an operation needs: the first of its alternatives that can be drafted.
+    """Return the credentials for an operation: the first of its alternatives that can be drafted.
 
     Args:
-        document: with the schemes.
+        document: the document with the security schemes.
         operation: the operation.
-        cookies: the others that it sends.
+        cookies: the other cookies that it sends.
     """
     alternatives = operation.get("security", document.root.get("security")) or []
     found = [_access(document, [*each], cookies) for each in alternatives if each]

@@ -1,4 +1,4 @@
-"""OpenApiBody: the body of an operation, as arguments of the client's call.
+"""OpenApiBody: the body of an operation as arguments of the client's call.
 
 Tested in tests/unit/authoring/test_openapi_requests.py.
 """
@@ -28,11 +28,11 @@ _FILE: Final = b"example"
 
 @dataclass(frozen=True)
 class Body:
-    """A body.
+    """The body of a request.
 
     Attributes:
-        arguments: those of the call, as Python code.
-        media_type: what the header must say, where the client would not say it.
+        arguments: arguments of the call, as Python code.
+        media_type: the value of the Content-Type header, if the client would not set it.
     """
 
     arguments: tuple[str, ...] = ()
@@ -40,15 +40,15 @@ class Body:
 
 
 def body_of(document: OpenApiDocument, operation: Node, values: Mapping[str, str]) -> Body:
-    """Return the body of an operation: of its media types JSON, else a form, else the first that it has.
+    """Return the body of an operation: as JSON if it accepts that, else as a form, else in the first media type listed.
 
     Args:
-        document: the operation's.
+        document: the operation's document.
         operation: the operation.
-        values: texts that take the place of members' examples, by name.
+        values: texts that replace the members' examples, by name.
 
     Raises:
-        ValueError: when there is none that can be drafted.
+        ValueError: when the body cannot be drafted in any of them.
     """
     content = document.resolved(operation.get("requestBody", {})).get("content", {})
     if not content:
@@ -93,10 +93,10 @@ def _rank(written: str) -> int:
 
 
 def value_given(document: OpenApiDocument, holder: Node) -> tuple[bool, Any]:
-    """Return whether a parameter or a media type has a value of its own, and the value; its examples may be elsewhere.
+    """Return whether a parameter or media type has a value of its own, and the value; examples may be references.
 
     Raises:
-        UsageError: when references form a circle.
+        UsageError: when references are circular.
     """
     examples = holder.get("examples")
     if isinstance(examples, dict):

@@ -22,7 +22,7 @@ from loadtest.exceptions import UsageError
 from loadtest.settings.fetching import LARGEST_BYTES, fetch
 
 _TIMEOUT_S = 30.0
-"""For all files of a document."""
+"""The time limit, in seconds, for all files of a document together."""
 _MAX_BROKEN = 20
 _MAX_STEPS = 32
 """The longest chain of references to references."""
@@ -43,7 +43,8 @@ class OpenApiDocument:
         """Check a document.
 
         Raises:
-            UsageError: when it has another version, no paths, or broken references; the message names all of these.
+            UsageError: when its version is unsupported, or it has no paths or broken references, all of which
+                are named.
         """
         self._source = source
         version = str(root.get("openapi", ""))
@@ -70,7 +71,7 @@ class OpenApiDocument:
 
     @classmethod
     def read(cls, source: str) -> OpenApiDocument:
-        """Read a document, with the parts of it that are in other files.
+        """Read a document, including its parts in other files.
 
         Args:
             source: a URL that begins with http:// or https://, or a file's path.
@@ -96,10 +97,10 @@ class OpenApiDocument:
         return str(information.get("title", "")) if isinstance(information, dict) else ""
 
     def resolved(self, node: Node) -> Node:
-        """Return the node itself, or what its reference leads to.
+        """Return the node itself, or the target of its reference.
 
         Raises:
-            UsageError: when references form a circle.
+            UsageError: when references are circular.
         """
         for _ in range(_MAX_STEPS):
             reference = node.get("$ref")
@@ -109,7 +110,7 @@ class OpenApiDocument:
         raise _refusal(self._source, f"the reference {reference!r} is circular", "break the circle")
 
     def refusal(self, reason: str, advice: str) -> UsageError:
-        """Return the error that this document cannot be used, with what to do about it."""
+        """Return the error for a document that cannot be used, with advice."""
         return _refusal(self._source, reason, advice)
 
 
@@ -132,7 +133,7 @@ def _has(root: Node, reference: str) -> bool:
 
 
 def _at(root: Node, reference: str) -> Node:
-    """Return what a JSON pointer (RFC 6901) in a fragment leads to."""
+    """Return the target of a JSON pointer (RFC 6901) in a fragment."""
     if reference != "#" and not reference.startswith("#/"):
         raise LookupError(reference)
     node: Any = root
@@ -145,13 +146,13 @@ def _at(root: Node, reference: str) -> Node:
 
 
 def _stated(node: Any, budget: Iterator[int], *, is_data: bool = False) -> Any:
-    """Return a part of a document without what states nothing: nulls outside of data, and numbers that JSON lacks.
+    """Return a part of a document without meaningless values: nulls outside data, and numbers that JSON lacks.
 
-    A YAML document holds a null wherever somebody wrote a name and nothing after it.
+    YAML yields a null for a name with nothing after it.
 
     Raises:
-        ValueError: when it has too many values; YAML's aliases make them of a few.
-        RecursionError: when it is nested too deep, or in itself.
+        ValueError: when it has too many values; with YAML's aliases, a short text can have many.
+        RecursionError: when it is nested too deeply, or in itself.
     """
     if next(budget) > MAX_VALUES:
         raise ValueError(f"it has more than {MAX_VALUES:,} values")
@@ -178,7 +179,7 @@ def _references(root: object) -> Iterator[tuple[tuple[object, ...], str]]:
     """Yield the location and text of each reference; examples are data, even when they contain `$ref`.
 
     Raises:
-        ValueError: when there are too many values, which YAML's aliases can make of few, or they are nested too deeply.
+        ValueError: when there are too many values (with YAML's aliases, a short text can have many) or too many levels.
     """
     waiting: list[tuple[object, tuple[object, ...]]] = [(root, ("#",))]
     values = 0
@@ -198,14 +199,14 @@ def _references(root: object) -> Iterator[tuple[tuple[object, ...], str]]:
 
 
 class _Files:
-    """Reads the files of a document; all of them together are bounded in time and size."""
+    """Reads the files of a document, with a limit on their total time and size."""
 
     def __init__(self) -> None:
         self._until_s = time.monotonic() + _TIMEOUT_S
         self._left_bytes = LARGEST_BYTES
 
     def read(self, source: str) -> object:
-        """Return what a file or a URL holds.
+        """Return the content of a file or URL.
 
         Raises:
             UsageError: when it cannot be read, or is neither JSON nor YAML.
@@ -244,7 +245,7 @@ def _parsed(text: bytes, source: str) -> object:
     except ValueError as error:
         if text.lstrip()[:1] in {b"{", b"["}:
             raise _refusal(source, f"it is not valid JSON: {error}", "fix it there") from error
-    from loadtest.authoring import yaml_text  # noqa: PLC0415 - PyYAML, for those who use it only
+    from loadtest.authoring import yaml_text  # noqa: PLC0415 - PyYAML is loaded only if it is used
 
     try:
         return yaml_text.parsed(text)

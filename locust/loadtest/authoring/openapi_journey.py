@@ -1,8 +1,8 @@
-"""OpenApiJourney: which operations of a document are one task, in which order, and what one needs from another.
+"""OpenApiJourney: group the operations of a document into tasks, order them, and pass values from one to another.
 
-The operations on a resource are one task: it is created, changed, read and deleted. Its key is what the answer to its
-creation gives (POST), or a new one each time where the client chooses it (PUT). A sign-up gets a new name each time,
-the sign-in after it the same one, and operations with a bearer token that of a sign-in.
+The operations on a resource form one task: create, change, read and delete it. Its key comes from the response to its
+creation (POST), or is new each time if the client chooses it (PUT). A sign-up uses a new name each time, the sign-in
+after it uses the same name, and operations with a bearer token use the token of a sign-in.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
 METHODS: Final = ("post", "put", "patch", "get", "head", "options", "trace", "delete")
-"""Those of OpenAPI, in the order in which they follow one another in a resource's life."""
+"""OpenAPI's methods, in the order of a resource's life."""
 UNIQUE: Final = "unique"
-"""The variable of a task that holds twelve letters and digits, others each time."""
+"""The task variable that holds twelve letters and digits, different each time."""
 _CREATES, _CHANGES, _READS, _DELETES = range(4)
 _RANKS: Final = {"post": _CHANGES, "put": _CHANGES, "patch": _CHANGES, "delete": _DELETES}
 _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
@@ -31,7 +31,7 @@ _KEYS: Final = ("id", "uuid", "guid", "key", "slug", "name", "code", "number")
 _TOKENS: Final = ("accesstoken", "access", "token", "jwt", "idtoken", "authtoken", "bearer", "bearertoken")
 _SIGN_UP: Final = re.compile(r"sign.?up|regist|create|users?/?$|accounts?/?$|customers?/?$|join", re.IGNORECASE)
 _MAX_SIGN_INS: Final = 20
-"""Each is compared with all operations."""
+"""A limit, because each sign-in is compared with all operations."""
 _UNIQUE_NAMES: Final = ("email", "mail", "username", "login", "user", "account", "name")
 
 
@@ -41,10 +41,10 @@ class Step:
 
     Attributes:
         path: its path.
-        method: in small letters.
+        method: in lower case.
         item: the node of its path.
-        values: texts with marks that take the place of examples, by place (path, body) and name.
-        kept: what is kept of its answer: the members that lead to it, by variable.
+        values: texts with marks that replace examples, by place (path, body) and name.
+        kept: values that are kept from its response: the members that lead to each, by variable.
     """
 
     path: str
@@ -62,12 +62,12 @@ class Step:
 
 @dataclass(frozen=True)
 class SignIn:
-    """How a user gets a token.
+    """The way in which a user gets a token.
 
     Attributes:
         steps: a sign-up and a sign-in.
-        token: the members of the last answer that lead to the token.
-        lifetime: those that lead to the seconds for which it is valid; empty where that is not said.
+        token: the members of the last response that lead to the token.
+        lifetime: the members that lead to its lifetime in seconds; empty if the document does not show them.
     """
 
     steps: tuple[Step, ...]
@@ -77,11 +77,11 @@ class SignIn:
 
 @dataclass
 class Journeys:
-    """What the users of a draft do.
+    """The tasks of a draft's users.
 
     Attributes:
-        tasks: the steps of each.
-        sign_in: how they get a token; None where the document does not show it.
+        tasks: the steps of each task.
+        sign_in: the way in which they get a token; None if the document does not show it.
     """
 
     tasks: list[list[Step]]
@@ -89,11 +89,11 @@ class Journeys:
 
 
 def journeys_of(document: OpenApiDocument, steps: Iterable[Step]) -> Journeys:
-    """Arrange the operations of a document.
+    """Arrange the operations of a document into tasks.
 
     Raises:
-        LookupError, TypeError, ValueError, AttributeError: when a form is wrong, where the document's reader lets it
-            pass.
+        LookupError, TypeError, ValueError, AttributeError: when a part is malformed in a way that reading the document
+            did not detect.
     """
     steps = list(steps)
     ups = [step for step in steps if _is_sign_up(document, step)]
@@ -118,7 +118,7 @@ def _identity(step: Step) -> int:
 
 
 def keys_of_examples(document: OpenApiDocument, step: Step) -> list[str]:
-    """Return the names of the keys in an operation's path and body that no other operation gives."""
+    """Return the names of the keys in an operation's path and body that no other operation provides."""
     of_path = [found[1] for found in _PARAMETER.finditer(step.path)]
     of_body = [name for name in _fields(document, step) if re.search(r"[^A-Z]I[dD]$|_id$", name)]
     places = [*(("path", name) for name in of_path), *(("body", name) for name in of_body)]
@@ -129,7 +129,7 @@ def keys_of_examples(document: OpenApiDocument, step: Step) -> list[str]:
 
 
 def _groups(steps: Iterable[Step]) -> list[list[Step]]:
-    """Return the operations by the path before their first parameter."""
+    """Group operations by the path before their first parameter."""
     groups: dict[str, list[Step]] = {}
     with_parameter = set()
     for step in steps:
@@ -144,7 +144,7 @@ def _groups(steps: Iterable[Step]) -> list[list[Step]]:
 
 
 def _life(document: OpenApiDocument, group: list[Step]) -> list[Step]:
-    """Put the operations of a resource in order, and give them its keys."""
+    """Sort the operations on a resource, and set its keys in them."""
     by_place = {(step.path.rstrip("/"), step.method): step for step in group}
     creators: list[int] = []
     for prefix, name in dict.fromkeys(_keys(group)):
@@ -163,7 +163,7 @@ def _life(document: OpenApiDocument, group: list[Step]) -> list[Step]:
 
 
 def _keys(group: list[Step]) -> Iterable[tuple[str, str]]:
-    """Yield each beginning of a path that ends with a parameter alone, and the parameter's name."""
+    """Yield each prefix of a path whose last segment is a parameter alone, with the parameter's name."""
     for step in sorted(group, key=lambda step: len(step.path)):
         for found in _PARAMETER.finditer(step.path):
             if step.path[found.start() - 1] == "/" and step.path[found.end() : found.end() + 1] in ("", "/"):
@@ -178,7 +178,7 @@ def _order(step: Step, creators: list[int]) -> tuple[int, int]:
 
 
 def _given_key(document: OpenApiDocument, creator: Step | None, name: str, prefix: str) -> str | None:
-    """Return the mark of a key that the answer to a creation holds."""
+    """Return the mark of a key that the response to a creation contains."""
     if creator is None:
         return None
     plain = _plain(name)
@@ -192,7 +192,7 @@ def _given_key(document: OpenApiDocument, creator: Step | None, name: str, prefi
 
 
 def _chosen_key(document: OpenApiDocument, step: Step, name: str) -> str | None:
-    """Return a text that is another key each time, if the schema allows one."""
+    """Return a text that is a different key each time, if the schema allows one."""
     declared = map(document.resolved, (*step.item.get("parameters", ()), *step.operation.get("parameters", ())))
     schema = next(({**each.get("schema", {}), **_examples(each)} for each in declared if each.get("name") == name), {})
     return unique_text(schema, document)
@@ -203,7 +203,7 @@ def _examples(parameter: Node) -> dict[str, Any]:
 
 
 def unique_text(schema: Node, document: OpenApiDocument) -> str | None:
-    """Return a text with the mark of `UNIQUE` that the schema allows, near its example; None where there is none."""
+    """Return a text with the mark of `UNIQUE` that the schema allows, similar to its example; None if there is none."""
     schema = document.resolved(schema)
     try:
         near = example(schema, document)
@@ -222,7 +222,7 @@ def unique_text(schema: Node, document: OpenApiDocument) -> str | None:
 
 
 def _sign_in(document: OpenApiDocument, step: Step, sign_ups: list[Step]) -> SignIn | None:
-    """Return how an account is made and used, when this is an operation that gives a token for a password."""
+    """Return how users sign up and sign in, if this operation returns a token for a password; otherwise None."""
     fields = _fields(document, step)
     answer = _answer(document, step)
     token = _member(answer, _TOKENS, document)
@@ -259,7 +259,7 @@ def _is_sign_up(document: OpenApiDocument, step: Step) -> bool:
 
 
 def _refreshes(document: OpenApiDocument, sign_in: Step, steps: list[Step]) -> list[Step]:
-    """Return the operations that exchange a token of the sign-in's answer, and keep it there."""
+    """Return the operations that exchange a token from the sign-in's response, and have the sign-in keep that token."""
     answer = _answer(document, sign_in)
     found = []
     for step in steps:
@@ -277,7 +277,7 @@ def _passwords(fields: Mapping[str, Node]) -> list[str]:
 
 
 def _shared(step: Step, others: Iterable[Step]) -> int:
-    """Return how much of tag and path an operation shares with others."""
+    """Return how similar an operation's tags and path are to those of others."""
     tags = set(map(str, step.operation.get("tags", ())))
     return sum(
         100 * bool(tags & set(map(str, other.operation.get("tags", ())))) + _common(step.path, other.path)
@@ -304,7 +304,7 @@ def _fields(document: OpenApiDocument, step: Step) -> dict[str, Node]:
 
 
 def _answer(document: OpenApiDocument, step: Step) -> dict[str, Node]:
-    """Return the members of the answer to a request that was accepted, by name."""
+    """Return the members of the response to a successful request, by name."""
     for status, answer in step.operation.get("responses", {}).items():
         if str(status).startswith("2"):
             for media_type, each in document.resolved(answer).get("content", {}).items():
@@ -314,7 +314,7 @@ def _answer(document: OpenApiDocument, step: Step) -> dict[str, Node]:
 
 
 def _member(answer: Mapping[str, Node], wanted: Iterable[str], document: OpenApiDocument) -> tuple[str, ...]:
-    """Return the names that lead to the first of the wanted members, in the answer or in an object of it."""
+    """Return the names that lead to the first of the wanted members, in the response or in an object within it."""
     wanted = list(wanted)
     for plain in wanted:
         for name in answer:

@@ -1,6 +1,6 @@
-"""OpenApiScenario: a scenario with one task for each resource of an OpenAPI document, with its examples.
+"""OpenApiScenario: a scenario with one task for each resource of an OpenAPI document, using its examples.
 
-All text from the document becomes a Python literal or a one-line comment, so that a document cannot put code into the
+All text from the document becomes a Python literal or a one-line comment, so a document cannot inject code into the
 scenario.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _OWN_CALLS = {"get", "put", "post", "delete", "options", "head", "patch"}
 _OWN_HEADERS = {"accept", "content-type", "authorization"}
-"""What a document declares elsewhere; as parameters they are ignored, as OpenAPI says."""
+"""Headers that a document declares elsewhere; parameters with these names are ignored, as OpenAPI requires."""
 _MAX_REASONS = 5
 _SWITCHING = "101"
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
-"""In a server's URL; what stands for one may look like another, and is none."""
+"""A variable in a server's URL. A value may look like another variable, but is not expanded again."""
 _WIDTH = 200
 
 _HEAD = '''\
@@ -79,17 +79,17 @@ _SIGN_IN = '''
 
 @dataclass(frozen=True)
 class _Operation:
-    """One operation, as a task calls it.
+    """One operation as a task calls it.
 
     Attributes:
-        method: in capital letters.
+        method: in upper case.
         name: the last part of the request name.
         summary: one line, may be empty.
         url: path and query, without the host.
-        headers: in addition to those of its access.
+        headers: in addition to those of `access`.
         arguments: further arguments of the call, as Python code.
-        access: what it needs to be let in.
-        kept: what is kept of its answer: the members that lead to it, by variable.
+        access: the credentials that it needs.
+        kept: values that are kept from its response: the members that lead to each, by variable.
     """
 
     method: str
@@ -104,12 +104,12 @@ class _Operation:
 
 @dataclass
 class Draft:
-    """A scenario's draft.
+    """The draft of a scenario.
 
     Attributes:
-        text: of its file.
+        text: the content of its file.
         notes: what could not be drafted, and why.
-        checks: what has to exist for its requests to be answered as they should.
+        checks: the data that must exist for its requests to succeed.
     """
 
     text: str = ""
@@ -125,7 +125,7 @@ def draft(document: OpenApiDocument, name: str) -> Draft:
     """Draft a scenario.
 
     Raises:
-        UsageError: when references of the document form a circle, it is too large, or no operation can be drafted.
+        UsageError: when references are circular, the document is too large, or no operation can be drafted.
     """
     drafting = _Drafting(document)
     tasks = "".join(drafting.tasks())
@@ -150,7 +150,7 @@ class _Drafting:
     """The draft of one document.
 
     Attributes:
-        requests: method and name of each operation that is drafted.
+        requests: method and name of each drafted operation.
         notes: see `Draft`.
         checks: see `Draft`.
     """
@@ -166,18 +166,18 @@ class _Drafting:
 
     @property
     def checks(self) -> list[str]:
-        """What must exist, in one line."""
+        """The data that must exist, in one line."""
         shown = ", ".join(self._keys[:_MAX_REASONS]) + ", …" * (len(self._keys) > _MAX_REASONS)
         return [_line(f"the document's examples must exist as data of the service: {shown}")] if self._keys else []
 
     def tasks(self) -> Iterator[str]:
-        """Yield the source of how users sign in, and of each task."""
+        """Yield the source of the sign-in, then of each task."""
         steps = list(itertools.islice(_steps(self._document, self.notes), _MAX_OPERATIONS + 1))
         if len(steps) > _MAX_OPERATIONS:
             raise self._too_large()
         try:
             journeys = journeys_of(self._document, steps)
-        except untrusted.WRONG_FORM:  # each wrong form has a note below
+        except untrusted.WRONG_FORM:  # malformed parts are noted below
             journeys = Journeys([[step] for step in steps])
         drafted = [[made for step in task if (made := self._made(step))] for task in journeys.tasks]
         sign_in = journeys.sign_in and self._sign_in(journeys.sign_in)
@@ -226,14 +226,14 @@ class _Drafting:
 
 
 def host_of(document: OpenApiDocument) -> str | None:
-    """Return the base URL of the document's first server, without what signs in there; None without one."""
+    """Return the base URL of the document's first server, without credentials; None if it has no server."""
     url = urlsplit(_server(document.root))
     place = url.netloc.rpartition("@")[2]
     return f"{url.scheme}://{place}" if url.scheme in {"http", "https"} and place else None
 
 
 def _server(*holders: Node) -> str:
-    """Return the first server's URL of the first that has servers, with the defaults of its variables."""
+    """Return the first server's URL from the first holder that has servers, with the defaults of its variables."""
     server: Node = next((holder["servers"][0] for holder in holders if holder.get("servers")), {})
     variables = server.get("variables", {})
     return _VARIABLE.sub(
@@ -285,7 +285,7 @@ def _operation(document: OpenApiDocument, step: Step, notes: list[str]) -> _Oper
 
 @dataclass
 class _Parameters:
-    """The parameters of an operation, written."""
+    """The parameters of an operation, serialised."""
 
     path: str
     query: list[tuple[str, str]] = field(default_factory=list)
@@ -320,7 +320,7 @@ class _Parameters:
 
 
 def _has_example(document: OpenApiDocument, parameter: Node) -> bool:
-    """Return whether a parameter, or its schema, has a value of its own other than the one that is meant without it."""
+    """Return whether a parameter or its schema has a value of its own, not counting defaults and enums."""
     schema = document.resolved(parameter.get("schema") or {})
     return any(value_given(document, _without_default(each))[0] for each in (parameter, schema))
 
@@ -330,7 +330,7 @@ def _without_default(holder: Node) -> Node:
 
 
 def _value(document: OpenApiDocument, parameter: Node) -> Any:
-    """Return a parameter's value; one with a media type of its own is written as JSON."""
+    """Return a parameter's value; if it has a media type of its own, as JSON."""
     content = parameter.get("content", {})
     holder = next(iter(content.values()), parameter)
     found, value = value_given(document, {**holder, **parameter})
@@ -349,7 +349,7 @@ def _task(name: str, operations: list[_Operation], bearer: str | None) -> str:
 
 
 def _calls(operations: list[_Operation], bearer: str | None = None) -> str:
-    """Return the source of several requests; one whose answer is needed ends the task where it fails."""
+    """Return the source of several requests; a failed request whose response is needed ends the task."""
     lines = []
     for operation in operations:
         lines.append(_call(operation, bearer, "answer = " if operation.kept else ""))

@@ -1,4 +1,4 @@
-"""ParameterStyle: how the value of a parameter is written into a path, a query, a header or a cookie.
+"""ParameterStyle: serialise the value of a parameter into a path, a query, a header or a cookie.
 
 The styles are those of OpenAPI 3 (https://spec.openapis.org/oas/v3.1.1#style-values), which follow RFC 6570.
 """
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT: Final = {"path": "simple", "query": "form", "header": "simple", "cookie": "form"}
-"""The style of a place, unless a parameter names another."""
+"""The default style of each place."""
 _SEPARATORS: Final = {"form": ",", "spaceDelimited": "%20", "pipeDelimited": "%7C"}
 _PREFIXES: Final = {"simple": "", "label": ".", "matrix": ";"}
 
 
 def text_of(value: Any) -> str:
-    """Return a value as the text that JSON would show; a text itself has no quotation marks."""
+    """Return a value as JSON text; a string has no quotation marks."""
     if value is None:
         return ""
     return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def query_pairs(name: str, value: Any, style: str, *, explode: bool) -> list[tuple[str, str]]:
-    """Return the pairs of a query or a form, their names and values percent-encoded.
+    """Return the pairs of a query or form, with percent-encoded names and values.
 
     Raises:
         ValueError: for a style that a query cannot have.
@@ -48,7 +48,7 @@ def query_pairs(name: str, value: Any, style: str, *, explode: bool) -> list[tup
 
 
 def in_path(name: str, value: Any, style: str, *, explode: bool) -> str:
-    """Return what takes the place of a path's ``{name}``.
+    """Return the replacement of ``{name}`` in a path.
 
     Raises:
         ValueError: for a style that a path cannot have.
@@ -71,7 +71,7 @@ def in_path(name: str, value: Any, style: str, *, explode: bool) -> str:
 
 
 def in_header(value: Any, *, explode: bool) -> str:
-    """Return the value of a header's field."""
+    """Return the value of a header field."""
     if isinstance(value, dict):
         pairs = [(member, text_of(each)) for member, each in value.items()]
         return ",".join("=".join(pair) if explode else ",".join(pair) for pair in pairs)
@@ -87,7 +87,7 @@ def _flat(value: dict[str, Any]) -> list[str]:
 
 
 def _deep(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the keys in brackets, and the texts; the members of a list share a key."""
+    """Yield the keys in brackets and their texts; the members of a list share a key."""
     if isinstance(value, dict):
         for member, each in value.items():
             for inner, text in _deep(each):

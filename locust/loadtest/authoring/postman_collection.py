@@ -1,7 +1,7 @@
-"""PostmanCollection: a collection of Postman, version 2.0 or 2.1, as requests in their order.
+"""PostmanCollection: read a Postman collection, version 2.0 or 2.1, as requests in order.
 
-Its variables are filled in. One that a test script sets from an answer, `pm.environment.set("token",
-pm.response.json().access)`, is taken from the answer.
+Its variables are filled in. A variable that a test script sets from a response, `pm.environment.set("token",
+pm.response.json().access)`, is taken from the response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 _MAX_VALUES: Final = 2_000_000
 _MAX_FILLED: Final = 16 * 1024 * 1024
-"""What all variables stand for together; one that holds others many times doubles and doubles."""
+"""The most characters of all expanded variables together; variables that contain others can grow exponentially."""
 _VARIABLE: Final = re.compile(r"\{\{([^{}]{1,100})\}\}")
 _OF_PATH: Final = re.compile(r"/:([^/?#]+)(?=[/?#]|$)")
 _SET: Final = re.compile(
@@ -43,8 +43,8 @@ class PostmanCollection:
 
     Attributes:
         title: its name.
-        host: the base URL of its first request; None where that is open.
-        requests: in their order.
+        host: the base URL of its first request; None if it is unknown.
+        requests: in order.
         notes: what could not be drafted, and why.
 
     Raises:
@@ -119,7 +119,7 @@ class PostmanCollection:
         self._keep(request, item)
 
     def _target(self, url: str) -> str:
-        """Return path and query, and note the host of the first URL that has one."""
+        """Return the path and query, and keep the host of the first URL that has one."""
         whole = self._filled(url)
         if whole.startswith("{{"):  # an unknown base URL
             whole = "http://" + whole[2:].replace("}}", "", 1)
@@ -140,13 +140,13 @@ class PostmanCollection:
 
     @staticmethod
     def _path_variables(url: Any, text: str) -> str:
-        """Return the URL with the values of `:name` in its path."""
+        """Return the URL with values in place of `:name` in its path."""
         variables = _list(url, "variable") if isinstance(url, dict) else ()
         values = {str(each["key"]): each["value"] for each in variables if isinstance(each, dict) and each.get("value")}
         return _OF_PATH.sub(lambda found: f"/{values[found[1]]}" if found[1] in values else found[0], text)
 
     def _filled(self, text: str) -> str:
-        for _ in range(5):  # a variable may hold another
+        for _ in range(5):  # a variable may contain another
             self._left_chars -= sum(len(self._variables.get(name.strip(), "")) for name in _VARIABLE.findall(text))
             if self._left_chars < 0:
                 self._refuse(f"its variables stand for more than {_MAX_FILLED:,} characters")
@@ -196,7 +196,7 @@ class PostmanCollection:
         return name, None, self._filled(str(each.get("value") or "")), str(each.get("contentType") or "text/plain")
 
     def _keep(self, request: Recorded, item: Mapping[str, Any]) -> None:
-        """Take from the answer what a script of the collection takes from it."""
+        """Keep the values of the response that the collection's script keeps."""
         for event in _list(item, "event"):
             lines = event.get("script", {}).get("exec") or [] if event.get("listen") == "test" else []
             script = "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
@@ -213,7 +213,7 @@ def _list(holder: Any, name: str) -> list[Any]:
 
 
 def _items(folder: Mapping[str, Any], auth: Any, depth: int) -> Iterator[tuple[Mapping[str, Any], Any]]:
-    """Yield the requests of a folder and of those in it, each with the security that holds for it."""
+    """Yield the requests of a folder and its subfolders, each with the authorization that applies to it."""
     for item in _list(folder, "item"):
         if isinstance(item, dict) and "request" in item:
             yield item, auth

@@ -1,6 +1,6 @@
-"""RecordedScenario: requests in their order as one task, from a HAR file, a Postman collection or a curl command.
+"""RecordedScenario: requests in order as one task, from a HAR file, a Postman collection or a curl command.
 
-All text from elsewhere becomes a Python literal. Credentials do not: they come from TOKEN_FILE and ACCOUNTS_FILE.
+All text from the source becomes a Python literal, except credentials: they come from TOKEN_FILE and ACCOUNTS_FILE.
 
 Tested in tests/unit/authoring/test_har_scenario.py.
 """
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 MAX_REQUESTS: Final = 2_000
 FORM: Final = "application/x-www-form-urlencoded"
 _MAX_VALUES: Final = 100_000
-"""Of a body that is written as Python; a larger one is written as text."""
+"""The most values of a body that is written as Python; a larger one is written as text."""
 _WIDTH: Final = 100
 _SHORTEST_THINK_S: Final = 0.05
 _OWN_CALLS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
 _LOGIN: Final = re.compile(r"e?-?mail|user(_?name)?|login", re.IGNORECASE)
 _UNSAFE: Final = re.compile(r'["\\{}]|[^ -~]')
-"""What cannot stand in the f-string of a name."""
+"""Characters that must not occur in the f-string of a name."""
 _NAMES: Final = ("name", "key", "field")
-"""What a list of pairs in JSON calls their names."""
+"""The members that hold the name in a JSON list of name-value pairs."""
 _HELPERS: Final = ("accounts", "api_key", "basic_headers", "bearer_headers")
 _HEAD: Final = '''\
 """{title}: its requests in their order.
@@ -72,7 +72,7 @@ _TAKEN: Final = {
     "self.account": ("an account of ACCOUNTS_FILE", "        self.account = random.choice(accounts())\n"),
     "self.token": ("the token of TOKEN_FILE", '        self.token = api_key("token").get("token", "")\n'),
 }
-"""What a user takes when it begins, by the attribute that holds it."""
+"""The credentials that a user takes at its start, by the attribute that holds them."""
 _SECRETS: Final = """ Tokens and keys are those of TOKEN_FILE, names and
 passwords those of ACCOUNTS_FILE."""
 
@@ -82,14 +82,14 @@ class Recorded:
     """One request.
 
     Attributes:
-        method: in capital letters.
+        method: in upper case.
         target: path and query.
-        headers: to send, without that of the body.
-        body: a value of JSON, if the media type is that; pairs, if it is a form; else text or bytes; None: none.
+        headers: to send, except the body's Content-Type.
+        body: a JSON value or a form's pairs, by the media type; otherwise text or bytes; None if there is none.
         media_type: of the body.
         fields: of a multipart form: name, file name or None, content, media type.
-        think_s: the wait before it.
-        kept: what is kept of its answer: an expression of `answer`, by variable.
+        think_s: the think time before it, in seconds.
+        kept: values that are kept from its response: an expression of `answer`, by variable.
     """
 
     method: str
@@ -102,7 +102,7 @@ class Recorded:
     kept: dict[str, str] = field(default_factory=dict)
 
     def take_body(self, text: bytes | str, media_type: str) -> None:
-        """Set the body, parsed if it is JSON that Python can read as a literal."""
+        """Set the body; parse it if it is JSON that can be written as a Python literal."""
         self.media_type = media_type
         content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
         self.body = content.decode("utf-8", "surrogateescape") if _is_text(content) else content
@@ -175,7 +175,7 @@ def _headers(request: Recorded) -> Iterator[str]:
     for name, value in request.headers.items():
         has_secret = is_named_header(name) or WEB_TOKEN.search(value)
         if not has_secret or code_text.sample(value, "") != value:
-            continue  # an answer gave it
+            continue  # comes from a response
         del plain[name]
         kind = value.partition(" ")[0].lower()
         is_own = name.lower() == "authorization"
@@ -185,7 +185,7 @@ def _headers(request: Recorded) -> Iterator[str]:
 
 
 def _is_usual(request: Recorded) -> bool:
-    """Return whether the client says by itself what the body is."""
+    """Return whether the client sets the body's media type by itself."""
     is_parsed = not isinstance(request.body, str | bytes)
     return is_parsed and request.media_type in ("application/json", FORM)
 
@@ -211,7 +211,7 @@ def _is_unparsed(request: Recorded) -> bool:
 
 
 def _use_account(request: Recorded) -> None:
-    """Put an account of ACCOUNTS_FILE, or the token of TOKEN_FILE, in place of each secret in a body or a query."""
+    """Replace the secrets in a body or query by an account of ACCOUNTS_FILE or the token of TOKEN_FILE."""
     request.target = _let_in_by_query(request.target)
     if request.fields:
         changed = _let_in({name: content for name, file, content, _ in request.fields if file is None})
@@ -238,11 +238,11 @@ def _let_in_by_query(target: str) -> str:
 
 
 def _let_in(value: Any, name: str = "") -> Any:
-    """Return a value of a body with the parts of an account, or the token, in place of the secrets in it.
+    """Return a value of a body with its secrets replaced by parts of an account or by the token.
 
     Args:
-        value: of JSON.
-        name: under which it stands.
+        value: a JSON value.
+        name: the name of its member.
     """
     if isinstance(value, dict):
         label = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), "value")
@@ -250,7 +250,7 @@ def _let_in(value: Any, name: str = "") -> Any:
         return {key: _let_in(each, str(key)) for key, each in value.items()} | of_pair | _account_in(value)
     if isinstance(value, list):
         return [_let_in(each, name) for each in value]
-    is_own = _is_literal(value) and value not in {"", 0}  # else an answer gave it, or it is no secret
+    is_own = _is_literal(value) and value not in {"", 0}  # otherwise it comes from a response, or is not a secret
     if is_own and (is_named(name) or WEB_TOKEN.fullmatch(str(value))):
         return code_text.mark("self.token")
     return _let_in_text(value) if isinstance(value, str) else value
@@ -261,7 +261,7 @@ def _let_in_text(text: str) -> str:
 
 
 def _account_in(fields: dict[str, Any]) -> dict[str, str]:
-    """Return the parts of an account for the fields that are a name and a password."""
+    """Return the parts of an account for the fields that hold a user name and a password."""
     passwords = [name for name, value in fields.items() if PASSWORD.search(name) and _is_literal(value)]
     logins = [name for name, value in fields.items() if passwords and _LOGIN.fullmatch(name) and isinstance(value, str)]
     parts = {**dict.fromkeys(logins, "login"), **dict.fromkeys(passwords, "password")}
@@ -269,7 +269,7 @@ def _account_in(fields: dict[str, Any]) -> dict[str, str]:
 
 
 def _is_literal(value: Any) -> bool:
-    """Whether a value is a text or a number that no answer gave."""
+    """Whether a value is a text or number that does not come from a response."""
     is_one = isinstance(value, str | int) and not isinstance(value, bool)
     return is_one and code_text.sample(str(value), "") == str(value)
 

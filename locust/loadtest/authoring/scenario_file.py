@@ -1,4 +1,4 @@
-"""ScenarioFile: the draft of a scenario; a file is written whole, and never over an existing one."""
+"""ScenarioFile: write the draft of a scenario, as a whole and never over an existing file."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ scenario = Scenario(name=NAME, user_classes=(Visitor,), requests=(("GET", f"{{NA
 
 
 def checked_name(name: str) -> str:
-    """Return the name.
+    """Return the name if it is valid.
 
     Raises:
-        UsageError: when no scenario can have it.
+        UsageError: when it is not valid as the name of a scenario.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -65,17 +65,17 @@ def checked_name(name: str) -> str:
 
 
 def name_from(title: str) -> str:
-    """Return a name for a scenario that resembles a title."""
+    """Return a name for a scenario, derived from a title."""
     return re.sub(r"^[^a-z]+|-+$", "", re.sub(r"[^a-z0-9]+", "-", title.lower())[:60]) or "my-scenario"
 
 
 def draft(name: str) -> str:
-    """Return a scenario that runs as it is, as a start."""
+    """Return a minimal scenario that runs as it is."""
     return _TEMPLATE.format(name=name)
 
 
 def write(name: str, text: str, folder: Path) -> Path:
-    """Write the file of a scenario, whole or not at all.
+    """Write the file of a scenario as a whole, or not at all.
 
     Raises:
         UsageError: when the file exists, or the folder is not writable.

@@ -1,4 +1,4 @@
-"""SchemaExample: a value that a schema of an OpenAPI document allows: its example, or else the simplest value."""
+"""SchemaExample: a value that a schema of an OpenAPI document allows: its example, or otherwise the simplest value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadtest.authoring.openapi_document import Node, OpenApiDocument
 
 _DEEPEST = 8
-"""Optional members below this depth are left out, so that a recursive schema ends."""
+"""Optional members below this depth are omitted, so that the value of a recursive schema is finite."""
 _DEEPEST_OF_ALL = 24
 _LONGEST_LIST = 20
 _LONGEST_TEXT = 10_000
@@ -43,14 +43,14 @@ _FORMS = {
     "uuid": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     **dict.fromkeys(("date", "date-time", "time", "uri", "ipv4", "ipv6", "byte", "binary", "hostname"), r"(?!)"),
 }
-"""What a text of each format is, where it can be made unique."""
+"""The pattern of each format for texts that can be made unique."""
 _WORD = "example"
 _WRITTEN = ("example", "examples", "default")
-"""Values that somebody wrote into a document; a `const` or an `enum` is a rule of the API."""
+"""Values that an author chose freely; a `const` or an `enum` is a rule of the API."""
 
 
 class _Place:
-    """Where in a value a part of it is, and how many parts the value has so far."""
+    """The position of a part within a value, and the number of parts so far."""
 
     def __init__(self, parts: Iterator[int], depth: int = 0) -> None:
         self.depth = depth
@@ -58,34 +58,34 @@ class _Place:
         self._parts = parts
 
     def deeper(self) -> _Place:
-        """Return the place of a part of this one."""
+        """Return the position of a part of this one."""
         return _Place(self._parts, self.depth + 1)
 
 
 def example(schema: Node | bool, document: OpenApiDocument, *, is_secret: bool = False) -> Any:
     """Return a value for a schema.
 
-    What is required beyond a number of parts, as in a schema that refers to itself twice, is null.
+    Required members beyond the limit on parts, as in a schema that refers to itself twice, are null.
 
     Args:
         schema: the schema.
-        document: the schema's.
-        is_secret: whether the value is one: the document's own example is left out.
+        document: the schema's document.
+        is_secret: whether the value is a secret, so that the document's own example must not be used.
 
     Raises:
-        ValueError: when none was found, such as a text for a pattern in another language's form.
+        ValueError: when no value was found, such as for a pattern in another language's syntax.
     """
     return _example(schema, document, _Place(itertools.count()), is_secret=is_secret)
 
 
 def without_secrets(value: Any, schema: Node | bool, document: OpenApiDocument, *, is_secret: bool = False) -> Any:
-    """Return a document's example with values that its schema allows in place of the secrets in it.
+    """Return a document's example with its secrets replaced by values that its schema allows.
 
     Args:
         value: the example.
-        schema: of the value.
-        document: the schema's.
-        is_secret: whether the name under which the value is sent says that it is one.
+        schema: the value's schema.
+        document: the schema's document.
+        is_secret: whether the name under which the value is sent marks it as a secret.
     """
     if isinstance(value, Mapping):
         parts = members(schema, document)
@@ -134,7 +134,7 @@ def _example(schema: Node | bool, document: OpenApiDocument, place: _Place, *, i
 
 
 def members(schema: Node | bool, document: OpenApiDocument) -> dict[str, Node]:
-    """Return the members of a schema's objects, by name, also of those that it is made of."""
+    """Return the members of a schema's objects by name, including those of the schemas that it combines."""
     found: dict[str, Node] = {}
     waiting: list[Any] = [schema]
     for each in itertools.islice(_taken(waiting), _MAX_PARTS):
@@ -154,18 +154,18 @@ def _taken(waiting: list[Any]) -> Iterator[Any]:
 
 
 def fits(text: str, schema: Node) -> bool:
-    """Return whether a schema, one without parts, allows a text."""
+    """Return whether a schema that does not combine others allows a text."""
     is_listed = text in schema.get("enum", [text])
     return bool(is_listed and re.fullmatch(_FORMS.get(schema.get("format", ""), ".*"), text) and _matches(text, schema))
 
 
 def _matches(text: str, schema: Node) -> bool:
-    """Return whether length and pattern of a schema allow a text."""
+    """Return whether a schema's length limits and pattern allow a text."""
     if not schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", math.inf):
         return False
     try:
         return re.search(schema.get("pattern", ""), text) is not None
-    except (re.error, OverflowError):  # of a pattern for more repetitions than Python counts
+    except (re.error, OverflowError):  # the pattern has more repetitions than Python supports
         return False
 
 
@@ -178,7 +178,7 @@ def given(holder: Node) -> tuple[bool, Any]:
         listed = holder.get(name)
         if isinstance(listed, list) and listed:
             return True, listed[0]
-        if isinstance(listed, Mapping) and listed:  # of a parameter or a media type: by name
+        if isinstance(listed, Mapping) and listed:  # a parameter or media type has them by name
             first = next(iter(listed.values()))
             if isinstance(first, Mapping) and "value" in first:
                 return True, first["value"]
@@ -211,7 +211,7 @@ def _list(schema: Node, document: OpenApiDocument, place: _Place) -> list[Any]:
 
 
 def _another(member: Any, members: list[Any]) -> Any:
-    """Return a number or a text that is not yet in a list, near one that is."""
+    """Return a number or text that is not yet in a list, similar to one that is."""
     for number in range(1, len(members) + 1):
         if member not in members:
             break
@@ -241,7 +241,7 @@ def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str,
 
 
 def _merged(schema: Node, document: OpenApiDocument, place: _Place, *, is_secret: bool) -> Any:
-    """Return a value for several schemas at once: their members together, or the first value that is not an object."""
+    """Return a value for several schemas at once: their members together, or the first value that is no object."""
     parts = [_without(schema, "allOf"), *(document.resolved(part) for part in schema["allOf"])]
     values = [_example(part, document, place.deeper(), is_secret=is_secret) for part in parts if part]
     objects = [value for value in values if isinstance(value, dict)]
@@ -255,11 +255,11 @@ def _without(schema: Node, name: str) -> dict[str, Any]:
 
 
 def _number(schema: Node, *, whole: bool) -> float:
-    """Return 1 where allowed, otherwise a number near a limit, or between the two."""
+    """Return 1 if it is allowed, otherwise a number near a limit, or between the two limits."""
     step = schema.get("multipleOf", 1 if whole else None)
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     above, below = schema.get("exclusiveMinimum", False), schema.get("exclusiveMaximum", False)
-    # In OpenAPI 3.0 an exclusive limit is a flag beside the limit, in 3.1 it is the limit.
+    # In OpenAPI 3.0 an exclusive limit is a flag for the limit, in 3.1 it is the limit itself.
     above, below = (low if above is True else above), (high if below is True else below)
     low = max(low, -math.inf if above is False else above)
     high = min(high, math.inf if below is False else below)
@@ -290,13 +290,13 @@ def _text(schema: Node) -> str:
 
 
 def _texts_of(pattern: str) -> Iterator[str]:
-    """Yield some texts for a pattern, the same ones each time; none for one with what Python's patterns lack."""
+    """Yield some texts that match a pattern, always the same ones; none if Python does not support the pattern."""
     counts = [int(each) for each in re.findall(r"[{,](\d{1,9})(?=[,}])", pattern)]
     if len(pattern) > _LONGEST_PATTERN or math.prod(max(1, each) for each in counts) > _LONGEST_TEXT:
         return
     for seed in range(_TRIES):
         try:
             yield Rstr(random.Random(seed)).xeger(pattern)  # noqa: S311 - an example
-        # What rstr raises where it cannot generate: the operation is then listed as not drafted.
+        # rstr raises these if it cannot generate a text: the operation is then listed as not drafted.
         except (re.error, LookupError, TypeError, ValueError, NotImplementedError, OverflowError):
             return

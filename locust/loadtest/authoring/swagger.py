@@ -1,7 +1,7 @@
-"""Swagger: a Swagger 2.0 document, the format before OpenAPI 3, as an OpenAPI 3.0 one.
+"""Swagger: convert a Swagger 2.0 document, the format before OpenAPI 3, to OpenAPI 3.0.
 
-Only what a request needs is converted: servers, parameters, bodies, security, and of the answers their schemas.
-https://spec.openapis.org/oas/v2.0 has the names on the left side.
+Only the parts that requests need are converted: servers, parameters, bodies, security, and the schemas of responses.
+https://spec.openapis.org/oas/v2.0 defines the names on the left side.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     "pipes": {"style": "pipeDelimited", "explode": False},
     "tsv": {"style": "tabDelimited", "explode": False},
 }
-"""The way in which a list is written; OpenAPI 3 has none with tabs, so that one cannot be drafted."""
+"""The serialisation of lists; OpenAPI 3 has none with tabs, so such a parameter cannot be drafted."""
 _OF_PARAMETER: Final = ("name", "in", "description", "required", "allowEmptyValue")
 _FLOWS: Final = {"accessCode": "authorizationCode", "application": "clientCredentials"}
 _DATA: Final = frozenset({"example", "examples", "default", "enum", "x-example"})
@@ -36,10 +36,10 @@ _DEEPEST: Final = 64
 
 
 def converted(root: Node) -> dict[str, Any]:
-    """Return the OpenAPI 3.0 document of a Swagger 2.0 one, whose parts are its own.
+    """Convert a Swagger 2.0 document to OpenAPI 3.0; the result shares no parts with it.
 
     Raises:
-        LookupError, TypeError, ValueError, AttributeError: when its form is wrong.
+        LookupError, TypeError, ValueError, AttributeError: when it is malformed.
     """
     made: dict[str, Any] = {
         "openapi": "3.0.3",
@@ -100,7 +100,7 @@ def _operation(root: Node, operation: Node, shared: list[Node]) -> dict[str, Any
 
 
 def _resolved(root: Node, parameters: list[Node]) -> list[Node]:
-    """Return parameters; a shared one of the body is no parameter in OpenAPI 3, so all references are followed."""
+    """Resolve parameters: a shared body parameter has no counterpart in OpenAPI 3, so all references are followed."""
     prefix = "#/parameters/"
     return [
         root["parameters"][each["$ref"].removeprefix(prefix)] if str(each.get("$ref")).startswith(prefix) else each
@@ -130,14 +130,14 @@ def _parameter(parameter: Node) -> dict[str, Any]:
     made = {name: parameter[name] for name in _OF_PARAMETER if name in parameter}
     if parameter.get("type") == "array":
         style = dict(_STYLES[parameter.get("collectionFormat", "csv")])
-        if parameter.get("in") in ("path", "header"):  # which have commas only, as simple has
+        if parameter.get("in") in ("path", "header"):  # these have commas only, as in the style simple
             style = {"explode": False} if style.get("style", "form") == "form" else style
         made |= style
     return {**made, "schema": _schema(parameter), **_example(parameter)}
 
 
 def _schema(parameter: Node) -> dict[str, Any]:
-    """Return the schema that stands within a parameter."""
+    """Return the schema contained in a parameter."""
     if parameter.get("type") == "file":
         return {"type": "string", "format": "binary"}
     outside = (*_OF_PARAMETER, "collectionFormat", "x-example", "example")
@@ -171,15 +171,15 @@ def _scheme(scheme: Node) -> dict[str, Any]:
 
 
 def _with_references(node: Any, depth: int, *, is_named: bool = False) -> Any:
-    """Return a part of a document with references to where things are in OpenAPI 3.
+    """Return a part of a document with its references changed to the locations in OpenAPI 3.
 
     Args:
         node: the part.
-        depth: how deep it lies.
-        is_named: whether the names in it are those of the service, so that none of them makes its value data.
+        depth: its depth in the document.
+        is_named: whether its members are named by the service, so that a name does not mark its value as data.
 
     Raises:
-        ValueError: when it is nested too deep.
+        ValueError: when it is nested too deeply.
     """
     if depth > _DEEPEST:
         raise ValueError(f"it is nested over {_DEEPEST} times")

@@ -1,4 +1,4 @@
-"""XmlExample: a value of a schema as an XML document, with the names that the schema gives its elements.
+"""XmlExample: write a value of a schema as an XML document, with the element names that the schema defines.
 
 Tested in tests/unit/authoring/test_openapi_requests.py.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def xml_of(value: Any, schema: Node, document: OpenApiDocument) -> str:
-    """Return the document; a text is one already."""
+    """Return the XML document; a string is taken to be one already."""
     if isinstance(value, str):
         return value
     reference = str(schema.get("$ref", "")).rpartition("/")[2]

@@ -1,6 +1,6 @@
-"""YamlText: YAML by the core schema of YAML 1.2, as JSON has it: a date is text, and so are NO and 12:30.
+"""YamlText: read YAML with the core schema of YAML 1.2, as in JSON: a date is text, and so are NO and 12:30.
 
-PyYAML follows YAML 1.1, in which `[NO, SE]` is `[False, "SE"]`, `2024-01-31` an object, and `010` eight.
+PyYAML follows YAML 1.1, where `[NO, SE]` is `[False, "SE"]`, `2024-01-31` an object, and `010` eight.
 
 Tested in tests/unit/authoring/test_openapi_document.py.
 """
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
     merged = 0
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Add what a mapping merges; mappings that merge others many times double and double."""
+        """Merge mappings, up to a limit: merges of merges can grow exponentially."""
         for name, value in node.value:
             if name.tag == _MERGE:
                 parts = [value] if isinstance(value, yaml.MappingNode) else value.value
@@ -49,21 +49,21 @@ def _whole_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(text[2:], 8) if text.startswith("0o") else int(text)
 
 
-for _tag, _pattern in _PATTERNS.items():  # the first that matches holds
+for _tag, _pattern in _PATTERNS.items():  # the first match applies
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), None)
 _Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 
 def parsed(text: bytes) -> Any:
-    """Return what a YAML text holds.
+    """Return the content of a YAML text.
 
     Raises:
-        ValueError: when it is not YAML, needs a type that JSON does not have, or holds a number of too many digits.
-        RecursionError: when it is nested too deep.
+        ValueError: when it is not YAML, needs a type that JSON does not have, or contains a number of too many digits.
+        RecursionError: when it is nested too deeply.
     """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-    except (LookupError, AttributeError, ArithmeticError, TypeError) as error:  # of `!!bool x`, or `!!float ''`
+    except (LookupError, AttributeError, ArithmeticError, TypeError) as error:  # such as for `!!bool x` or `!!float ''`
         raise ValueError(f"a value is not what its tag says ({type(error).__name__})") from error

@@ -1,4 +1,4 @@
-"""Endpoint: what lies between this machine and a service: name resolution, and TLS with its certificate."""
+"""Endpoint: check the path from this machine to a service: name resolution, and TLS with its certificate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S: Final = 5.0
 _SOON_S: Final = 14 * 24 * 3600.0
-"""A certificate that expires within this time is worth a warning."""
+"""The remaining validity of a certificate, in seconds, up to which a warning is given."""
 
 
 def look(url: str) -> Iterator[tuple[str, str]]:
-    """Yield what is found, as a word and a sentence.
+    """Yield the findings, each as a word and a sentence.
 
     Args:
         url: of a service that accepts connections.
@@ -50,7 +50,7 @@ def _tls(name: str, port: int) -> str:
 
 
 def _shake_hands(context: ssl.SSLContext, name: str, port: int) -> tuple[str | None, Any]:
-    """Return the version and the verified certificate of a connection."""
+    """Return the TLS version and the verified certificate of a connection."""
     with (
         socket.create_connection((name, port), _TIMEOUT_S) as plain,
         context.wrap_socket(plain, server_hostname=name) as secure,

@@ -215,7 +215,7 @@ def clear(comparison: Comparison) -> list[tuple[Name, Difference]]:
 
 
 def not_listed(found: Sequence[tuple[Name, Difference]]) -> str:
-    """Return how many of the differences that are worse or better the table alone has; empty when there are none."""
+    """Return how many clear differences are listed only in the table; empty if all have a sentence."""
     return f"and {len(found) - MAX_CLEAR} more, in the table" if len(found) > MAX_CLEAR else ""
 
 
@@ -231,7 +231,7 @@ def method(comparison: Comparison) -> str:
 
 
 def precision(comparison: Comparison) -> str:
-    """Return which changes of all requests the comparison was sure to find, in a sentence."""
+    """Return a sentence about the smallest changes, over all requests, that the comparison was certain to detect."""
     whole = next((name.differences for name in comparison.names if name.name == ALL), ())
     known = [f"{found_from(one)} ({HEADINGS[one.metric]})" for one in whole if one.found_from is not None]
     unknown = [HEADINGS[one.metric] for one in whole if one.found_from is None]
@@ -295,7 +295,7 @@ def between(one: ChangedRun) -> str:
 
 
 def further(one: ChangedRun) -> str:
-    """Return how many changes are not shown; empty when all are."""
+    """Return how many changes at a run are not shown; empty if all are."""
     return f"and {len(one.changes) - MAX_CHANGES} more" if len(one.changes) > MAX_CHANGES else ""
 
 
@@ -304,7 +304,7 @@ def _short(version: str | None) -> str:
 
 
 def outlook_sentences(found: Outlook) -> list[str]:
-    """Return what a comparison of all requests will be able to find, or why nothing."""
+    """Return sentences about the changes that a comparison over all requests will detect, or why none."""
     by_metric = found.names.get(ALL, {})
     times = {metric: one for metric, one in by_metric.items() if metric in QUANTILES}
     if not times:

@@ -1,8 +1,8 @@
-"""Parquet pages: what the pages of a Parquet file say that they hold, read before a library allocates it.
+"""Parquet pages: read the sizes that a Parquet file's pages declare, before a library allocates memory for them.
 
-The metadata at a file's end may say less than its pages do, and a page of a few bytes may stand for 2 GiB, or for two
-thousand million equal values. So the head of each page is read, which is a struct of Thrift's compact protocol: see
-"Thrift compact protocol" of Apache Thrift, and ``PageHeader`` in parquet.thrift of Apache Parquet.
+The metadata at a file's end may declare less than its pages do, and a page of a few bytes can expand to 2 GiB, or to
+two thousand million equal values. So the header of each page is read, which is a struct of Thrift's compact protocol:
+see "Thrift compact protocol" of Apache Thrift, and ``PageHeader`` in parquet.thrift of Apache Parquet.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VALUE_BYTES: Final = 4
-"""What a value takes at least, once it is read."""
+"""The minimum size of a value in memory."""
 MAX_PAGES: Final = 100_000
-"""Those of a file of two million rows are a few hundred; several columns may be said to have the same."""
+"""A file of two million rows has a few hundred; the metadata may assign the same pages to several columns."""
 _HEAD_BYTES: Final = 4 * 1024
 _LONGEST_HEAD_BYTES: Final = 1024 * 1024
-"""A head holds the least and the greatest value of its page."""
+"""A header contains the minimum and maximum value of its page, so it can be long."""
 _UNPACKED, _PACKED = 2, 3
-"""The fields of a head that are sizes in bytes."""
+"""The header fields that are sizes in bytes."""
 _KINDS: Final = (5, 7, 8)
-"""Its fields that say more of a page of data, of a dictionary, and of a page of data in version 2."""
+"""The header fields with details of a data page, a dictionary page, and a data page of version 2."""
 _VALUES: Final = 1
-"""The field of each of these that counts values."""
+"""The field that counts values in each of these."""
 _TRUE, _FALSE, _BYTE, _LONGEST_INTEGER, _DOUBLE, _BINARY, _STRUCT = 1, 2, 3, 6, 7, 8, 12
 _DEEPEST: Final = 4
 
 
 def extent_bytes(file: BinaryIO, metadata: Any) -> int:
-    """Return the bytes that all pages stand for, at least.
+    """Return the minimum size, in bytes, of all pages in memory.
 
     Args:
         file: the Parquet file; its position changes.
-        metadata: of pyarrow, as the file's end has it.
+        metadata: pyarrow's, from the file's end.
 
     Raises:
-        ValueError: when a page's head is damaged.
+        ValueError: when a page's header is damaged.
     """
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     columns = (group.column(number) for group in groups for number in range(group.num_columns))
@@ -54,7 +54,7 @@ def extent_bytes(file: BinaryIO, metadata: Any) -> int:
 
 
 def _pages(file: BinaryIO, column: Any) -> Iterator[tuple[int, int]]:
-    """Yield what each page of a column's chunk says that it holds: bytes and values."""
+    """Yield the size in bytes and the number of values that each page of a column chunk declares."""
     begin = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)), default=0)
     at, end = begin, begin + column.total_compressed_size
     size = file.seek(0, os.SEEK_END)
@@ -72,7 +72,7 @@ def _pages(file: BinaryIO, column: Any) -> Iterator[tuple[int, int]]:
 
 
 def _head(file: BinaryIO, at: int) -> tuple[dict[int, Any], int]:
-    """Return the head of the page at a place, and its length."""
+    """Return the header of the page at an offset, and its length."""
     for most_bytes in (_HEAD_BYTES, _LONGEST_HEAD_BYTES):
         file.seek(at)
         try:
@@ -83,7 +83,7 @@ def _head(file: BinaryIO, at: int) -> tuple[dict[int, Any], int]:
 
 
 def _struct(data: bytes, at: int, deepest: int) -> tuple[dict[int, Any], int]:
-    """Return the fields of a struct by their numbers, and the place after it."""
+    """Return the fields of a struct by number, and the offset after it."""
     if not deepest:
         raise ValueError("the head of a page is nested too deeply")
     fields: dict[int, Any] = {}
@@ -127,6 +127,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
-        if byte <= 0x7F:  # noqa: PLR2004 - the last one
+        if byte <= 0x7F:  # noqa: PLR2004 - the last byte
             return value, at
     raise ValueError("a number in the head of a page is too long")

@@ -43,19 +43,19 @@ STALL_S: Final = 2
 STALL_BY_MEDIAN: Final = 10
 """The shortest stall, as a multiple of the median response time."""
 SILENCE_RATIO: Final = 0.5
-"""The share of the load, at its end, in which users ran without making a request, and"""
+"""The smallest share of the load, at its end, in which users ran without making a request."""
 SILENCE_S: Final = 5
-"""its minimum in seconds."""
+"""The minimum length of that period, in seconds."""
 UNFINISHED_RATIO: Final = 0.01
 """Share of the requests of one name that had no response when their users were stopped."""
 UNFINISHED_USERS_RATIO: Final = 0.05
 """The number of these requests divided by the peak number of users: few requests may have blocked many users."""
 FAILURES_RATIO: Final = 0.01
-"""Share of failed requests of one name from which their times"""
+"""The smallest share of failed requests of one name for a comparison of their times with those of successes."""
 FASTER: Final = 0.5
-"""are compared: the median of the failures divided by that of the successes."""
+"""The median time of failures divided by that of successes, at or below which failures lower the percentiles."""
 FASTER_S: Final = 0.005
-"""The smallest difference of the medians, in seconds."""
+"""The smallest difference between these medians, in seconds."""
 FEW_FAILURES: Final = 20
 """The fewest failures, and successes, of one name for a comparison of their times."""
 LOAD_ADVICE: Final = (

@@ -29,15 +29,15 @@ LONGEST_RATIO: Final = 1 / 3
 NEAR: Final = 2.0
 """The tolerated ratio of the statistic to its minimum: among steady batches, the position of the minimum is chance."""
 CHANGE: Final = 0.5
-"""The smallest difference between the medians of the warm-up and of the rest, as a share of the latter, and"""
+"""The smallest difference between the medians of the warm-up and the rest, as a share of the latter."""
 CHANGE_S: Final = 0.001
-"""in seconds."""
+"""The minimum of that difference, in seconds."""
 GROWTH: Final = 2.0
-"""The smallest ratio of the last third's median to the first third's if response times did not settle,"""
+"""The smallest ratio of the last third's median to the first third's if response times grew."""
 GROWTH_S: Final = 0.005
-"""their smallest difference in seconds, and"""
+"""The minimum of the difference between these medians, in seconds."""
 STILL: Final = 1.1
-"""the smallest ratio of the last sixth's median to that of the sixth before it."""
+"""The smallest ratio of the last sixth's median to that of the sixth before it, if response times still grew."""
 CANDIDATES: Final = 5
 """The number of warm-ups for which a judge keeps records, at equal distances within the first third."""
 

@@ -2,7 +2,7 @@
 
 Source: `loadtest.measuring.tallies`. Three findings make a run not trustworthy, because it measured a resolver, an
 empty database or a cache: look-ups that take much of the response times, Redis reads that find nothing, and identical
-responses where the scenario says that they vary. Connections, redirects, retries and sizes are noted beside the
+responses where the scenario says that they vary. Connections, redirects, retries and sizes are noted alongside the
 verdict: real services may have many of them, and only the reader knows whether that was intended.
 """
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 LOOKUP_RATIO: Final = 0.10
 """Share of all response times that look-ups took."""
 LOOKUP_S: Final = 0.010
-"""The mean time of a look-up in seconds, and"""
+"""The smallest mean time of a look-up, in seconds, from which they count."""
 MIN_LOOKUPS: Final = 5
-"""the number of look-ups, from which they count: one slow look-up does not affect a run."""
+"""The fewest look-ups that count: one slow look-up does not affect a run."""
 VARIED_RATIO: Final = 0.05
 """Share of responses that must differ from the previous one, where the scenario says that they vary."""
 COMPARED_ANSWERS: Final = 20
@@ -46,33 +46,33 @@ CONNECTIONS_RATIO: Final = 0.5
 """Share of a name's requests that opened a connection."""
 MIN_REQUESTS: Final = 20
 RESENT_RATIO: Final = 0.05
-"""Share of a name's requests that were retried, beyond what closed idle connections explain, and"""
+"""Share of a name's requests that were retried: more than closed idle connections explain."""
 MIN_RESENT: Final = 5
-"""the number of retries."""
+"""The fewest retries that count."""
 NOWHERE_RATIO: Final = 0.01
 """Share of a name's requests whose 3xx response led nowhere."""
 MISS_RATIO: Final = 0.99
-"""Share of a name's Redis commands that found nothing, from which hardly any command found something, and"""
+"""Share of a name's Redis commands that found nothing, from which hardly any command found something."""
 MIN_MISSES: Final = 20
-"""their number."""
+"""The fewest of these commands that count."""
 NOTED_MISS_RATIO: Final = 0.1
 """Share of a name's Redis commands that found nothing, from which they are noted."""
 AWAY_RATIO: Final = 0.9
-"""Share of a name's requests that were redirected to one place, from which that place was measured, not the name;"""
+"""Share of a name's requests that were redirected to one place, from which that place was measured, not the name."""
 AWAY_NAMES: Final = 2
-"""the number of such names, and"""
+"""The fewest names that were redirected to the same place."""
 AWAY_SHARE: Final = 0.5
-"""their share of all requests, from which this counts."""
+"""The smallest share of all requests that these names made."""
 EXTRA_RATIO: Final = 0.01
 """Share of a name's requests that were redirected or retried."""
 MIN_CONNECTIONS: Final = 10
 """The fewest connections to a name with several addresses, for a note that all went to one of them."""
 KEY_RATIO: Final = 0.9
-"""Share of a scenario's sampled commands that named the same key, and"""
+"""Share of a scenario's sampled commands that named the same key."""
 MIN_SAMPLED: Final = 20
-"""the size of the sample."""
+"""The smallest sample of commands that counts."""
 SIZES_RATIO: Final = 64
-"""The largest success divided by the smallest."""
+"""The size of the largest success divided by that of the smallest, from which sizes are noted."""
 EMPTY_BYTES: Final = 4
 """The size, in bytes, below which a response is an empty list or object with a line end."""
 GET: Final = "GET"

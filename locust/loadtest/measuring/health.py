@@ -54,9 +54,9 @@ them."""
 OTHERS: Final = 0.10
 """The share of the machine's cores from which processes outside the run can crowd the machine."""
 BUSY: Final = 0.90
-"""The utilisation of the cores, 0 to 1, and"""
+"""The utilisation of the cores, 0 to 1, from which the machine is crowded."""
 PRESSURE: Final = 0.50
-"""the share of time in which a process waits for a core; from either value on, the machine is crowded."""
+"""The share of time in which a process waits for a core, from which the machine is crowded at any utilisation."""
 
 _SOCKETS: Final = Path("/proc/net/sockstat")
 

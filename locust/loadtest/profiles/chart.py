@@ -1,4 +1,4 @@
-"""A load profile as a small curve of block characters, as a line, and as JSON."""
+"""Show a load profile as a small curve of block characters, as a line of text, and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARGIN = 2
 
 
 def curve_line(profile: LoadProfile, width: int) -> str:
-    """Return the profile's level over its run time, as `width` characters; the full block is its peak."""
+    """Return the profile's level over its run time as `width` characters; the full block is its peak."""
     curve = profile.curve
     step_s = curve.duration_s / width
     levels = [curve.level_at((index + 0.5) * step_s) / curve.peak for index in range(width)]
@@ -30,7 +30,7 @@ def curve_line(profile: LoadProfile, width: int) -> str:
 
 
 def summary(profile: LoadProfile) -> str:
-    """Return the profile's numbers in a line."""
+    """Return the profile's numbers as a line of text."""
     if profile.model == "open":
         first = profile.curve.level_at(0)
         rising = f"{first:g} to " if first != profile.peak_rate_per_s else ""
@@ -48,7 +48,7 @@ def _users(profile: LoadProfile) -> str:
 
 
 def show(profiles: Iterable[LoadProfile], console: Console) -> None:
-    """Print the profiles: a line and a curve each on a terminal, one plain line each elsewhere."""
+    """Print the profiles: on a terminal a line and a curve each, otherwise one plain line each."""
     profiles = list(profiles)
     name_width = max(len(profile.name) for profile in profiles)
     draws = console.is_terminal and console.encoding.startswith("utf")
@@ -66,7 +66,7 @@ def show(profiles: Iterable[LoadProfile], console: Console) -> None:
 
 
 def as_dict(profile: LoadProfile) -> dict[str, Any]:
-    """Return the whole profile as JSON would read it back: a run is compared with earlier ones by it."""
+    """Return the whole profile with JSON types only, to compare a run with earlier ones."""
     parts = {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(profile).items()}
     del parts["starts"]
     return {**parts, "run_time_s": profile.run_time_s}

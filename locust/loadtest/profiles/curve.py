@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 Ramp = Literal["step", "linear", "smooth"]
 RAMPS: tuple[Ramp, ...] = ("step", "linear", "smooth")
 
-_BISECTIONS = 52  # a double has 52 bits of fraction: one more would change nothing
+_BISECTIONS = 52  # a double has a fraction of 52 bits, so another step would change nothing
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A level to reach: at once (`step`), or over the whole duration (`linear`, `smooth`), from the level before."""
+    """A level to reach from the previous one: immediately (`step`), or over the whole duration (`linear`, `smooth`)."""
 
     duration_s: float
     level: float
@@ -48,11 +48,11 @@ class Segment:
     smooth: bool = False
 
     def level_at(self, x: float) -> float:
-        """Return the level at the share x of the duration."""
+        """Return the level at a share x, 0 to 1, of the duration."""
         return self.first + (self.last - self.first) * (x * x * (3 - 2 * x) if self.smooth else x)
 
     def integral_to(self, x: float) -> float:
-        """Return the integral from the segment's start to the share x of its duration."""
+        """Return the integral from the segment's start to a share x, 0 to 1, of its duration."""
         weight = x**3 - x**4 / 2 if self.smooth else x * x / 2
         return self.duration_s * (self.first * x + (self.last - self.first) * weight)
 
@@ -62,7 +62,7 @@ class Segment:
             return self._bisect(integral)
         wanted = integral / self.duration_s
         slope = self.last - self.first
-        # The root of slope·x²/2 + first·x = wanted, in the form that does not subtract nearly equal numbers.
+        # The root of slope·x²/2 + first·x = wanted, in the form that avoids subtracting nearly equal numbers.
         root = self.first + math.sqrt(max(0.0, self.first**2 + 2 * slope * wanted))
         return min(1.0, 2 * wanted / root) if root else 0.0
 
@@ -79,17 +79,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class LoadCurve:
-    """Segments from 0 s on. Before the start and from the end on, the level is 0."""
+    """Consecutive segments from 0 s on. Before the start and after the end, the level is 0."""
 
     segments: tuple[Segment, ...]
 
     @classmethod
     def of(cls, stages: Sequence[Stage], steps_per_s: float = math.inf) -> LoadCurve:
-        """Return the curve of these stages, beginning at level 0.
+        """Return the curve of these stages, starting at level 0.
 
         Args:
             stages: at least one.
-            steps_per_s: how fast a `step` changes the level, per second; a step that does not fit into its stage ends
+            steps_per_s: how fast a `step` changes the level, per second; a step that takes longer than its stage ends
                 at the level that it has reached.
         """
         segments: list[Segment] = []
@@ -112,7 +112,7 @@ class LoadCurve:
 
     @property
     def first_peak(self) -> float:
-        """The level at which it stops rising for the first time: the end of its first ramp-up."""
+        """The level at which the curve stops rising for the first time: the end of its first ramp-up."""
         rising = takewhile(lambda segment: segment.last > segment.first, self.segments)
         return max((segment.last for segment in rising), default=self.segments[0].first)
 
@@ -122,14 +122,14 @@ class LoadCurve:
         return self._sums[-1]
 
     def level_at(self, t_s: float) -> float:
-        """Return the level at t."""
+        """Return the level at a time, in seconds."""
         if not 0 <= t_s < self.duration_s:
             return 0.0
         segment = self.segments[self._index(t_s)]
         return segment.level_at(min(1.0, (t_s - segment.start_s) / segment.duration_s))
 
     def integral_to(self, t_s: float) -> float:
-        """Return the integral from 0 s to t."""
+        """Return the integral from 0 s to a time, in seconds."""
         if t_s <= 0:
             return 0.0
         if t_s >= self.duration_s:
@@ -139,7 +139,7 @@ class LoadCurve:
         return self._sums[index] + segment.integral_to((t_s - segment.start_s) / segment.duration_s)
 
     def time_of(self, integral: float) -> float:
-        """Return the first time at which the integral is reached; infinity when the curve never reaches it."""
+        """Return the first time, in seconds, at which the integral is reached; infinity if it never is."""
         if integral <= 0:
             return 0.0
         if integral > self.total:
@@ -157,12 +157,12 @@ class LoadCurve:
 
     @cached_property
     def _sums(self) -> list[float]:
-        """The integral up to the start of each segment, and the whole one."""
+        """The integral up to the start of each segment, then the total."""
         return list(accumulate((segment.integral_to(1.0) for segment in self.segments), initial=0.0))
 
 
 def _pieces(stage: Stage, start_s: float, level: float, steps_per_s: float) -> list[Segment]:
-    """Return a stage as segments: one, or for a step that takes time the change and the hold."""
+    """Return a stage as segments: one, or two for a step that takes time: the change and the hold."""
     if stage.ramp != "step":
         return [Segment(start_s, stage.duration_s, level, stage.level, smooth=stage.ramp == "smooth")]
     change = stage.level - level

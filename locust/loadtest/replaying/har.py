@@ -1,4 +1,4 @@
-"""Har: the requests and answers of a HAR file, as browsers write them (http://www.softwareishard.com/blog/har-12-spec/).
+"""Har: read the entries of a HAR file, as browsers write it (http://www.softwareishard.com/blog/har-12-spec/).
 
 Tested in tests/unit/replaying/test_access_log.py.
 """
@@ -31,17 +31,17 @@ _ALLOWED: Final = "a HAR file as a browser saves it, with log.entries"
 
 @dataclass(slots=True)
 class Entry:
-    """A request and its answer.
+    """A request and its response.
 
     Attributes:
-        request: the request; None where it cannot be sent, such as one that is no HTTP.
+        request: the request; None if it cannot be sent, such as one that is not HTTP.
         origin: scheme, host and port to which it was sent.
-        headers: those of the request.
-        ended_s: when the answer was there, a Unix time.
-        answer: its text; empty where it is none.
-        answer_headers: its headers, by names in small letters.
-        location: to where it redirects; may be empty.
-        is_page: whether it is a document or data of it, and not a picture, a script, a font or a style.
+        headers: the request's headers, by lower-case name.
+        ended_s: when the response was complete, as Unix time.
+        answer: the response's text; empty if it is not text.
+        answer_headers: the response's headers, by lower-case name.
+        location: the target of its redirect; may be empty.
+        is_page: whether it is a document or data, and not an image, a script, a font or a style sheet.
     """
 
     request: LoggedRequest | None
@@ -58,8 +58,8 @@ def read(path: Path) -> list[Entry]:
     """Read a HAR file.
 
     Raises:
-        UsageError: when it cannot be read, or holds something else; with line and column of what is not JSON, and with
-            the number of the entry otherwise.
+        UsageError: when it cannot be read, or has another format; the message names the line and column of invalid
+            JSON, or otherwise the number of the entry.
     """
     try:
         text = untrusted.read_file(path, _LARGEST_BYTES).removeprefix(b"\xef\xbb\xbf")
@@ -86,7 +86,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def media_type(text: str) -> str:
-    """Return what a header can say of a body."""
+    """Return a media type that is safe to send in a header."""
     return text if _MEDIA_TYPE.fullmatch(text) else "application/octet-stream"
 
 

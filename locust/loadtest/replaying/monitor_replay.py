@@ -1,8 +1,7 @@
-"""MonitorReplay: the output of MONITOR as a scenario and a profile, in files that a run reads; see `replaying.replay`.
+"""MonitorReplay: turn the output of MONITOR into a scenario and a profile for a run; see `replaying.replay`.
 
-Commands that name a key are replayed; Redis itself is asked which these are, with COMMAND. Commands for administration,
-scripts, transactions and subscriptions, and blocking commands, are left out. The commands of a script are in the log
-one by one.
+Commands that name a key are replayed; COMMAND tells which ones do. Administrative and blocking commands, scripts,
+transactions and subscriptions are excluded. The log also contains the commands of a script, one by one.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
     from loadtest.replaying.replay import Selection
 
 _LEFT_OUT: Final = frozenset({"admin", "blocking", "noscript", "pubsub"})
-"""Flags of excluded commands; those not allowed in scripts are scripts and transactions."""
+"""Flags of excluded commands; commands not allowed in scripts are scripts and transactions themselves."""
 _NOT_SENT: Final = "migrate"
-"""It names a key, but would copy it to another server."""
+"""It names a key, but would copy its value to another server."""
 _TIMEOUT_S: Final = 5.0
 _LONGEST_S: Final = 30.0
-"""The time limit for the whole answer."""
+"""The time limit for the whole reply to COMMAND."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ class MonitorReplay:
     """A prepared replay.
 
     Attributes:
-        commands: in the order of their starts.
-        names: of each of them.
-        starts_s: when each begins, in seconds from the first one.
-        sentences: what was read, for people.
-        redis_url: where they are sent.
+        commands: in order of their starts.
+        names: the request name of each command.
+        starts_s: the start of each command, in seconds after the first one.
+        sentences: a summary of the log for people.
+        redis_url: the Redis to which they are sent.
     """
 
     commands: list[Command]
@@ -63,7 +62,7 @@ class MonitorReplay:
         """Read a log.
 
         Raises:
-            UsageError: when it cannot be read, or nothing is left of it.
+            UsageError: when it cannot be read, or contains nothing to replay.
             StackError: when Redis does not list its commands.
         """
         every = MonitorLog(path).commands
@@ -87,7 +86,7 @@ class MonitorReplay:
         return cls(commands, names, starts_s, sentences, redis_url)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write the files of the run into a folder, and return those of scenario and profile."""
+        """Write the files of the run into a folder, and return the paths of the scenario and the profile."""
         pairs = {(one.name, name) for one, name in zip(self.commands, self.names, strict=True)}
         lines = (
             [name, *(word.decode("latin-1") for word in one.words)]
@@ -97,10 +96,10 @@ class MonitorReplay:
 
 
 def key_places(redis_url: str) -> Mapping[str, int]:
-    """Return where the first key is in each command that may be sent, by its name.
+    """Return the position of the first key in each command that may be sent, by command name.
 
     Raises:
-        StackError: when Redis does not tell.
+        StackError: when Redis does not list its commands.
     """
 
     def ask() -> dict[str, int]:
@@ -114,7 +113,7 @@ def key_places(redis_url: str) -> Mapping[str, int]:
 
     try:
         return in_time(ask, _LONGEST_S)
-    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM) as error:  # it may not be a Redis
+    except (redis.RedisError, TimeoutError, *untrusted.WRONG_FORM) as error:  # the server may not be a Redis
         raise StackError(
             f"the Redis at {without_credentials(redis_url)} does not list its commands ({said(error)}). Allowed: a "
             "running Redis that answers COMMAND. Next: start it, or correct REDIS_URL."

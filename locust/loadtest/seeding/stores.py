@@ -1,4 +1,4 @@
-"""Stores: where users can be kept: a Redis with RedisJSON, or MongoDB, by the URL.
+"""Stores: where users are kept, chosen by the URL: a Redis with RedisJSON, or MongoDB.
 
 Tested in tests/unit/seeding/test_commands.py.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLLECTION: Final = "users"
 DATABASE: Final = "loadtest"
-"""The MongoDB database, unless the URL names one."""
+"""The MongoDB database if the URL names none."""
 _REDIS_TIMEOUT_S: Final = 10.0
 _SCAN_COUNT: Final = 5_000
 _MONGO_LIMITS_MS: Final = {
@@ -33,7 +33,7 @@ _MONGO_LIMITS_MS: Final = {
     "connectTimeoutMS": 5_000,
     "socketTimeoutMS": 20_000,
 }
-"""Unless the URL sets others."""
+"""Timeouts that options of the URL override."""
 _DUPLICATE_KEY: Final = 11000
 _OBJECT_ID_DIGITS: Final = 24
 
@@ -66,37 +66,37 @@ class Store(ABC):
 
     @abstractmethod
     def remove(self, ids: Sequence[str]) -> int:
-        """Remove the users of these ids, and return how many there were."""
+        """Remove the users with these ids, and return how many existed."""
 
     @abstractmethod
     def remove_all(self) -> int:
-        """Remove everything of this product, and return how many keys that was.
+        """Remove everything that belongs to this product, and return the number of keys.
 
         Raises:
-            UsageError: when this store also holds what is not this product's.
+            UsageError: when this store may also hold data of others.
         """
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what else a run needs, once all users are written."""
+        """Write the other data that a run needs, once all users are written."""
 
     @abstractmethod
     def ids(self) -> list[str]:
         """Return the ids of all users, sorted."""
 
     def name_of(self, user_id: str) -> str:
-        """Return the text by which this store's service knows a user."""
+        """Return the text that identifies a user to this store's service."""
         return user_id
 
 
 class RedisStore(Store):
-    """Users of the coin queue as RedisJSON documents, in the Redis of a sample target; and any other keys.
+    """Users of the coin queue as RedisJSON documents, in the Redis of a sample target; also accesses any other keys.
 
     Args:
-        url: ``redis://…``, ``rediss://…`` or ``unix://…``; of one server.
+        url: ``redis://…``, ``rediss://…`` or ``unix://…`` of a single server.
 
     Attributes:
-        is_one_server: whether a command may have any keys.
+        is_one_server: whether one command may name any combination of keys.
     """
 
     is_one_server = True
@@ -104,7 +104,7 @@ class RedisStore(Store):
 
     @staticmethod
     def of(url: str) -> RedisStore:
-        """Return the store of a URL, also of a cluster."""
+        """Return the store of a URL, which may be that of a cluster."""
         return ClusterStore(url) if is_cluster(url) else RedisStore(url)
 
     def __init__(self, url: str) -> None:
@@ -123,7 +123,7 @@ class RedisStore(Store):
         return sum(reply is not None for reply in self.ask(*commands))
 
     def remove(self, ids: Sequence[str]) -> int:
-        """Remove the users of these ids, and return how many there were."""
+        """Remove the users with these ids, and return how many existed."""
         return self.unlink([_key(user_id) for user_id in ids])
 
     def remove_all(self) -> int:
@@ -142,18 +142,18 @@ class RedisStore(Store):
         return removed
 
     def unlink(self, keys: Sequence[str | bytes]) -> int:
-        """Remove keys, and return how many there were."""
+        """Remove keys, and return how many existed."""
         most = self._most_per_unlink
         batches = [keys[start : start + most] for start in range(0, len(keys), most)]
         return sum(self.ask(*(("UNLINK", *batch) for batch in batches)))
 
     def finish(self) -> None:
-        """Open a queue, unless there is one; no run removes these users any more."""
+        """Create a queue unless there is one, and keep runs from removing these users."""
         self._open_queue("NX")
         self.ask(("DEL", made_key("coin_queue")))
 
     def open_queue(self) -> None:
-        """Open a new, empty queue."""
+        """Create a new, empty queue, replacing any other."""
         self._open_queue()
 
     def ids(self) -> list[str]:
@@ -176,7 +176,7 @@ class RedisStore(Store):
             raise self._failed(error) from error
 
     def ask_ahead(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[list[Any]]:
-        """Send batches of commands, and yield the replies to each; the next one is sent before they are read."""
+        """Send batches of commands, and yield the replies to each; the next batch is sent before they are read."""
         try:
             yield from exchanges(self._connection, batches)
         except redis.RedisError as error:
@@ -199,7 +199,7 @@ class ClusterStore(RedisStore):
     """Keys in a Redis Cluster.
 
     Args:
-        url: of one of its nodes, with ``cluster=true``.
+        url: of any node, with ``cluster=true``.
     """
 
     is_one_server = False
@@ -217,7 +217,7 @@ class ClusterStore(RedisStore):
         self._redis.close()
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Send commands, each to its node, and return their replies."""
+        """Send each command to its node, and return the replies."""
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
@@ -228,7 +228,7 @@ class ClusterStore(RedisStore):
         return replies
 
     def ask_ahead(self, batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[list[Any]]:
-        """Send batches of commands, one after the other, and yield the replies to each."""
+        """Send batches of commands one after another, and yield the replies to each."""
         for batch in batches:
             yield self.ask(*batch)
 
@@ -238,7 +238,7 @@ def _key(user_id: str) -> str:
 
 
 def made_key(scenario: str) -> str:
-    """Return the key of the set of what the runs of a scenario made; see `loadtest.seeding.shared_data`."""
+    """Return the key of the set that lists what a scenario's runs created; see `loadtest.seeding.shared_data`."""
     return f"{KEY_PREFIX}{PRIVATE}made:{scenario}"
 
 
@@ -248,16 +248,16 @@ class MongoStore(Store):
     Args:
         url: ``mongodb://host[:port]/database``, with any options of pymongo.
         collection: its name.
-        object_ids: whether ``_id`` is an ObjectId, made of the id's first digits, and not its text.
+        object_ids: whether ``_id`` is an ObjectId made of the id's first digits, instead of the id's text.
 
     Raises:
-        UsageError: when pymongo cannot parse the URL, or there is no such name.
+        UsageError: when pymongo cannot parse the URL, or the collection's name is invalid.
     """
 
     def __init__(self, url: str, collection: str = COLLECTION, *, object_ids: bool = False) -> None:
         super().__init__(url)
         self._object_ids = object_ids
-        import pymongo  # noqa: PLC0415 - takes a fifth of a second, for those who use MongoDB only
+        import pymongo  # noqa: PLC0415 - takes a fifth of a second, which only users of MongoDB should pay
         import pymongo.errors  # noqa: PLC0415
 
         self._errors = pymongo.errors
@@ -289,13 +289,13 @@ class MongoStore(Store):
             written: int = error.details.get("nInserted", 0)
             if any(problem.get("code") != _DUPLICATE_KEY for problem in error.details.get("writeErrors", [{}])):
                 raise self._failed(error) from error
-            return written  # another process seeds the same users
+            return written  # another process is seeding the same users
         except self._errors.PyMongoError as error:
             raise self._failed(error) from error
         return len(missing)
 
     def remove(self, ids: Sequence[str]) -> int:
-        """Remove the users of these ids, and return how many there were."""
+        """Remove the users with these ids, and return how many existed."""
         try:
             return int(self._users.delete_many({"_id": {"$in": [*map(self._key, ids)]}}).deleted_count)
         except self._errors.PyMongoError as error:
@@ -313,25 +313,25 @@ class MongoStore(Store):
         )
 
     def finish(self) -> None:
-        """Do nothing: a run needs nothing else."""
+        """Do nothing: a run needs no other data."""
 
     def ids(self) -> list[str]:
         """Return the ids of all users, sorted."""
         return sorted(str(found["_id"]) for found in self.find({}, ["_id"]))
 
     def find(self, condition: dict[str, Any], fields: list[str] | None) -> Iterator[dict[str, Any]]:
-        """Yield the documents that match, sorted by ``_id``, with all their fields or with some."""
+        """Yield the documents that match, sorted by ``_id``, with all fields or only these."""
         try:
             yield from self._users.find(condition, fields).sort("_id", 1)
         except self._errors.PyMongoError as error:
             raise self._failed(error) from error
 
     def name_of(self, user_id: str) -> str:
-        """Return the text by which this store's service knows a user: that of its ``_id``."""
+        """Return the text that identifies a user to this store's service: its ``_id`` as text."""
         return str(self._key(user_id))
 
     def _key(self, user_id: str) -> Any:
-        from bson import ObjectId  # noqa: PLC0415 - as pymongo
+        from bson import ObjectId  # noqa: PLC0415 - like pymongo
 
         return ObjectId(user_id.replace("-", "")[:_OBJECT_ID_DIGITS]) if self._object_ids else user_id
 
@@ -357,14 +357,14 @@ SCHEMES = tuple(_KINDS)
 
 
 def open_store(url: str, **of_mongo: Any) -> Store:
-    """Return the store of a URL; nothing is connected yet.
+    """Return the store of a URL, without connecting to it.
 
     Args:
-        url: where it is.
-        of_mongo: further arguments of a `MongoStore`.
+        url: its address.
+        of_mongo: further arguments of `MongoStore`.
 
     Raises:
-        UsageError: when it is not the URL of a store, or not that of a MongoDB where this has arguments.
+        UsageError: when it is not the URL of a store, or not that of a MongoDB although there are arguments for one.
     """
     kind = _KINDS.get(url.partition("://")[0].lower())
     if of_mongo and kind is RedisStore:
@@ -372,7 +372,7 @@ def open_store(url: str, **of_mongo: Any) -> Store:
             f"--collection and --object-ids are not for {without_credentials(url)}. Allowed: with a MongoDB. Next: "
             "leave them out, or set --store=mongodb://host:port/database."
         )
-    if kind is MongoStore and "collection" in dict(parse_qsl(url.partition("?")[2])):  # which pymongo would ignore
+    if kind is MongoStore and "collection" in dict(parse_qsl(url.partition("?")[2])):  # pymongo would ignore it
         raise UsageError(
             f"{without_credentials(url)} names a collection. Allowed: a pymongo URL. Next: use --collection NAME."
         )

@@ -1,8 +1,8 @@
-"""Users: realistic users, generated fast, the same for the same seed.
+"""Users: realistic users, generated quickly and reproducibly from a seed.
 
 Faker takes about half a millisecond per user. So it only fills pools of names, streets and cities, once, and a seeded
-random generator combines them. Users come in blocks of `BLOCK`, each with its own generator: user 70,000 is the same
-whether 70,001 or a million are generated. The same version of Faker and the same seed give the same users.
+random generator combines them. Users are generated in blocks of `BLOCK`, each with its own generator: user 70,000 is
+the same whether 70,001 or a million are generated. The same version of Faker and the same seed yield the same users.
 
 Tested in tests/unit/seeding/test_commands.py.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 BLOCK: Final = 1_000
-"""Users that share a random generator."""
+"""The number of users that share a random generator."""
 _NAMES: Final = 600
 _PLACES: Final = 300
 _BORN: Final = (date(1940, 1, 1), 24_000)  # the first day, and the number of days
@@ -27,7 +27,7 @@ _UUID_BITS: Final = 128
 
 
 class Users:
-    """The users of a seed.
+    """The users that belong to a seed.
 
     Args:
         seed: any whole number.
@@ -104,10 +104,10 @@ class Users:
 
 
 class _Pools:
-    """The words from Faker, each once in its pool."""
+    """Pools of distinct words from Faker."""
 
     def __init__(self, seed: int) -> None:
-        from faker import Faker  # noqa: PLC0415 - takes half a second, for those who generate users only
+        from faker import Faker  # noqa: PLC0415 - takes half a second, needed only to generate users
 
         fake = Faker("en_US")
         fake.seed_instance(seed)

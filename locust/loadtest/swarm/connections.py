@@ -34,33 +34,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_CONNECTIONS: Final = 1_000
-"""Connections at a time, twice those of the largest stack of one machine; further ones are closed."""
+"""The most simultaneous connections, twice those of the largest stack on one machine; further ones are closed."""
 MAX_HELD_BYTES: Final = 256 * 1024 * 1024
-"""What may wait in memory, of all connections together; a master's container has 2 GiB."""
+"""The most memory for queued messages of all connections together; a master's container has 2 GiB."""
 _BEYOND: Final = 1.5
-"""How many times as much may be held until whoever sends anything at all is closed."""
+"""The multiple of `MAX_HELD_BYTES` beyond which every connection that sends anything is closed."""
 _MAX_PER_BYTE: Final = 32
-"""The most memory that a byte on the wire fills, when it is of an empty part: those are 2 bytes there, and 64 here."""
+"""The most memory per byte on the wire: an empty message part takes 2 bytes on the wire and 64 in memory."""
 _LOOK_EVERY_S: Final = 0.05
 _COUNT_EVERY: Final = 10
-"""Of how many looks one counts the bytes of each connection, while memory does not grow."""
+"""The number of looks per count of each connection's bytes, while memory does not grow."""
 _TRIM_EVERY: Final = 20
-"""Of how many looks one sees whether there is room again, while there is none."""
+"""The number of looks per check for room, while there is none."""
 _SMALL_BYTES: Final = 64 * 1024
-"""What may wait of each connection while memory is taken for calm."""
+"""The largest backlog of a connection, in bytes, with which the queues still count as empty."""
 _LONGEST_MESSAGE_S: Final = 60.0
-"""How long a connection may hold more of a message that is not whole; calm would be put off for as long as it likes."""
-# gevent's belong to the greenlets of one thread
+"""How long a connection may leave a message incomplete; otherwise the queues might never count as empty."""
+# gevent's versions work only with the greenlets of one thread
 _sleep: Final = gevent.monkey.get_original("time", "sleep")
 _start_thread: Final = gevent.monkey.get_original("_thread", "start_new_thread")
 
 
 class Connections:
-    """The connections of a master's socket, on Linux with a bound on the memory that they fill.
+    """The connections of a master's socket, on Linux with a bound on the memory that their messages fill.
 
     Args:
         server: the socket.
-        port: returns the port that it listens on.
+        port: returns the port on which the socket listens.
 
     Attributes:
         has_room: whether new connections may be accepted.
@@ -71,14 +71,14 @@ class Connections:
         self._port = port
         self._received: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
-        """Bytes that arrived and were not taken, by the connection's file descriptor."""
+        """Bytes that have arrived but not been taken from ZeroMQ, by the connection's file descriptor."""
         self._taken: defaultdict[int, int] = defaultdict(int)
-        """Bytes that were taken since the last count."""
+        """Bytes taken from ZeroMQ since the last count, by file descriptor."""
         self._taken_at_s: dict[int, float] = {}
         self._cut: set[int] = set()
-        """Connections that were closed because there was no room, while there still is none."""
+        """Connections that were closed for lack of room, until there is room again."""
         self._arrived_bytes = 0
-        """Since the queues were last empty, so it includes everything queued."""
+        """Bytes that have arrived since the queues were last empty, and so an upper bound of what is queued."""
         self._looks = 0
         self._calm_bytes = self._trimmed_bytes = resident_bytes()
         """The process's memory when the queues were last empty, and when free memory was last given back."""
@@ -93,7 +93,7 @@ class Connections:
             _start_thread(self._watch_in_thread, ())
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of open connections."""
         return len(self._received)
 
     def takes(self, descriptor: int, size_bytes: int) -> bool:
@@ -106,7 +106,7 @@ class Connections:
         return self.has_room or (descriptor in self._received and descriptor not in self._cut)
 
     def end(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._ended = True
         if self._greenlet:
             self._greenlet.kill(block=False)
@@ -157,7 +157,7 @@ class Connections:
             tcp.shut_down(senders, port)
 
     def _look(self) -> None:
-        """Bring the counts up to date, and close connections if the memory that messages hold says so."""
+        """Update the counts, and close connections if their messages hold too much memory."""
         all_taken = not int(self._server.get(zmq.EVENTS)) & zmq.POLLIN
         senders = self._count(all_taken=all_taken)
         self._cut_off_stalled()
@@ -170,7 +170,7 @@ class Connections:
             self._bound_memory(senders, largest)
 
     def _cut_off_stalled(self) -> None:
-        """Close the connections that have left a message incomplete for too long."""
+        """Close connections that have left a message incomplete for too long."""
         earliest_s = time.monotonic() - _LONGEST_MESSAGE_S
         stalled = {
             one
@@ -184,7 +184,7 @@ class Connections:
 
         Args:
             senders: the connections that sent something since the last count.
-            largest: the most bytes that wait of one connection.
+            largest: the largest backlog of a connection, in bytes.
         """
         is_due = not self.has_room and self._looks % _TRIM_EVERY == 0
         grown_bytes = self._trimmed(0 if is_due else self._trimmed_bytes) - self._calm_bytes
@@ -227,7 +227,7 @@ class Connections:
         senders, now_s = set(), time.monotonic()
         for descriptor, before in list(self._received.items()):
             now = tcp.bytes_received(descriptor, self._port())
-            if now is None:  # another took its name: ZeroMQ keeps it, and does not tell that its peer left
+            if now is None:  # another has its descriptor: ZeroMQ keeps it without noticing that the peer left
                 self._forget(descriptor)
                 continue
             came = max(0, now - before)
@@ -248,6 +248,6 @@ class Connections:
 
 
 def _give_back_memory() -> None:
-    """Have the C library return what was freed to the system."""
-    with contextlib.suppress(AttributeError):  # another C library than glibc
+    """Make the C library return freed memory to the system."""
+    with contextlib.suppress(AttributeError):  # the C library is not glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,7 @@
-"""Documents: JSON documents of a size and a depth, the same for the same seed.
+"""Documents: JSON documents of a given size and depth, reproducible from a seed.
 
 Each level of a document is an object with texts, numbers, an array of words, an array of small objects (`entries`), and
-the next level (`details`). Entries, and a text for what remains, fill it to its size, to the byte.
+the next level (`details`). Entries, and a text for the remainder, fill it to its exact size in bytes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ COUNTER: Final = "visits"
 ARRAY: Final = "tags"
 NEXT_LEVEL: Final = "details"
 SMALLEST_BYTES: Final = 200
-"""Of each level of depth."""
+"""The smallest size of one level."""
 _POOL_BYTES: Final = 8 * 1024 * 1024
 _MIN_DOCUMENTS, _MAX_DOCUMENTS = 4, 256
 _ENTRIES: Final = 256
-"""So many different ones: to make one takes ten times as long as to choose one."""
+"""The number of different entries; creating one takes ten times as long as choosing one."""
 _ENTRY_BYTES: Final = 120
-"""What an entry takes at most, with its comma."""
+"""The largest size of an entry, including its comma."""
 _WORDS: Final = (
     "amber", "anchor", "apple", "arrow", "autumn", "basket", "beacon", "birch", "bridge", "button", "candle",
     "canyon", "carpet", "castle", "cedar", "cinder", "cloud", "coast", "copper", "corner", "cotton", "crystal",
@@ -37,32 +37,32 @@ _WORDS: Final = (
 
 
 class Documents:
-    """Documents by number; there are so many different ones as fit into 8 MiB, from 4 to 256, and then they repeat.
+    """Documents by number. There are as many different ones as fit into 8 MiB, from 4 to 256; then they repeat.
 
     Args:
         seed: any whole number.
-        sizes: the fewest and the most bytes of a document; each size between is equally likely. At least
+        sizes: the smallest and largest size of a document in bytes; all sizes between them are equally likely. At least
             `SMALLEST_BYTES` for each level of the greatest depth.
-        depths: the fewest and the most levels, likewise; at least 1.
+        depths: the fewest and most levels, likewise; at least 1.
     """
 
     def __init__(self, seed: int, sizes: tuple[int, int], depths: tuple[int, int]) -> None:
         self._seed, self._sizes, self._depths = seed, sizes, depths
         self.count = max(_MIN_DOCUMENTS, min(_MAX_DOCUMENTS, _POOL_BYTES // sizes[1]))
-        """How many different ones there are."""
+        """The number of different documents."""
         self.path = "$" + f".{NEXT_LEVEL}" * (depths[0] - 1) + f".{NAME}"
-        """Leads to a text on the lowest level that every document has."""
+        """The path to a text on the lowest level that every document has."""
 
     def encoded(self, number: int) -> bytes:
         """Return a document as JSON."""
         return self._encoded[number % self.count]
 
     def fields(self, number: int) -> dict[Any, Any]:
-        """Return the same document as the fields of a hash: the members of its first level, each as JSON."""
+        """Return the same document as the fields of a hash: the members of its first level, each encoded as JSON."""
         return self._fields[number % self.count]
 
     def make(self) -> None:
-        """Make all of them now, where that does not disturb."""
+        """Create all documents now, at a moment when that does not disturb a measurement."""
         self.fields(0)
 
     @cached_property
@@ -97,7 +97,7 @@ def _level(chance: random.Random) -> dict[str, Any]:
         NAME: " ".join(chance.choices(_WORDS, k=2)),
         COUNTER: 0,
         "score": chance.randrange(100, 1_000) / 100,
-        "active": chance.random() < 0.5,  # noqa: PLR2004 - a coin
+        "active": chance.random() < 0.5,  # noqa: PLR2004 - half of them
         ARRAY: chance.choices(_WORDS, k=3),
         "entries": [],
         "notes": "",
@@ -105,13 +105,13 @@ def _level(chance: random.Random) -> dict[str, Any]:
 
 
 def _entries(chance: random.Random) -> list[tuple[dict[str, Any], int]]:
-    """Return what fills documents: small objects, each with the bytes that it takes."""
+    """Return the small objects that fill documents, each with its size in bytes."""
     made = [
         {
             "id": chance.randrange(10**9),
             NAME: " ".join(chance.choices(_WORDS, k=3)),
             "price": chance.randrange(10**5) / 100,
-            "in_stock": chance.random() < 0.8,  # noqa: PLR2004 - most
+            "in_stock": chance.random() < 0.8,  # noqa: PLR2004 - most of them
         }
         for _ in range(_ENTRIES)
     ]
@@ -119,12 +119,12 @@ def _entries(chance: random.Random) -> list[tuple[dict[str, Any], int]]:
 
 
 def _fill(level: dict[str, Any], size: int, entries: list[tuple[dict[str, Any], int]], chance: random.Random) -> None:
-    """Make a level larger by so many bytes."""
+    """Enlarge a level by this many bytes."""
     while size > 2 * _ENTRY_BYTES:
         entry, taken = chance.choice(entries)
         size -= taken
         level["entries"].append(entry)
-    level["notes"] = _text(size + bool(level["entries"]), chance)  # the first has no comma
+    level["notes"] = _text(size + bool(level["entries"]), chance)  # the first entry has no comma
 
 
 def _text(length: int, chance: random.Random) -> str:
