@@ -21,6 +21,7 @@ from locust.user.task import LOCUST_STATE_RUNNING, DefaultTaskSet
 from loadtest import scenarios
 from loadtest.exceptions import described
 from loadtest.feeding import service as feeding
+from loadtest.measuring.recorder import Recorder
 from loadtest.progress import counted, one_line
 from loadtest.settings import credentials, hosts
 from loadtest.settings.shipped import CONF_DIR, own_or_shipped
@@ -91,6 +92,8 @@ class Trial:
         for user_class in environment.user_classes:
             user_class.host = environment.host or user_class.host  # as Locust does when it starts users
             self._live(user_class)
+        for error in Recorder.of(environment).take().exceptions:  # those of tasks are caught where they are called
+            self._problem("a greenlet", f"{error.exception}: {error.message} ({error.place})")
         self._where = "test_stop"
         events.test_stop.fire(environment=environment)
         events.quitting.fire(environment=environment, reverse=True)
@@ -129,10 +132,15 @@ class Trial:
             self._problem(name, "has no task")
         for task in dict.fromkeys(owner.tasks):
             if not (isinstance(task, type) and issubclass(task, TaskSet)):
-                self._tasks += 1
-                self._succeeds(f"{name}.{getattr(task, '__name__', type(task).__name__)}", partial(task, owner))
+                self._try_task(f"{name}.{getattr(task, '__name__', type(task).__name__)}", partial(task, owner))
             elif task not in outer:
                 self._visit_task_set(task, owner, f"{name}.{task.__name__}", (*outer, task))
+
+    def _try_task(self, where: str, task: Callable[[], object]) -> None:
+        self._tasks += 1
+        requests = self._requests
+        if self._succeeds(where, task) and self._requests == requests:
+            self._say(f"{where:32} made no request")
 
     def _visit_task_set(self, kind: type[TaskSet], owner: Any, name: str, path: tuple[type, ...]) -> None:
         task_set: Any = self._try(f"{name}.__init__", lambda: kind(owner))

@@ -13,7 +13,7 @@ from loadtest.exceptions import UsageError
 from loadtest.progress import printable
 from loadtest.replaying.monitor_replay import MonitorReplay
 from loadtest.replaying.replay import NAME, Replay, Selection, private_folder
-from loadtest.settings.config import Config
+from loadtest.settings.config import Config, allowed
 
 
 @click.command(name=NAME, epilog=EXIT_CODES)
@@ -35,9 +35,8 @@ from loadtest.settings.config import Config
     help="Replay a random sample of the requests.",
 )
 @click.option("--from-host", metavar="NAME", multiple=True, help="Replay only the requests to this host.")
-@setting_options(
-    "host", "redis_url", "workers", "users", "threshold", "thresholds_file", "token_file", "run_id", "baseline"
-)
+@click.option("host", "-H", "--host", metavar="URL", help=f"The service to load. Allowed: {allowed('host')}.")
+@setting_options("redis_url", "workers", "users", "threshold", "thresholds_file", "token_file", "run_id", "baseline")
 @click.option("--json", "as_json", is_flag=True, help="As `loadtest run --json`.")
 def replay_log(
     log: Path | None, from_monitor: Path | None, as_json: bool, from_host: tuple[str, ...], **options: Any

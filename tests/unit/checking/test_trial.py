@@ -126,6 +126,24 @@ class Shopper(FastHttpUser):
     def raises(self):
         raise ValueError(TEXT)
 """
+PARALLEL = """
+import gevent
+from locust import HttpUser, task
+
+
+class Shopper(HttpUser):
+    @task
+    def parallel(self):
+        self.client.get("/healthz/live", name="parallel")
+        gevent.joinall([gevent.spawn(self.each)])
+
+    def each(self):
+        raise ValueError("no basket")
+
+    @task
+    def pauses(self):
+        gevent.sleep(0.01)
+"""
 SILENT = """
 from locust import HttpUser, events, task
 
@@ -148,7 +166,7 @@ def check(file: Path, text: str, host: str, *options: str) -> tuple[int, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
     words = [Path(sys.executable).with_name("loadtest"), "check", file.name, "--host", host, *options]
     done = subprocess.run(words, cwd=file.parent, env=kept, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stdout + done.stderr * (text != SILENT), done.stderr
+    assert "Traceback" not in done.stdout + done.stderr * (text not in {SILENT, PARALLEL}), done.stderr
     return done.returncode, done.stdout
 
 
@@ -180,6 +198,14 @@ def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
     assert re.search(r"^Late\.on_start +ValueError: no account \(.*shop\.py, line \d+\)$", output, re.MULTILINE)
     assert "never" not in output
     assert output.endswith("failed       4 tasks, 2 requests: 1 failed request, 3 other problems\n")
+
+
+def test_an_error_of_a_tasks_own_greenlet_is_shown(tmp_path: Path, target_url: str) -> None:
+    """It would be in no figure of the check; a task that makes no request may be meant."""
+    code, output = check(tmp_path / "shop.py", PARALLEL, target_url)
+    assert re.search(r"^a greenlet +ValueError: no basket \(.*shop\.py:\d+ in each\)$", output, re.MULTILINE), output
+    assert re.search(r"^Shopper\.pauses +made no request$", output, re.MULTILINE), output
+    assert (code, output.splitlines()[-1]) == (1, "failed       2 tasks, 1 request: 0 failed requests, 1 other problem")
 
 
 def test_texts_of_a_scenario_or_service_command_no_terminal_and_begin_no_line(tmp_path: Path, target_url: str) -> None:
