@@ -55,7 +55,7 @@ def measure(rounds: int, say: Callable[[str], None]) -> str:
         per_user = (sizes[users] - empty[base]) / users / 1000
         limits = "10 | 8" if base == "ours" else " | "
         lines.append(f"| {name} | {users:,} | {sizes[users] / _MEGABYTE:,.0f} | {per_user:.1f} | {limits} |")
-    lines += ["", f"Medians of {rounds} runs. {conditions()}"]
+    lines += ["", f"{'One run' if rounds == 1 else f'Medians of {rounds} runs'}. {conditions()}"]
     return "\n".join(lines)
 
 

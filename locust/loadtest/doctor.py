@@ -35,7 +35,7 @@ SPARE_DESCRIPTORS = 200
 PORTS_USED = 0.9
 """The share of the local ports that may be in use: see the trust check on ephemeral ports."""
 USER_BYTES = 32 * 1024
-"""Memory of a user with a connection: 14.5 kB when idle, see docs/performance.md, and as much for its scenario."""
+"""Memory of a user with a connection: about 10 kB when idle (docs/performance.md), and twice that for its scenario."""
 WORKER_BYTES = 100 * 2**20
 """Memory of a worker without users."""
 CLOCK_RESOLUTION_S = 1e-6
