@@ -121,7 +121,9 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
     assert "GET /leave: difference over time" in (stack.run_dir() / "comparison.html").read_text()
     document = json.loads((stack.run_dir() / "record.json").read_text())
     jsonschema.validate(document, SCHEMA)
-    assert ("decided" in {event["kind"] for event in document["events"]}) is (load == OPEN)
+    # A crowded machine may hinder the comparison; then the run goes on.
+    is_decided = "decided" in {event["kind"] for event in document["events"]}
+    assert is_decided is (load == OPEN and "goes on      the answer" not in output), output
     assert ("the answer was known after" in output) is (load == OPEN)
     ratios = BlockedRun.of_pairs(document).series[ALL]
     assert 0 < ratios.requests.sum() <= pairs["both_succeeded"]
