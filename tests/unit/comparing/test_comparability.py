@@ -124,6 +124,16 @@ def test_a_missing_name_that_is_expected_rarely_may_be_chance(base: dict[str, An
     assert any("made 100 requests" in problem for problem in comparability.hindrances(base, other))
 
 
+def test_a_missing_name_may_be_among_those_that_are_not_kept_apart(base: dict[str, Any]) -> None:
+    """Each process keeps so many names apart; which ones is chance."""
+    row = {**base["series"][0], "requests": 1_000}
+    other = changed(base)
+    base["series"], other["series"] = [row, {**row, "name": "rare"}], [row, {**row, "name": "other"}]
+    assert not any("rare" in problem for problem in comparability.hindrances(base, other))
+    other["series"].pop()
+    assert any("rare" in problem for problem in comparability.hindrances(base, other))
+
+
 def test_a_run_with_many_names_less_names_five(base: dict[str, Any]) -> None:
     """An address in each name would make the sentence endless."""
     row = base["series"][0]
