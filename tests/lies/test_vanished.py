@@ -238,7 +238,9 @@ def test_what_greenlets_of_a_task_raise_is_named(tell: Callable[..., Told]) -> N
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     assert "x KeyError: 'price' at " in told.sentence("task_exceptions")
     [row] = told.document["exceptions"]
-    assert row["occurrences"] == referee.received["/ok"] == told.requests("/ok")[0]
+    under_way = 2 * int(CLOSED[1])  # at the end, two requests per user
+    assert referee.received["/ok"] - under_way <= row["occurrences"] <= told.requests("/ok")[0] + under_way
+    assert referee.received["/ok"] > 5 * under_way
     for text in (told.output, told.summary, told.junit):
         assert "KeyError: 'price'" in text
 

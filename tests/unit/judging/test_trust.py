@@ -45,8 +45,8 @@ def test_the_documentation_states_every_limit() -> None:
         "a greenlet or thread of the scenario's own that no user spawned; such a greenlet that calls `sys.exit(0)`; "
         "≥ 1 `events.request` that cannot be counted, as with a `response_time` that is no number"
     )
-    exceptions = f"≥ {checks.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised, or a greenlet that one of its "
-    exceptions += "users spawned, or of its users ended in an exception"
+    exceptions = f"≥ {checks.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised an exception, or of its users "
+    exceptions += "ended with one; or a greenlet that one of its users spawned raised one"
     no_answer = f"≥ {checks.STALL_S} s without any answer, and {checks.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {checks.FAILURES_RATIO:.0%} of a name's requests, and ≥ {checks.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {checks.FASTER:.0%} of that of the successes"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import gevent
 import pytest
+import zmq.green as zmq
 from gevent.event import Event
 from locust import User, argument_parser, task
 from locust.env import Environment
@@ -119,6 +120,17 @@ def test_a_worker_without_a_master_says_where_it_looked() -> None:
     port = free_port()
     with pytest.raises(ConnectionError, match=rf"no master answered at 127.0.0.1:{port} within 0.3 s. Allowed: "):
         Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", port)
+
+
+def test_a_worker_without_a_key_does_not_wait_for_a_master_that_has_one() -> None:
+    """The error says so, instead of Locust's failed send (replaces WorkerRunner.connect_to_master)."""
+    set_patience(10)
+    master = zmq.Context.instance().socket(zmq.ROUTER)
+    master.curve_server, master.curve_secretkey = True, zmq.curve_keypair()[1]
+    port = master.bind_to_random_port("tcp://127.0.0.1")
+    with pytest.raises(ConnectionError, match=rf"its master at 127.0.0.1:{port}, one has a key and the other has none"):
+        Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", port)
+    master.close()
 
 
 def test_a_worker_stops_its_users_soon_after_its_master_fell_silent(pair: Pair) -> None:
