@@ -35,6 +35,7 @@ from loadtest.estimating import looks
 from loadtest.feeding.feed import Feed
 from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.users import SIDE
 from loadtest.scenarios import Scenario
 from loadtest.session import Session
 from loadtest.users.base import LoadUser
@@ -215,9 +216,10 @@ class DuetUser(LoadUser):
         """Run one iteration on both sides."""
         intended_s, self.intended_start_s = self.intended_start_s, None
         seed = self._chance.getrandbits(64)
-        for side in self._chance.sample(self._sides, 2):
+        first, second = self._chance.sample(self._sides, 2)
+        for side in (first, second):
             side.order(intended_s, seed)
-        for side in self._sides:
+        for side in (second, first):  # always the base first would delay the other side's response by one more switch
             side.wait()
         base, new = self._sides
         self._counter.count(self.scenario, base.requests, new.requests)
@@ -248,7 +250,7 @@ def scenario_of(
     inner = scenarios.load(of)
     attributes = [
         {
-            "scenario": side,
+            SIDE: side,
             "host": host,
             "times_arrivals": True,
             **({"redis_url": redis_urls[number]} if redis_urls else {}),
@@ -289,7 +291,7 @@ def _feeds_of(kind: type) -> dict[str, Feed]:
 
 
 def _duet_class(kind: type[User], name: str, attributes: Sequence[dict[str, Any]]) -> type[User]:
-    sides = tuple(type(f"{kind.__name__}_{one['scenario']}", (kind,), dict(one)) for one in attributes)
+    sides = tuple(type(f"{kind.__name__}_{one[SIDE]}", (kind,), dict(one)) for one in attributes)
     own = {"abstract": False, "scenario": name, "sides": sides, "weight": kind.weight, **_feeds_of(kind)}
     if kind.fixed_count:
         own["fixed_count"] = kind.fixed_count

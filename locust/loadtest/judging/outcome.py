@@ -75,6 +75,8 @@ class Result:
     """The 95 % confidence interval of the value, in its unit, if known."""
     is_below: bool = False
     """Whether a percentile is certain to be below the limit, though its interval has no upper end."""
+    folded: int = 0
+    """The number of requests that count as ``other``, which may include some of the name that a rule is on."""
 
     @classmethod
     def of(cls, rule: Threshold, value: float | None) -> Result:
@@ -121,6 +123,11 @@ class Result:
     def _lacking(self) -> str:
         """Why there is no value."""
         rule = self.threshold
+        if self.folded:
+            return (
+                f"{self.folded:,} requests had too many names to be kept apart, and some of them may be of this one. "
+                "Next: give requests with varying paths one name=…"
+            )
         if self.samples:
             return (
                 f"{rule.aggregate} needs {rule.samples_needed:,} samples, and there were {self.samples:,}. "
@@ -202,10 +209,10 @@ def decide(record: RunRecord, violations: Sequence[Violation], results: Sequence
     """
     if record.interruption is not None:
         results = [replace(result, outcome=Outcome.INTERRUPTED) for result in results]
+    results = [_with_folded(record, result) for result in results]
     failed = [result.sentence for result in results if result.outcome is Outcome.FAILED]
     without_data = [result.sentence for result in results if result.outcome is Outcome.NO_DATA]
     without_data += _all_warm_up(record)
-    without_data += _folded(record, results)
     mixed = not results or any(result.threshold.judges_all_times for result in results)
     noted = [
         one.sentence
@@ -251,22 +258,19 @@ def _all_warm_up(record: RunRecord) -> Iterator[str]:
         )
 
 
-def _folded(record: RunRecord, results: Sequence[Result]) -> Iterator[str]:
-    """Say which rules on a name passed although requests of that name may be among those that count as ``other``."""
-    for result in results:
-        chosen = dict(result.threshold.selector)
-        if result.outcome is not Outcome.PASSED or chosen.get("name", OTHER) == OTHER:
-            continue
-        rule = replace(result.threshold, selector=tuple({**chosen, "name": OTHER}.items()))
-        part = record.of_phase(rule.phase).counts()
-        folded = sum(
-            view.requests for view in part if rule.selects(scenario=view.scenario, method=view.method, name=view.name)
-        )
-        if folded:
-            yield (
-                f"{result.threshold.condition}: {folded:,} requests had too many names to be kept apart, and some of "
-                "them may be of this one. Next: give requests with varying paths one name=…"
-            )
+def _with_folded(record: RunRecord, result: Result) -> Result:
+    """Return a result without data where a rule on a name passed, and requests that count as ``other`` may be of it."""
+    chosen = dict(result.threshold.selector)
+    if result.outcome is not Outcome.PASSED or chosen.get("name", OTHER) == OTHER:
+        return result
+    rule = replace(result.threshold, selector=tuple({**chosen, "name": OTHER}.items()))
+    part = record.of_phase(rule.phase).counts()
+    folded = sum(
+        view.requests for view in part if rule.selects(scenario=view.scenario, method=view.method, name=view.name)
+    )
+    if not folded:
+        return result
+    return replace(result, value=None, interval=None, outcome=Outcome.NO_DATA, folded=folded)
 
 
 def _all_failed(record: RunRecord) -> str:

@@ -15,6 +15,9 @@ from loadtest.measuring.labels import LOAD, OTHER, SETUP, readable
 PHASE: Final = "loadtest_phase"
 """The attribute of a user that holds its phase."""
 
+SIDE: Final = "loadtest_side"
+"""The attribute of a duet's user that holds its side. Its ``scenario`` stays, since names may be made of it."""
+
 
 def phase_of(user: Any) -> str:
     """The phase of a user. Users of other classes keep it in an attribute whose name does not clash with theirs."""
@@ -22,9 +25,14 @@ def phase_of(user: Any) -> str:
 
 
 def scenario_of(user: Any) -> str:
-    """The scenario of a User (instance or class), by default the name of its class; ``other`` for None."""
+    """The scenario as which a User (instance or class) is recorded: its side in a duet; ``other`` for None."""
     if user is None:
         return OTHER
+    return getattr(user, SIDE, None) or own_scenario_of(user)
+
+
+def own_scenario_of(user: Any) -> str:
+    """The scenario that a User (instance or class) belongs to, by default the name of its class."""
     scenario: str | None = getattr(user, "scenario", None)
     return scenario or (user if isinstance(user, type) else type(user)).__name__
 

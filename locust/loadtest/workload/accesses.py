@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from loadtest.clients.redis import RAW
-from loadtest.measuring.users import scenario_of
+from loadtest.measuring.users import own_scenario_of
 from loadtest.users.steps import check_of
 from loadtest.workload.operations import MULTIPLE, OPERATIONS, Form, written
 
@@ -57,7 +57,7 @@ class Accesses:
         self._per_mget = keys.per_mget
         self._ttls_ms = keys.ttls_ms(self._random)
         self._names, self._weights = list(shares), list(accumulate(shares.values()))
-        scenario = scenario_of(user)
+        scenario = own_scenario_of(user)
         self._clients: dict[str, Any] = {name: user.client.labelled(f"{scenario}/{name}") for name in shares}
         for name, client in self._clients.items():
             if OPERATIONS[name].form == "json" and OPERATIONS[name].call is not None:

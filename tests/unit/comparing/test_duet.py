@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -29,6 +30,7 @@ from loadtest.measuring import record_dict
 from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
+from loadtest.measuring.users import SIDE, own_scenario_of, scenario_of
 from loadtest.reporting.document import Document
 from loadtest.run_folder import RECORD
 from loadtest.users import declared
@@ -338,4 +340,46 @@ def test_a_duet_is_noted_for_nothing_that_its_scenario_does_not_say(monkeypatch:
     (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
     assert list(declared.absent([pair], [pair])) == []
     fixed = type("Fixed", pair.sides[0].__bases__, {"fixed_count": 3})
-    assert duet_user._duet_class(fixed, "duet", ({"scenario": "base"}, {"scenario": "new"})).fixed_count == 3
+    assert duet_user._duet_class(fixed, "duet", ({SIDE: "base"}, {SIDE: "new"})).fixed_count == 3
+
+
+def test_a_side_keeps_the_name_of_its_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of requests that are made of it, as those of key_value, are the same on both sides, and are pairs."""
+    monkeypatch.setattr(GreenletRandom, "install", lambda: None)
+    urls = ("http://a:1", "http://b:1")
+    (pair,) = duet_user.scenario_of("duet-health", "health", urls).user_classes
+    assert [(scenario_of(side), own_scenario_of(side)) for side in pair.sides] == [
+        ("base", "health"),
+        ("new", "health"),
+    ]
+
+
+def test_neither_side_is_kept_waiting_for_the_other() -> None:
+    """The side that was ordered last is awaited first: what is done when the other ends delays no response."""
+    awaited: list[str] = []
+
+    class Side:
+        """Notes the orders and waits of an iteration."""
+
+        noted: list[str] = []  # noqa: RUF012 - of both sides
+
+        def __init__(self, name: str) -> None:
+            self.name, self.requests = name, []
+
+        def order(self, _intended_s: float | None, _seed: int) -> None:
+            self.noted.append(self.name)
+
+        def wait(self) -> None:
+            self.noted.append(self.name)
+
+    user = SimpleNamespace(
+        _sides=[Side("base"), Side("new")], _chance=Random(8), _counter=SimpleNamespace(count=lambda *_: None),
+        intended_start_s=None, scenario="duet",
+    )  # fmt: skip
+    for _ in range(200):
+        duet_user.DuetUser.pair(user)
+        first, second, *waits = Side.noted
+        assert waits == [second, first]
+        awaited.append(second)
+        Side.noted.clear()
+    assert 60 < awaited.count("base") < 140
