@@ -136,7 +136,7 @@ def eventually(condition, within_s: float = SETTLED_S) -> bool:
             None,
             "127.0.0.1:{port}",
         ),  # one sentence or the other, as the connection ends before the wait or not
-        ("no key, patient", None, "master at 127.0.0.1:{port}, one has a key and the other has none."),
+        ("no key, patient", None, "only one of this worker and its master at 127.0.0.1:{port} has a link key."),
     ],
 )
 def test_a_worker_without_the_key_cannot_join(master: Master, name: str, secret: str | None, sentence: str) -> None:

@@ -67,5 +67,5 @@ def _access(document: OpenApiDocument, names: Sequence[str], cookies: Sequence[s
             headers.append("basic_headers()" if is_basic else "bearer_headers()")
         else:
             what = scheme.get("scheme", kind)
-            return Access(note=f"it is drafted without its security, {what}, which has no draft")
+            return Access(note=f"it is drafted without authentication: the security scheme {what} is not supported")
     return Access(tuple(headers), " | ".join(params) or None, has_cookie)

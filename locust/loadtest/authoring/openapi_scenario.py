@@ -36,11 +36,11 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _WIDTH = 200
 
 _HEAD = '''\
-"""{title}: a task for each of its resources, with the examples of its OpenAPI document.
+"""{title}: one task per resource, with the example values of its OpenAPI document.
 
-All tasks run equally often, in random order: add weights, combine tasks that belong together, and change paths and
-bodies to existing data. Operations that need a token or a key send the one of TOKEN_FILE,
-those that need a name and a password the first account of ACCOUNTS_FILE.
+All tasks run equally often, in random order. Add weights, merge tasks that belong together, and replace example values
+in paths and bodies with data that exists. Operations that need a token or an API key use TOKEN_FILE; those that need a
+user name and a password use the first account in ACCOUNTS_FILE.
 """
 
 {modules}from locust import between, task
@@ -52,7 +52,7 @@ NAME = {name!r}
 
 
 class ApiUser(HttpUser):
-    """Calls each operation."""
+    """Calls every operation."""
 
     scenario = NAME
     wait_time = between(0.5, 1.5)
@@ -64,13 +64,13 @@ _SIGN_IN = '''
         self.bearer()
 
     def bearer(self):
-        """Return the header with a token: that of TOKEN_FILE, or that of an account that is made here."""
+        """Return the Authorization header, with the token from TOKEN_FILE or, without one, that of a new account."""
         if not bearer_headers() and time.monotonic() > self.renew_at_s:
             self.sign_in()
         return bearer_headers() or self.token
 
     def sign_in(self):
-        """Make an account and sign in; again before the token expires, and some seconds after it went wrong."""
+        """Create an account and sign in. This is repeated before the token expires, and 10 s after a failure."""
         self.token, self.renew_at_s = {{}}, time.monotonic() + 10.0
 {calls}        self.token = {{"Authorization": f"Bearer {{answer.json(){token}}}"}}
         self.renew_at_s = {renew_at}
@@ -196,7 +196,7 @@ class _Drafting:
             made = _operation(self._document, step, self.notes)
             self._keys += [f"{name} of {where}" for name in keys_of_examples(self._document, step)]
         except (*untrusted.WRONG_FORM, SyntaxError) as error:
-            reason = str(error) if type(error) is ValueError else f"its form is wrong ({type(error).__name__})"
+            reason = str(error) if type(error) is ValueError else f"it is malformed ({type(error).__name__})"
             self.notes.append(_line(f"{where}: {reason}"))
             return None
         identity = id(step.operation)
@@ -211,7 +211,7 @@ class _Drafting:
     def _too_large(self) -> UsageError:
         return self._document.refusal(
             f"its scenario would have over {_MAX_OPERATIONS:,} requests or {_LONGEST_CHARS:,} characters",
-            "use only the part of it that you want to load",
+            "cut it down to the part that you want to load",
         )
 
     def _sign_in(self, found: SignIn) -> str:
@@ -249,13 +249,13 @@ def _steps(document: OpenApiDocument, notes: list[str]) -> Iterator[Step]:
             methods = [method for method in METHODS if method in item]
             for method in methods:
                 if not isinstance(item[method], dict):
-                    notes.append(_line(f"{method.upper()} {path}: its form is wrong (it is not an object)"))
+                    notes.append(_line(f"{method.upper()} {path}: it is malformed (not an object)"))
                 elif _SWITCHING in map(str, item[method].get("responses") or ()):
                     notes.append(_line(f"{method.upper()} {path}: it opens another protocol; see WebSocketUser"))
                 else:
                     yield Step(path, method, item)
         except untrusted.WRONG_FORM as error:
-            notes.append(_line(f"{path}: its form is wrong ({type(error).__name__})"))
+            notes.append(_line(f"{path}: it is malformed ({type(error).__name__})"))
 
 
 def _operation(document: OpenApiDocument, step: Step, notes: list[str]) -> _Operation:
@@ -300,7 +300,7 @@ class _Parameters:
             if place == "path" or parameter.get("required") or _has_example(document, parameter):
                 sent._add(place, name, step.values.get((place, name)) or _value(document, parameter), parameter)
         if missing := re.search(r"\{[^{}]*\}", sent.path):
-            raise ValueError(f"no parameter says what {missing.group()} in its path is")
+            raise ValueError(f"no parameter declares {missing.group()} in its path")
         return sent
 
     def _add(self, place: str, name: str, value: Any, parameter: Node) -> None:

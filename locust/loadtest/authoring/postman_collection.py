@@ -70,7 +70,7 @@ class PostmanCollection:
             try:
                 self._add(item, auth)
             except untrusted.WRONG_FORM as error:
-                reason = str(error) if type(error) is ValueError else f"its form is wrong ({type(error).__name__})"
+                reason = str(error) if type(error) is ValueError else f"it is malformed ({type(error).__name__})"
                 self.notes.append(f"{name}: {reason}")
             if len(self.requests) > MAX_REQUESTS:
                 self._refuse(f"it holds more than {MAX_REQUESTS:,} requests")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_REQUESTS: Final = 2_000
 FORM: Final = "application/x-www-form-urlencoded"
 _MAX_VALUES: Final = 100_000
-"""The most values of a body that is written as Python; a larger one is written as text."""
+"""The maximum number of values in a body that is written as Python; a larger body is written as text."""
 _WIDTH: Final = 100
 _SHORTEST_THINK_S: Final = 0.05
 _OWN_CALLS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
@@ -37,9 +37,9 @@ _NAMES: Final = ("name", "key", "field")
 """The members that hold the name in a JSON list of name-value pairs."""
 _HELPERS: Final = ("accounts", "api_key", "basic_headers", "bearer_headers")
 _HEAD: Final = '''\
-"""{title}: its requests in their order.
+"""{title}: the requests, in order.
 
-It is a start: make values random, and give each user data of its own.{secrets}
+This is a starting point: randomise values, and give each user its own data.{secrets}
 """
 
 {modules}from locust import between, task
@@ -51,7 +51,7 @@ NAME = {name!r}
 
 
 class Visitor(HttpUser):
-    """Sends the requests."""
+    """Sends the recorded requests."""
 
     scenario = NAME
     wait_time = between(1, 3)
@@ -69,12 +69,12 @@ _ON_START: Final = '''
         """Take {what}."""
 {lines}'''
 _TAKEN: Final = {
-    "self.account": ("an account of ACCOUNTS_FILE", "        self.account = random.choice(accounts())\n"),
-    "self.token": ("the token of TOKEN_FILE", '        self.token = api_key("token").get("token", "")\n'),
+    "self.account": ("an account from ACCOUNTS_FILE", "        self.account = random.choice(accounts())\n"),
+    "self.token": ("the token from TOKEN_FILE", '        self.token = api_key("token").get("token", "")\n'),
 }
 """The credentials that a user takes at its start, by the attribute that holds them."""
-_SECRETS: Final = """ Tokens and keys are those of TOKEN_FILE, names and
-passwords those of ACCOUNTS_FILE."""
+_SECRETS: Final = """ Tokens and API keys come
+from TOKEN_FILE, user names and passwords from ACCOUNTS_FILE."""
 
 
 @dataclass
@@ -211,7 +211,7 @@ def _is_unparsed(request: Recorded) -> bool:
 
 
 def _use_account(request: Recorded) -> None:
-    """Replace the secrets in a body or query by an account of ACCOUNTS_FILE or the token of TOKEN_FILE."""
+    """Replace the secrets in a body or query with an account from ACCOUNTS_FILE or the token from TOKEN_FILE."""
     request.target = _let_in_by_query(request.target)
     if request.fields:
         changed = _let_in({name: content for name, file, content, _ in request.fields if file is None})

@@ -244,11 +244,11 @@ def test_what_cannot_be_drafted_is_listed_and_the_rest_is_drafted() -> None:
     root = {"openapi": "3.1.0", "paths": paths, "components": components}
     drafted = openapi_scenario.draft(OpenApiDocument(root, "x"), "x")
     assert drafted.notes == [
-        "GET /d: its form is wrong (it is not an object)",
-        "GET /b/{id}: no parameter says what {id} in its path is",
+        "GET /d: it is malformed (not an object)",
+        "GET /b/{id}: no parameter declares {id} in its path",
         "POST /c: its body may be image/*, and no example can be made of that",
-        "GET /f: its form is wrong (KeyError)",
-        "GET /g: it is drafted without its security, mutualTLS, which has no draft",
+        "GET /f: it is malformed (KeyError)",
+        "GET /g: it is drafted without authentication: the security scheme mutualTLS is not supported",
         "GET /i: it is drafted for HOST, but its own server is other.example.com",
         "POST /j: its body is multipart/form-data, and its schema is not an object",
         r"POST /k: no text was found for the pattern ^\p{L}+$",

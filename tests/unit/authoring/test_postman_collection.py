@@ -100,8 +100,8 @@ def test_what_cannot_be_drafted_is_listed(tmp_path: Path) -> None:
         "it: it goes to http://other.example, and the others to http://a.example",
         "it: its security, hawk, has no draft",
         "it: its body, file, has no draft",
-        "it: its form is wrong (TypeError)",
-        "broken: its form is wrong (KeyError)",
+        "it: it is malformed (TypeError)",
+        "broken: it is malformed (KeyError)",
     ]
 
 

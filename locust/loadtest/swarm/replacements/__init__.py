@@ -1,12 +1,12 @@
-"""The table of what is replaced in Locust. `install` puts the replacements in place, `restore` removes them.
+"""The table of Locust attributes that are replaced. `install` installs the replacements, `restore` removes them.
 
-Each row names an attribute of Locust's, why it is replaced, and the upstream issue if there is one. For each row, a
-test in tests/unit/swarm/replacements shows what is wrong on stock Locust. The test is a strict expected failure: when a
+Each row names an attribute, why it is replaced, and the upstream issue if there is one. For each row, a test in
+tests/unit/swarm/replacements reproduces the problem on stock Locust. The test is a strict expected failure: when a
 release of Locust no longer needs the replacement, the test passes and so the suite fails.
 
-Where Locust has a setting, the setting is used instead, as for the number and length of a worker's connection attempts.
-What needs a watcher rather than a replacement is in `loadtest.swarm.rebalancing` and `expected_workers`; Ctrl-C is
-handled in `interrupt`.
+Where Locust has a setting, the setting is used instead, for example for the number and length of a worker's connection
+attempts. Problems that need a watcher rather than a replacement are handled in `loadtest.swarm.rebalancing` and
+`expected_workers`, and Ctrl-C in `interrupt`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replacement:
-    """One replaced attribute of Locust's.
+    """One replaced attribute of Locust.
 
     Attributes:
         owner: the class or module that has the attribute.
@@ -57,141 +57,143 @@ TABLE = (
         runners.MasterRunner,
         "handle_message",
         master.handle_message,
-        "a message that is not as expected ends the greenlet that receives, and the master never hears another",
+        "an unexpected message kills the receiving greenlet, and the master never receives another message",
         "https://github.com/locustio/locust/issues/3515",
     ),
     Replacement(
         runners.MasterRunner,
         "_wait_for_workers_report_after_ramp_up",
         master.wait_for_workers_report_after_ramp_up,
-        "when a worker comes back, the master waits up to two seconds within the greenlet that receives, for reports "
-        "that only this greenlet could receive",
+        "when a worker reconnects, the receiving greenlet waits up to two seconds for reports that only this greenlet "
+        "could receive",
     ),
     Replacement(
         runners.MasterRunner,
         "update_state",
         master.update_state,
-        "a run that is stopped during its ramp-up is said to be running when the ramp-up ends, and the next start is "
-        "taken for a change of it",
+        "a run that is stopped during its ramp-up is marked as running when the ramp-up ends, and the next start is "
+        "treated as a change to it",
     ),
     Replacement(
         runners.MasterRunner,
         "stop",
         master.stop,
-        "a headless master whose last worker was lost stops its test and then waits for ever",
+        "a headless master that loses its last worker stops its test and then waits for ever",
     ),
     Replacement(
         runners.WorkerNodes,
         "all",
         master.all_workers,
-        "a worker that leaves while users are distributed anew for one that was lost ends the greenlet that looks for "
-        "lost workers, and the master never notices another",
+        "a worker that leaves while the users of a lost worker are redistributed kills the greenlet that detects lost "
+        "workers, and the master never notices another loss",
     ),
     Replacement(
         dispatch.UsersDispatcher,
         "__init__",
         master.begin_dispatcher,
-        "a worker that has begun to end gets users of the next run, which it never starts",
+        "a worker that is shutting down is assigned users of the next run, which it never starts",
     ),
     Replacement(
         dispatch.UsersDispatcher,
         "add_worker",
         master.add_worker,
-        "a worker that says again that it is ready, as after a cut network, gets the share of two workers for good",
+        "a worker that reports ready a second time, for example after a network failure, permanently gets the share of "
+        "two workers",
     ),
     Replacement(
         runners.Runner,
         "log_exception",
         master.log_exception,
-        "every exception that differs from the others is kept until the end, whole, however many there are",
+        "every distinct exception is kept in full until the end, so memory is unbounded",
     ),
     Replacement(
         env.Environment,
         "update_worker_logs",
         master.update_worker_logs,
-        "whatever a worker sends as its log is kept whole, also after the worker is gone",
+        "a worker's log is kept in full, whatever its size, even after the worker has left",
     ),
     Replacement(
         runners.WorkerRunner,
         "handle_message",
         worker.handle_message,
-        "users are started after their run was asked to end, and none for as long as the master's clock was set back",
+        "users are started after their run was told to end; and after the master's clock is set back by some seconds, "
+        "none are started for that long",
     ),
     Replacement(
         runners.WorkerRunner,
         "start_worker",
         worker.start_worker,
-        "it spawns users at once, where the open model makes them as arrivals need them",
+        "it spawns users immediately, but the open model creates them as arrivals need them",
     ),
     Replacement(
         runners.WorkerRunner,
         "connect_to_master",
         worker.connect_to_master,
-        "a worker that finds no master ends without naming where it looked",
+        "a worker that finds no master exits without naming the address that it tried",
     ),
     Replacement(
         runners.WorkerRunner,
         "heartbeat_timeout_checker",
         worker.heartbeat_timeout_checker,
-        "a worker without a master goes on making load for a minute, measured by a clock that can be set",
+        "a worker without a master keeps generating load for a minute, measured by a clock that can be set",
         "https://github.com/locustio/locust/pull/2474",
     ),
     Replacement(
         runners.WorkerRunner,
         "heartbeat",
         worker.leave_to_reports,
-        "a message of its own each second costs the master more than all that is in it",
+        "a separate message each second costs the master more than handling its contents",
     ),
     Replacement(
         runners.WorkerRunner,
         "stats_reporter",
         worker.leave_to_reports,
-        "the same, for a message every third second",
+        "the same, for a message every three seconds",
     ),
     Replacement(
         event.EventHook,
         "fire",
         listeners.fire,
-        "an error of a listener is logged and forgotten, and on a worker nobody hears of it",
+        "a listener's exception is only logged, on a worker only in the worker's log",
     ),
     Replacement(
         User,
         "run",
         users.run,
-        "nobody can tell the requests of on_start from those of tasks, and a user that ends by a BaseException, such "
-        "as gevent's Timeout, vanishes without a report",
+        "requests of on_start cannot be told from those of tasks, and a user that a BaseException ends, such as "
+        "gevent's Timeout, disappears without a report",
     ),
     Replacement(
         User,
         "stop",
         users.stop,
-        "a waiting user whose timer is due wakes before it is killed, and dies while its request is in flight",
+        "a waiting user whose timer is due wakes before it is killed, and is killed while its request is in flight",
     ),
     Replacement(
         runners.Runner,
         "user_classes_count",
         users.user_classes_count,
-        "a user that still finishes its task counts as one that stays: users that are asked for meanwhile are not made",
+        "a stopping user that is still finishing its task counts as active, so too few users are created",
     ),
     Replacement(
         runners.Runner,
         "stop_users",
         users.stop_users,
-        "users that still finish their tasks are asked again, in the place of others, so that too many stay; and it "
-        "waits for ever for a user that catches what ends it, or whose on_stop hangs",
+        "it may choose users that are already stopping, so too many stay; and it waits for ever for a user that "
+        "catches GreenletExit or whose on_stop hangs",
     ),
     Replacement(
         TaskSet,
         "execute_next_task",
         users.execute_next_task,
-        "nobody can tell which tasks were never begun, and which of them sent no request",
+        "it does not count which tasks never began or sent no request",
     ),
     Replacement(
         stock.HttpSession,
         "request",
         clients.request,
-        "a request whose user is stopped before the answer comes is never counted, so a service that hangs looks fast; "
-        "nor is one of catch_response=True without a with-block, or whose block raises",
+        "a request whose user is stopped before the response arrives is never counted, so a hanging service looks "
+        "fast; nor is a request with catch_response=True that has no with-block, or whose block raises",
     ),
     Replacement(
         fasthttp.FastHttpSession,
@@ -203,25 +205,26 @@ TABLE = (
         connectionpool.ConnectionPool,
         "get_socket",
         clients.get_socket,
-        "a request that was sent again, since the service closed its connection, counts as one success",
+        "a request that was retried because the service closed its connection counts as one success",
     ),
     Replacement(
         fasthttp.LocustUserAgent,
         "_urlopen",
         clients.send,
-        "the same, and a request to which a redirect led is none of these",
+        "the same; and a request that follows a redirect must not count as a retry",
     ),
     Replacement(
         stock.HttpSession,
         "rebuild_auth",
         clients.rebuild_auth,
-        "a service redirects users to hosts that nobody named, or to services of this machine, which trust who asks",
+        "a service can redirect users to hosts that the run does not name, or to services on this machine that trust "
+        "local clients",
     ),
     Replacement(
         stock.HttpSession,
         "resolve_redirects",
         clients.resolve_redirects,
-        "it prepares a request for a redirect that is not followed, too, which may be to any host",
+        "it also prepares a request, possibly to any host, for a redirect that is not followed",
     ),
     Replacement(
         useragent.CompatRequest,
@@ -233,13 +236,13 @@ TABLE = (
         urllib3.util.retry.Retry,
         "increment",
         clients.increment,
-        "the same, with an adapter of the scenario's own",
+        "the same, for adapters of the scenario's own",
     ),
     Replacement(
         connectionpool.ConnectionPool,
         "_create_socket",
         clients.open_connection,
-        "nobody can tell whether connections are kept, nor how long opening them takes",
+        "it does not report whether connections are reused, or how long it takes to open them",
     ),
     Replacement(
         urllib3.connection.HTTPConnection,
@@ -251,7 +254,7 @@ TABLE = (
         connectionpool.ConnectionPool,
         "_resolve",
         clients.resolve,
-        "nobody can tell how long the resolver takes",
+        "it does not report how long DNS look-ups take",
     ),
     Replacement(
         urllib3.util.connection,
@@ -263,14 +266,14 @@ TABLE = (
         argument_parser,
         "default_args_dict",
         functools.cache,
-        "each spawn message builds the whole command-line parser dozens of times: 0.2 s in which no user runs",
+        "each spawn message builds the whole command-line parser dozens of times, which blocks all users for 0.2 s",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """One attribute of Locust's that is replaced where it is used, because a layer below `swarm` needs the replacement.
+    """An attribute of Locust that is replaced in another module because a layer below `swarm` needs the replacement.
 
     Attributes:
         what: the attribute.
@@ -297,31 +300,32 @@ REPLACED_ELSEWHERE = (
     Elsewhere(
         "Environment.events.test_start.fire, on the master",
         "loadtest.swarm.preparation",
-        "an error of a listener is logged, and there is load that nothing was prepared for",
+        "a listener's exception is only logged, and the load starts without the preparation",
     ),
     Elsewhere(
         "User.run",
         "loadtest.users.base",
-        "its loop costs as much as a request of our clients, and an iteration does not know when it was to begin",
+        "its loop costs as much as a request of the built-in clients, and an iteration does not know its intended "
+        "start",
     ),
     Elsewhere(
         "WebUI.app.view_functions['locust.swarm']",
         "loadtest.web.start_form",
-        "a start knows users, spawn rate and run time only, and checks none of them",
+        "its start form has only users, spawn rate and run time, and validates none of them",
     ),
     Elsewhere(
         "WebUI.app.view_functions['locust.stop']",
         "loadtest.web.start_form",
-        "a stop while a test is prepared says that it stopped it, and then the test begins",
+        "a stop during a test's preparation reports success, and then the test begins",
     ),
 )
 
 
 def install(config: Config) -> None:
-    """Put the replacements in place in this process. A second call only updates the settings.
+    """Install the replacements in this process. A second call only updates the settings.
 
     Raises:
-        UsageError: when the key of the link cannot be read.
+        UsageError: when the link key cannot be read.
     """
     zmqrpc.Server, zmqrpc.Client = sockets.ends(config)  # type: ignore[misc]
     worker.set_patience(config.master_wait)

@@ -1,7 +1,7 @@
 """Replacements for methods of Locust's HTTP clients and of the libraries below them: see `loadtest.swarm.replacements`.
 
 Every request of these clients is counted, together with the connections, DNS look-ups and retransmissions that it
-caused. A client that is neither Locust's nor this product's reports none of these, and the record says so.
+caused. Other clients report none of these, and the record says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEADERS_AT: Final = 4
 
 
 class _Beside(list[tuple[str, str, float]]):
-    """What happened alongside the current greenlet's request: kind, detail and seconds."""
+    """Events during the current greenlet's request, such as opened connections: kind, detail and seconds."""
 
     tries = 0  # attempts of a FastHttpUser since the last response
 
@@ -62,7 +62,7 @@ class _Settled(clients.ResponseContextManager):
 
 
 class _FastSettled(fasthttp.ResponseContextManager):
-    """The same for a FastHttpUser."""
+    """`_Settled` for a FastHttpUser."""
 
     _is_reported = False
 
@@ -80,8 +80,8 @@ _SETTLED: Final[dict[type, type]] = {
 
 
 def request(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Count requests that Locust omits: when the user was stopped or its own timeout expired before the response
-    arrived, and when the response was caught but never marked."""
+    """Count requests that Locust omits: those whose user was stopped, or timed out, before the response arrived, and
+    those whose response was caught but never marked."""
 
     @functools.wraps(original)
     def request(self: Any, method: str, url: str, name: str | None = None, *args: Any, **more: Any) -> Any:
@@ -229,7 +229,7 @@ class RedirectError(RequestException):
 
 
 def rebuild_auth(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Record who redirects a request of an HttpUser, and where to."""
+    """Record which URL redirects a request of an HttpUser, and where to."""
 
     def rebuild_auth(self: Any, prepared_request: Any, response: Any) -> None:
         try:
@@ -257,7 +257,7 @@ def _up_to_refused(hops: Iterator[Any]) -> Iterator[Any]:
 
 
 def redirect(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Record who redirects a request of a FastHttpUser, and where to."""
+    """Record which URL redirects a request of a FastHttpUser, and where to."""
 
     def redirect(self: Any, *args: Any) -> None:
         before = self.url

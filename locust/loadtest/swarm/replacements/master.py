@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from locust.runners import MasterRunner, WorkerNode
 
 MAX_EXCEPTIONS: Final = 500
-"""The most distinct exceptions of scenarios that are kept; further ones count as one."""
+"""The maximum number of distinct exceptions of scenarios that are kept; further ones are counted together."""
 MAX_LOG_LINES: Final = 500
 LONGEST_LOG: Final = 100_000
 MAX_LOGS: Final = 200
@@ -60,7 +60,7 @@ def update_state(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def stop(original: Callable[..., None]) -> Callable[..., None]:
-    """Let a headless master quit when Locust stops its test, and not only when it is told to quit."""
+    """Let a headless master quit whenever its test stops, not only on request."""
 
     def stop(self: MasterRunner, send_stop_to_client: bool = True) -> None:
         options: Any = self.environment.parsed_options
@@ -79,7 +79,7 @@ def all_workers(original: Any) -> Any:
 
 
 def begin_dispatcher(original: Callable[..., None]) -> Callable[..., None]:
-    """Dispatch to the workers that stay, or to all if none does."""
+    """Dispatch to the workers that are not shutting down, or to all if every worker is."""
 
     def __init__(self: UsersDispatcher, worker_nodes: list[WorkerNode], user_classes: list[type[User]]) -> None:  # noqa: N807
         original(self, rebalancing.staying(worker_nodes) or worker_nodes, user_classes)
@@ -88,7 +88,7 @@ def begin_dispatcher(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def add_worker(original: Callable[..., None]) -> Callable[..., None]:
-    """Add each worker once, and none that is ending."""
+    """Add each worker once, and none that is shutting down."""
 
     def add_worker(self: UsersDispatcher, worker_node: WorkerNode) -> None:
         if not rebalancing.staying([worker_node]):
@@ -100,7 +100,7 @@ def add_worker(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def log_exception(original: Callable[..., None]) -> Callable[..., None]:
-    """Keep a bounded number of distinct exceptions, with texts truncated and without secrets in URLs."""
+    """Keep a bounded number of distinct exceptions, with truncated texts and without credentials in URLs."""
 
     def log_exception(self: MasterRunner, node_id: str, msg: str, formatted_tb: str) -> None:
         text, trace = (without_credentials(given[:LONGEST_TEXT]) for given in (msg, formatted_tb))

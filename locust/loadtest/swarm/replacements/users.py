@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _ASKED: Final = "_was_asked_to_stop"
 ENDING_S: Final = 6.0
-"""Seconds that users may take to end once they are killed; the master waits longer for their worker's last delta."""
+"""Seconds that killed users may take to end. The master waits longer than that for the worker's last delta."""
 
 
 def run(original: Callable[..., None]) -> Callable[..., None]:
-    """Count requests in on_start and on_stop of Locust's own user classes as set-up, and report what ends a user.
+    """Count requests in on_start and on_stop of Locust's own user classes as set-up, and report what ended a user.
 
     Locust reports an Exception in a task, but not a BaseException such as an expired gevent.Timeout.
     """
@@ -93,7 +93,7 @@ def stop(original: Callable[..., bool]) -> Callable[..., bool]:
 
 
 def user_classes_count(_original: property) -> property:
-    """Count the users that are not leaving."""
+    """Count the users that are not stopping."""
 
     def count(self: Runner) -> dict[str, int]:
         present = _present(self, lambda user: not _is_leaving(user))
@@ -103,7 +103,9 @@ def user_classes_count(_original: property) -> property:
 
 
 def stop_users(_original: Callable[..., None]) -> Callable[..., None]:
-    """Stop as many of the users that are not leaving as asked, then wait for all that leave, up to the stop timeout.
+    """Stop the requested number of users, none of which is stopping already. Wait for all stopping users.
+
+    The wait is at most the stop timeout.
 
     A user that has not ended by then is killed. One that survives the kill is abandoned and recorded, because waiting
     for it would keep the worker's last delta from being sent.

@@ -41,10 +41,10 @@ def set_patience(wait_s: float | None) -> None:
 
 
 def handle_message(original: Callable[..., None]) -> Callable[..., None]:
-    """Pass each message through the gate. A spawn message older than the last one means that the clock was set.
+    """Pass each message through the gate, and handle spawn messages that are older than the last or of another run.
 
     The link preserves the order of messages, so an older one means that the master's clock was set back. A spawn
-    message of another run ends the current one: a worker that was cut off or suspended may have missed its end.
+    message of another run ends the current run: a disconnected or suspended worker may have missed its end.
     """
 
     def handle_message(self: WorkerRunner, msg: Message) -> None:
@@ -70,10 +70,10 @@ def _run_of(options: dict[str, Any]) -> str | None:
 
 
 def start_worker(original: Callable[..., None]) -> Callable[..., None]:
-    """Leave starting users to a service that does it in its own way; the numbers are then its limits.
+    """Leave starting users to the service that creates them for arrivals, if there is one; the numbers are its limits.
 
-    The first spawn message may arrive while Locust is being set up and no service exists yet. Without waiting, users
-    would loop in a run whose arrivals are to be started one by one.
+    The first spawn message may arrive while Locust is still being set up and no service exists yet. Without waiting,
+    users would loop in a run whose arrivals are started one by one.
     """
 
     def start_worker(self: WorkerRunner, user_classes_count: dict[str, int], **more: Any) -> None:
@@ -104,8 +104,8 @@ def start_worker(original: Callable[..., None]) -> Callable[..., None]:
 def connect_to_master(original: Callable[..., None]) -> Callable[..., None]:
     """Say why a worker found no master. Locust's start-up logs the error and exits with 255.
 
-    Where one side has a key and the other has none, ZeroMQ does not connect again, and each later send fails. Locust
-    would end with a traceback.
+    If only one side has a key, ZeroMQ does not reconnect, and every later send fails. Locust would end with a
+    traceback.
     """
 
     def connect_to_master(self: WorkerRunner) -> None:
@@ -114,9 +114,9 @@ def connect_to_master(original: Callable[..., None]) -> Callable[..., None]:
             original(self)  # calls itself for the next try, hence this replacement
         except RPCSendError:
             raise ConnectionError(
-                f"of this worker and its master at {self.master_host}:{self.master_port}, one has a key and the other "
-                "has none. Allowed: the same key on both sides, or none on either. Next: set LOADTEST_LINK_KEY_FILE on "
-                "both sides, or on neither."
+                f"only one of this worker and its master at {self.master_host}:{self.master_port} has a link key. "
+                "Allowed: the same key on both sides, or none on either. Next: set LOADTEST_LINK_KEY_FILE on both "
+                "sides, or on neither."
             ) from None
         except ConnectionError as error:
             if error.args:
@@ -132,17 +132,17 @@ def connect_to_master(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _check_queue(runner: WorkerRunner) -> None:
-    """Raise at once what Locust's send would raise after 9 s and three tracebacks.
+    """Raise immediately what Locust's send would raise after 9 s and three tracebacks.
 
     Raises:
-        RPCSendError: when ZeroMQ has ended the connection for good, and its queue with it.
+        RPCSendError: when ZeroMQ has permanently closed the connection and its queue.
     """
     if not int(runner.client.socket.get(zmq.EVENTS)) & zmq.POLLOUT:
         raise RPCSendError
 
 
 def heartbeat_timeout_checker(_original: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
-    """Watch the master by its messages instead of its heartbeats."""
+    """Detect a lost master by any of its messages instead of by its heartbeats alone."""
 
     def watch_master(self: WorkerRunner) -> NoReturn:
         session = Session.of(self.environment)
