@@ -27,13 +27,13 @@ ROOMS = (assistant, client_accounts, coin_queue, documents, education, health, n
 
 
 def create_app(config: Settings | None = None) -> Application:
-    """Create the application; nothing is sent to Redis before the first request.
+    """Create the application. It does not connect to Redis before the first request.
 
     Args:
-        config: the settings; by default they come from the environment.
+        config: the settings; by default, read from the environment.
 
     Raises:
-        SettingsError: the environment holds a wrong setting.
+        SettingsError: when the environment contains an invalid setting.
     """
     settings = config or Settings.from_environment(os.environ)
     app = Application(__name__, static_folder=None, template_folder=None)

@@ -13,14 +13,14 @@ _NOTHING: Final = NullSession()
 
 
 class _NoSessions(SessionInterface):
-    """No cookie is read or set: rooms with accounts identify their users by tokens."""
+    """Neither reads nor sets cookies: rooms with accounts identify their users by tokens."""
 
     def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002 - Flask passes them
-        """Return a session that holds nothing."""
+        """Return an empty session."""
         return _NOTHING
 
     def is_null_session(self, obj: object) -> bool:  # noqa: ARG002
-        """Return that there is nothing to save."""
+        """Return True: there is nothing to save."""
         return True
 
 
@@ -30,5 +30,5 @@ class Application(Flask):
     session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function: none here is async, which Flask looks up for each call of each."""
+        """Return the function unchanged: no view is async, which Flask would check on every call."""
         return func

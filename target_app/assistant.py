@@ -1,8 +1,8 @@
-"""An assistant that answers in a stream of tokens, at the pace of a language model. It asks nothing of Redis.
+"""An assistant that streams its answer token by token, at the pace of a language model. It does not use Redis.
 
-The seed that a question brings decides the answer and its pace: how long until the first token, and between two of
-them. Each token says when it was sent, so that a load generator on the same machine can be held against it. While it
-answers, an answer keeps one of the server's threads.
+The seed in a question determines the answer and its pace: the time to the first token, and between tokens. Each token
+carries the time at which it was sent, so that the times measured by a load generator on the same machine can be
+checked. Each answer occupies one of the server's threads until it ends.
 """
 
 import random
@@ -21,9 +21,9 @@ blueprint = Blueprint("assistant", __name__, url_prefix="/api/assistant")
 EVENT_STREAM = "text/event-stream"
 MAX_TOKENS = 100
 FIRST_TOKEN_S = 0.05
-"""The median time until the first token; it varies log-normally, and is at most ten times as long."""
+"""The median time to the first token. The times are log-normally distributed, limited to ten times the median."""
 GAP_S = 0.01
-"""The mean time between two tokens; it varies by a gamma distribution."""
+"""The mean time between two tokens. The times are gamma-distributed."""
 _SPREAD = 0.5
 _SHAPE = 4.0
 _EVENT = json_object(event={"type": "string"}, data={"type": "string"})
@@ -38,17 +38,17 @@ class Question(inputs.Strict):
     """A question to the assistant."""
 
     question: str = Field(min_length=1, max_length=2_000, examples=["What is a prime number?"])
-    seed: int = Field(default=0, ge=0, lt=2**32, description="decides the answer and its pace")
-    tokens: int = Field(default=20, ge=1, le=MAX_TOKENS, description="how many tokens the answer has")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="determines the answer and its pace")
+    tokens: int = Field(default=20, ge=1, le=MAX_TOKENS, description="the number of tokens in the answer")
 
 
 @blueprint.post("/answers")
 @described(body=Question, answer=_EVENT, media_type=EVENT_STREAM)
 def answer() -> Response:
-    """Answer a question in server-sent events, a token each: `{"question": …}`, with `seed` and `tokens`."""
+    """Answer a question with one server-sent event per token: `{"question": …}`, with `seed` and `tokens`."""
     response = Response(_events(inputs.body(Question), time.perf_counter()), content_type=EVENT_STREAM)
     response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Accel-Buffering"] = "no"  # a proxy must not collect the tokens
+    response.headers["X-Accel-Buffering"] = "no"  # a proxy must not buffer the tokens
     return response
 
 
@@ -64,8 +64,8 @@ def due_s(question: Question) -> list[float]:
 
 
 def _events(question: Question, asked_s: float) -> Iterator[bytes]:
-    """Yield a token each, when it is due; `sent_s` is the machine's monotonic clock."""
-    yield b": thinking\n\n"  # a comment, by which the answer's head goes out at once
+    """Yield each token when it is due; `sent_s` is the time on the machine's monotonic clock."""
+    yield b": thinking\n\n"  # a comment, so that the response head is sent immediately
     first_word = question.seed % len(_WORDS)
     for number, moment_s in enumerate(due_s(question)):
         time.sleep(max(0.0, asked_s + moment_s - time.perf_counter()))

@@ -51,7 +51,7 @@ def register() -> Response:
     key_of_name = name_key(client.userName)
     store = extensions.store()
     if not store.create(key_of_name, orjson.dumps(accounts.identity(client.email)), accounts.KEPT_S):
-        abort(409, f'"userName" {client.userName!r} is taken: choose another one.')
+        abort(409, f'"userName" {client.userName!r} is taken: choose another.')
     more = {"userName": client.userName, "fullName": client.fullName, "phone": client.phone}
     if accounts.create(ROOM, client.email, client.password.get_secret_value(), more) is None:
         store.delete(key_of_name)
@@ -76,7 +76,7 @@ def log_in() -> Response:
 
 
 def _account_of(login: Login) -> str:
-    """Return the key of the account that a login names; when its two names are of two clients, of no account."""
+    """Return the key of the account that a login names; a key without an account if its two names do not match."""
     known_as = accounts.identity(login.email) if login.email else None
     if login.userName:
         try:

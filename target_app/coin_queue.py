@@ -1,10 +1,10 @@
-"""A queue for coins: a user's pre-purchase takes a place in it, once.
+"""A queue for coins: a pre-purchase gives the user one place in it.
 
 Users and the queue are RedisJSON documents. The queue's document holds its id, whether it is open, its capacity, and
-the users in the order of their places; a user's holds which queue it stands in and where. One transaction appends the
-user and notes the queue at the user, on the condition that nobody has changed the user meanwhile: no place is given
-twice and no user gets two, even if many workers ask at once, and different users never wait for each other. A place
-belongs to one queue, known by its id: when a new queue is opened, every user may ask again.
+the users in order; a user's document holds the queue's id and the user's place. One transaction appends the user to the
+queue and updates the user's document, provided that nothing has changed that document meanwhile. So no place is given
+twice and no user gets two places, even under concurrent requests, and different users never block each other. A place
+belongs to one queue, identified by its id: when a new queue is opened, every user may ask again.
 """
 
 import uuid
@@ -21,7 +21,7 @@ QUEUE_KEY = "coin-queue"
 """The queue's key, without the store's prefix."""
 _CAPACITY = 1_000_000
 _END = 2**31
-"""Beyond the last place of any queue."""
+"""An index beyond the last place of any queue."""
 _CLOSED = "The queue is closed."
 _FULL = "Every place of the queue is taken."
 
@@ -57,18 +57,18 @@ def new_queue(capacity: int = _CAPACITY) -> dict[str, Any]:
     problems=(404, 409),
 )
 def pre_purchase() -> Response:
-    """Take a place in the queue for a user: `{"user_id": "…"}`; asked again, the user keeps the place."""
+    """Take a place in the queue for a user: `{"user_id": "…"}`. A repeated request returns the same place."""
     user_id = inputs.user_id(inputs.json_object().get("user_id"))
     return responses.json({"user_id": user_id, "place": _place(user_id)})
 
 
 def _place(user_id: str) -> int:
-    """Return the user's place in the queue: the one that it has, or the next one.
+    """Return the user's place in the queue: its existing place, or the next free one.
 
     Raises:
-        UnknownUserError: there is no such user.
-        QueueClosedError: there is no queue, or it is closed and the user has no place in it.
-        QueueFullError: others have all its places.
+        UnknownUserError: when there is no such user.
+        QueueClosedError: when there is no queue, or it is closed and the user has no place in it.
+        QueueFullError: when other users have all places.
     """
     key, name = user_key(user_id), orjson.dumps(user_id)
     capacity = 0
@@ -87,7 +87,7 @@ def _place(user_id: str) -> int:
             raise QueueClosedError(_CLOSED)
         if taken[0] >= capacity:
             raise QueueFullError(_FULL)
-        # Others may append between the look at the length and now, so the place is after that length, and near.
+        # Others may have appended since the length was read, so the place is at or shortly after that length.
         noted = orjson.dumps({"queue": queue["$.id"], "after": taken[0]})
         taking = ("JSON.ARRAPPEND", QUEUE_KEY, "$.users", name), ("JSON.SET", key, "$.coin_queue", noted)
         return [*taking, (*look, taken[0], _END)]

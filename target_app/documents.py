@@ -1,6 +1,6 @@
-"""RedisJSON documents, and the same on hashes and on plain strings to compare.
+"""RedisJSON documents, and for comparison the same operations on hashes and plain strings.
 
-A value read from Redis goes to the client as the bytes that Redis sent, without parsing.
+Values read from Redis are passed to the client byte for byte, without parsing.
 """
 
 from flask import Blueprint, Response

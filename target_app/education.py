@@ -1,7 +1,7 @@
 """An education service: accounts, a dashboard, an assistant, a library with collections, and a help centre.
 
-A student's account, collections and list of threads are one RedisJSON document, each thread another. What all students
-share is in `target_app.education_data`.
+A student's account, collections and list of threads are one RedisJSON document, and each thread is another. The data
+that all students share is in `target_app.education_data`.
 """
 
 import secrets
@@ -22,7 +22,7 @@ _PAGE = 10
 _MAX_COLLECTIONS = 50
 _MAX_THREADS = 20
 _MAX_MESSAGES = 50
-"""A student keeps the latest of each; a new one replaces the oldest."""
+"""How many of each a student keeps; a new one replaces the oldest."""
 
 Page = Annotated[int, Field(ge=1, le=1_000)]
 Words = Annotated[str, Field(min_length=1, max_length=100, examples=["algebra quiz"])]
@@ -113,7 +113,7 @@ def sign_up() -> Response:
     student = inputs.body(SignUp)
     more = {"name": student.name, "collections": [], "threads": []}
     if accounts.create(ROOM, student.email, student.password.get_secret_value(), more) is None:
-        abort(409, f'"email" {student.email!r} has an account already: sign in.')
+        abort(409, f'"email" {student.email!r} already has an account: sign in.')
     return responses.json({"email": student.email, "name": student.name}, 201)
 
 
@@ -141,7 +141,7 @@ def refresh() -> Response:
 @blueprint.get("/dashboard/")
 @described(signed_in=True, answer=json_object(name=_TEXT, collections=_COUNT, threads=_COUNT, suggested=_ITEM))
 def dashboard() -> Response:
-    """Show how much a student has, and suggest an item."""
+    """Show a student's number of threads and collections, and suggest an item."""
     account = sessions.account(ROOM)
     name, collections, threads = _read_student(
         ("JSON.GET", account, "$.name"),
@@ -161,7 +161,7 @@ def dashboard() -> Response:
 @blueprint.get("/dashboard/v2/search/")
 @described(signed_in=True, query=Search, answer=_ITEMS)
 def search() -> Response:
-    """Find the library's items that have all the words of `q`, a page at a time."""
+    """Find the library items that contain all the words of `q`, a page at a time."""
     sessions.account(ROOM)
     wanted = inputs.query(Search)
     lists = [education_data.numbers_of_word(word) for word in education_data.words(wanted.q)]
@@ -263,7 +263,7 @@ def create_collection() -> Response:
 @blueprint.get("/help-center/help-articles/")
 @described(query=HelpSearch, answer=array_of(json_object(id=_COUNT, title=_TEXT, text=_TEXT)))
 def help_articles() -> Response:
-    """List the help articles, or those that have all the words of `q`."""
+    """List the help articles that contain all the words of `q`; without `q`, all of them."""
     wanted = set(education_data.words(inputs.query(HelpSearch).q or ""))
     articles = education_data.articles()
     if not wanted:
@@ -294,7 +294,7 @@ def _page(numbers: "range | list[int]", page: int) -> Response:
 
 
 def _read_student(*commands: tuple[str, ...]) -> list[Any]:
-    """Read parts of a student's document in one step; 401 when the account is gone."""
+    """Read parts of a student's document in one step; 401 if the account no longer exists."""
     try:
         replies = extensions.store().together(*commands)
     except UnknownKeyError:
@@ -305,7 +305,7 @@ def _read_student(*commands: tuple[str, ...]) -> list[Any]:
 
 
 def _append_to_student(account: str, path: str, value: object, most: int) -> None:
-    """Append to a list of a student's document, and keep the latest; 401 when the account is gone."""
+    """Append to a list in a student's document and keep the latest; 401 if the account no longer exists."""
     try:
         extensions.store().append_latest(account, path, [value], most)
     except UnknownKeyError:
@@ -313,4 +313,4 @@ def _append_to_student(account: str, path: str, value: object, most: int) -> Non
 
 
 def _gone() -> NoReturn:
-    sessions.refuse("The account is no longer there: sign up again.")
+    sessions.refuse("The account no longer exists: sign up again.")

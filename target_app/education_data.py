@@ -1,6 +1,7 @@
-"""What all students of the education room share: a library of learning material, tools, and help articles.
+"""The data that all students of the education room share: a library of learning material, tools, and help articles.
 
-It is written when a reader finds it missing. Items, tools and articles are read as the JSON text that Redis holds.
+The first reader that finds it missing writes it. Items, tools and articles are returned as the JSON text stored in
+Redis.
 """
 
 import re
@@ -15,7 +16,7 @@ from target_app.store import PRIVATE
 from target_app.store_errors import UnknownKeyError, UnknownPathError
 
 _LIBRARY_KEY = f"{PRIVATE}education:library"
-"""Which items there are, by subject and by word: `{"subjects": {"algebra": [ids]}, "words": {"quiz": [ids]}}`."""
+"""The ids of the items, by subject and by word: `{"subjects": {"algebra": [ids]}, "words": {"quiz": [ids]}}`."""
 _TOOLS_KEY = f"{PRIVATE}education:tools"
 _ARTICLES_KEY = f"{PRIVATE}education:articles"
 
@@ -43,7 +44,7 @@ _QUESTIONS = ("How do I begin with my {}?", "Why does my {} not answer?", "What 
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text that can be searched for: lower case letters, each once, in order."""
+    """Return the searchable words of a text: in lower case, without repetitions, in order."""
     return list(dict.fromkeys(re.findall(r"[a-z]+", text.lower())))
 
 
@@ -83,7 +84,7 @@ def items(numbers: Sequence[int]) -> list[bytes]:
     def read() -> list[bytes]:
         found = extensions.store().read_many(keys)
         if not found:
-            raise UnknownKeyError("The library is not there yet.")
+            raise UnknownKeyError("The library does not exist yet.")
         return found
 
     return _read_or_write(read) if keys else []
@@ -100,7 +101,7 @@ def numbers_of_subject(subject: str) -> list[int]:
 
 
 def numbers_of_word(word: str) -> list[int]:
-    """Return the numbers of the items that have a word, in lower case, in title or summary."""
+    """Return the numbers of the items whose title or summary contains a word, given in lower case."""
     return _numbers(f"$.words.{word}[*]")
 
 
@@ -128,7 +129,7 @@ def _numbers(path: str) -> list[int]:
 
 
 def _read_or_write(read: Callable[[], _T]) -> _T:
-    """Read; where nothing is there yet, write everything first."""
+    """Read; if nothing exists yet, write everything first."""
     try:
         return read()
     except UnknownKeyError:

@@ -1,7 +1,7 @@
 """Every error as JSON problem details (RFC 9457, application/problem+json).
 
-The `type` of a problem that is our own is a reference to its row on the home page; the problems that HTTP
-itself defines (no such route, wrong method, body too large, …) are "about:blank", as the RFC advises.
+The `type` of this API's own problems refers to their row on the home page. For problems that HTTP itself defines (no
+such route, wrong method, body too large, …) it is "about:blank", as the RFC advises.
 """
 
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of error that this API can answer with."""
+    """One kind of error response of this API."""
 
     kind: str
     status: HTTPStatus
@@ -36,25 +36,25 @@ PROBLEMS: dict[type[store_errors.StoreError], Problem] = {
     coin_queue.UnknownUserError: Problem("unknown-user", HTTPStatus.NOT_FOUND, "No such user"),
     coin_queue.QueueClosedError: Problem("queue-closed", HTTPStatus.CONFLICT, "The queue is closed"),
     coin_queue.QueueFullError: Problem("queue-full", HTTPStatus.CONFLICT, "The queue is full"),
-    store_errors.BadValueError: Problem("bad-value", HTTPStatus.UNPROCESSABLE_ENTITY, "A value that Redis refuses"),
+    store_errors.BadValueError: Problem("bad-value", HTTPStatus.UNPROCESSABLE_ENTITY, "A value that Redis rejects"),
     store_errors.UnavailableError: Problem("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not serve"),
     store_errors.StoreError: Problem("unforeseen", HTTPStatus.INTERNAL_SERVER_ERROR, "The target failed"),
 }
 
 UNHANDLED = "unhandled"
-"""The `kind` under which the metrics count an exception that no handler knows."""
+"""The `kind` under which the metrics count an unhandled exception."""
 
-_FAILED = "The target failed; its log has the reason."
+_FAILED = "The target failed; see its log for the reason."
 
 
 def install(app: Flask, metrics: Metrics) -> None:
-    """Make the application answer every error with problem details, and count the exceptions."""
+    """Make the application respond to every error with problem details, and count the exceptions."""
 
     def store_error(error: store_errors.StoreError) -> Response:
         problem = PROBLEMS[type(error)]
         metrics.count_exception(problem.kind)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("unforeseen answer of Redis", exc_info=error)
+            _log.error("unexpected reply from Redis", exc_info=error)
             return _problem(problem.status, problem.title, _FAILED, f"/#{problem.kind}")
         response = _problem(problem.status, problem.title, str(error), f"/#{problem.kind}")
         if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -1,6 +1,6 @@
 """The services that `create_app` attaches to the application, for its views.
 
-Tested through the views that use them, in tests/target_app/test_documents.py above all.
+Tested through the views that use them, mainly in tests/target_app/test_documents.py.
 """
 
 from flask import current_app

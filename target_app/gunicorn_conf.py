@@ -1,9 +1,9 @@
 """Gunicorn's configuration of the target: `gunicorn -c python:target_app.gunicorn_conf 'target_app:create_app()'`.
 
-Worker class gthread: a worker keeps idle connections open in its poller and serves up to `threads` requests at
-once, so a slow Redis or client does not stop the worker, and nothing is monkey-patched. Gunicorn's default, sync,
-closes the connection after each request; gevent costs more CPU per request here. Beyond a few threads,
-they wait for the interpreter's lock; more workers serve more requests.
+Worker class gthread: a worker keeps idle connections open in its poller and serves up to `threads` concurrent requests,
+so a slow Redis or client does not block the worker, and nothing is monkey-patched. Gunicorn's default, sync, closes the
+connection after each request; gevent costs more CPU per request here. More than a few threads only compete for the
+GIL; to serve more requests, add workers.
 """
 
 import os
@@ -22,7 +22,7 @@ workers = _SETTINGS.workers
 worker_class = "gthread"
 threads = _SETTINGS.threads
 worker_connections = 1_000
-keepalive = 75  # seconds; longer than a load generator's user thinks, so that connections are reused
+keepalive = 75  # seconds; longer than the think time of virtual users, so that connections are reused
 timeout = 30
 graceful_timeout = 10
 backlog = 2_048
@@ -36,31 +36,31 @@ _folder: Path | None = None
 
 
 def on_starting(server: Any) -> None:
-    """Make what all workers share, before the first is forked: the metrics' folder, and a key where none is given."""
+    """Create what all workers share before the first fork: the metrics folder, and a secret key if none is set."""
     global _folder  # noqa: PLW0603 - Gunicorn's hooks are functions of one module; the master lives in one process
     _folder = metrics.open_folder(_SETTINGS.tmp_dir)
     if _SETTINGS.signing_key() is None:
-        os.environ["TARGET_APP_SECRET_KEY"] = secrets.token_urlsafe(32)  # the workers inherit it; it ends with us
+        os.environ["TARGET_APP_SECRET_KEY"] = secrets.token_urlsafe(32)  # inherited by workers, lost on exit
     server.log.info("metrics of the workers are in %s", _folder)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give the new worker the lowest slot that no living worker has."""
+    """Give the new worker the lowest free slot."""
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001
-    """Let the worker write its slot's files."""
+    """Make the worker write the files of its slot."""
     metrics.take_slot(worker.slot)
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001
-    """Forget the gauges of a worker that is gone."""
+    """Remove the gauges of a worker that has exited."""
     metrics.leave_slot(worker.slot)
 
 
 def on_exit(server: Any) -> None:  # noqa: ARG001
-    """Remove the folder of the metrics."""
+    """Remove the metrics folder."""
     if _folder:
         metrics.close_folder(_folder)

@@ -13,13 +13,13 @@ _STATUS = json_object(status={"type": "string"})
 @blueprint.get("/live")
 @described(answer=_STATUS)
 def live() -> Response:
-    """Answer that the process is alive, without asking Redis."""
+    """Report that the process is alive, without checking Redis."""
     return responses.json({"status": "live"})
 
 
 @blueprint.get("/ready")
 @described(answer=_STATUS)
 def ready() -> Response:
-    """Answer that Redis is there and has RedisJSON; otherwise 503."""
+    """Report that Redis is available and has RedisJSON; otherwise respond with 503."""
     extensions.store().check()
     return responses.json({"status": "ready"})

@@ -15,7 +15,7 @@ _EXAMPLES = {
     "string_key": "string:type-small",
     "field": "generation",
 }
-"""The value of each variable of a route in the page's links; `target_app.seed` makes these keys."""
+"""The value of each route variable in the page's links; `target_app.seed` creates these keys."""
 
 _PAGE = """\
 <!doctype html>
@@ -30,9 +30,9 @@ _PAGE = """\
   code { font-size: .9em }
 </style>
 <h1>Sample target</h1>
-<p>A small API over RedisJSON documents, for load tests. The same reads and writes exist on hashes and on
-plain strings, to compare. Links lead to the example data that a run of the
-<code>documents</code> scenario loads; endpoints without a link change something or need an access token.</p>
+<p>A small API over RedisJSON documents, for load tests. The same reads and writes exist on hashes and
+plain strings, for comparison. Links lead to the example data that a run of the
+<code>documents</code> scenario loads; endpoints without a link change data or need an access token.</p>
 <h2>Endpoints</h2>
 <table>
 <tr><th>Method<th>Path<th>What it does

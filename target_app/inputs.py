@@ -1,4 +1,4 @@
-"""Input from clients, validated. A wrong input is answered 400, 415 or 422, with what is allowed."""
+"""Validation of client input. The response to an invalid input is 400, 415 or 422, and says what is allowed."""
 
 import math
 import re
@@ -20,7 +20,7 @@ _CURSOR = re.compile(r"[0-9]{1,20}")
 _LONGEST_ARRAY = 1_000
 _HIGHEST_CURSOR = 2**64 - 1
 _DEEPEST = 127
-"""Arrays and objects within each other: what RedisJSON takes, and less than orjson can write again."""
+"""The maximum nesting of arrays and objects: what RedisJSON accepts, and less than orjson can serialise."""
 
 _KEY_SCHEMA = {"type": "string", "pattern": f"^{_KEY.pattern}$", "examples": ["scratch:example"]}
 PATH_PARAMETERS = {
@@ -39,7 +39,7 @@ PATH = {
 }
 USER_ID = {"type": ["string", "integer"], "pattern": f"^{_KEY.pattern}$", "examples": ["7"]}
 PATTERN = {"type": "string", "pattern": f"^{_PATTERN.pattern}$", "default": "*", "description": "a glob pattern"}
-CURSOR = {"type": "string", "pattern": "^[0-9]{1,19}$", "default": "0", "description": "the previous answer's cursor"}
+CURSOR = {"type": "string", "pattern": "^[0-9]{1,19}$", "default": "0", "description": "the previous response's cursor"}
 
 Email = Annotated[
     str,
@@ -54,7 +54,7 @@ _NO_OBJECT = "The body must be a JSON object"
 
 
 class Strict(BaseModel):
-    """The base of models of bodies and queries: no unknown field, no conversion that loses something."""
+    """The base of the models of bodies and queries: no unknown fields, no lossy conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,15 +107,15 @@ def pattern() -> str:
 
 
 def cursor() -> int:
-    """Return the query's `cursor`, as the previous answer gave it; 0 begins."""
+    """Return the query's `cursor`, taken from the previous response; 0 to begin."""
     text = request.args.get("cursor", "0")
     if not _CURSOR.fullmatch(text) or int(text) > _HIGHEST_CURSOR:
-        abort(400, f"The cursor {text[:40]!r} is not allowed: take 0 or the cursor of the previous answer.")
+        abort(400, f"The cursor {text[:40]!r} is not allowed: use 0 or the cursor of the previous response.")
     return int(text)
 
 
 def json_text() -> bytes:
-    """Return the body as it was sent, after making sure that it is JSON with finite numbers."""
+    """Return the body as it was sent, after checking that it is JSON with finite numbers."""
     _parsed()
     return request.get_data()
 
@@ -134,17 +134,17 @@ def json_object() -> dict[str, Any]:
 
 
 def body(model: type[Model]) -> Model:
-    """Return the JSON body as a model; a field that is wrong is a 422 that names it."""
+    """Return the JSON body as a model; an invalid field causes a 422 that names it."""
     return _validated(model, _parsed())
 
 
 def form_or_json(model: type[Model]) -> Model:
-    """Return the body, a form's or JSON, as a model; a field that is wrong is a 422 that names it."""
+    """Return the body, a form or JSON, as a model; an invalid field causes a 422 that names it."""
     return _validated(model, request.form.to_dict() if request.mimetype in _FORMS else _parsed())
 
 
 def query(model: type[Model]) -> Model:
-    """Return the query as a model; a parameter that is wrong is a 422 that names it."""
+    """Return the query as a model; an invalid parameter causes a 422 that names it."""
     return _validated(model, request.args.to_dict())
 
 
@@ -195,18 +195,18 @@ def _parsed() -> Any:
         abort(415, f"The content type {request.mimetype!r} is not supported: send application/json.")
     body = request.get_data()
     if request.content_length is None and len(body) == request.max_content_length:
-        abort(413)  # Werkzeug cuts a chunked body off at the limit
+        abort(413)  # Werkzeug truncates a chunked body at the limit
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         _not_json(error)
-    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deeper(value, _DEEPEST):  # few bodies need the look
-        abort(400, f"The body is nested more than {_DEEPEST} times.")
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deeper(value, _DEEPEST):  # few bodies need the full check
+        abort(400, f"The body is nested more than {_DEEPEST} levels deep.")
     return value
 
 
 def _is_deeper(value: object, most: int) -> bool:
-    """Return whether arrays and objects are nested more than `most` times."""
+    """Return whether arrays and objects are nested more than `most` levels deep."""
     level = [value]
     for _ in range(most):
         level = [inner for one in level for inner in _members(one)]

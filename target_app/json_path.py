@@ -1,7 +1,7 @@
-"""JSONPath, checked before RedisJSON gets it: it runs inside Redis, and some paths end the whole server.
+"""JSONPath, checked before it is passed to RedisJSON, which runs inside Redis: some paths crash the whole server.
 
-The grammar is the part of RedisJSON's that reads values: members, indexes, slices, ``*``, ``..`` and filters that
-compare. Not taken: regular expressions and computed indexes. Numbers, names, lists and depth have limits.
+The grammar is a subset of RedisJSON's: members, indexes, slices, ``*``, ``..`` and filters with comparisons. Regular
+expressions and computed indexes are rejected. Numbers, names, lists and nesting are limited.
 """
 
 import re
@@ -11,11 +11,11 @@ LONGEST: Final = 512
 """Characters of a path."""
 MAX_SEGMENTS: Final = 32
 MAX_IN_LIST: Final = 64
-"""Names or indexes between two brackets, and comparisons of a filter."""
+"""The maximum number of names or indexes in a pair of brackets, and of comparisons in a filter."""
 MAX_COPIES: Final = 64
-"""Combinations of the lists of a path, which may all reach the same values: 20 lists of two hold Redis for seconds."""
+"""The maximum number of combinations of a path's lists: 20 lists of two would block Redis for seconds."""
 DEEPEST_FILTER: Final = 8
-"""Parentheses within parentheses."""
+"""The maximum nesting of parentheses."""
 
 _NAME = re.compile(r"[\w-]{1,128}")
 _TEXT = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
@@ -29,18 +29,18 @@ _SPACE = re.compile(r" *")
 
 
 class PathError(ValueError):
-    """A text is no JSONPath, or one with more than is allowed; the message says where and what is allowed."""
+    """A text is not a JSONPath, or exceeds a limit; the message says where, and what is allowed."""
 
 
 def check(path: str, *, writing: bool = False) -> None:
-    """Accept a path, or refuse it.
+    """Check a path.
 
     Args:
         path: the text.
-        writing: whether values are changed: then ``..`` is refused, since it matches what is being replaced.
+        writing: whether values are changed; then ``..`` is rejected, because it matches what is being replaced.
 
     Raises:
-        PathError: when it is refused, with the position of the character.
+        PathError: when it is rejected, with the position of the character.
     """
     if len(path) > LONGEST:
         raise PathError(f"it has {len(path)} characters; at most {LONGEST} are allowed")
@@ -76,7 +76,7 @@ class _Scanner:
 
     def _segment(self) -> None:
         if self._text.startswith("..", self._at) and self._writing:
-            self._refuse("'..' is not allowed where values are changed")
+            self._refuse("'..' is not allowed when values are changed")
         self._descents += self._text.startswith("..", self._at)
         if self._descents > 1:
             self._refuse("only one '..' is allowed: each reaches the same values again")
@@ -89,7 +89,7 @@ class _Scanner:
 
     def _member(self) -> None:
         if not (self._takes("*") or self._matches(_NAME)):
-            self._refuse('expected a name of letters, digits, _ and -, at most 128, or *; others stand in ["…"]')
+            self._refuse('expected a name of at most 128 letters, digits, _ and -, or *; put other names in ["…"]')
 
     def _selector(self) -> None:
         self._matches(_SPACE)
@@ -110,14 +110,14 @@ class _Scanner:
             if not self._takes(","):
                 self._copies *= length
                 if self._copies > MAX_COPIES:
-                    self._refuse(f"the lists of a path may together make {MAX_COPIES} combinations")
+                    self._refuse(f"the lists of a path may have at most {MAX_COPIES} combinations")
                 return
-        self._refuse(f"at most {MAX_IN_LIST} are allowed between two brackets")
+        self._refuse(f"at most {MAX_IN_LIST} are allowed in a pair of brackets")
 
     def _filter(self, depth: int) -> None:
-        """What stands after an opening parenthesis, and the closing one."""
+        """Read the content after an opening parenthesis, and the closing one."""
         if depth > DEEPEST_FILTER:
-            self._refuse(f"at most {DEEPEST_FILTER} parentheses are allowed within each other")
+            self._refuse(f"at most {DEEPEST_FILTER} levels of parentheses are allowed")
         for _ in range(MAX_IN_LIST):
             self._matches(_SPACE)
             if self._takes("("):

@@ -1,9 +1,9 @@
 """The target's own metrics, in the Prometheus text format at `/metrics`.
 
-Under Gunicorn each worker writes into memory-mapped files of one folder, and a scrape, served by any worker, adds them
-up. The files are named by the worker's slot (0 … workers - 1), not by its process id: a worker that takes a dead one's
-slot continues its counters. So counters never go down while the server lives, and the folder never holds more files
-than there are slots. `target_app.gunicorn_conf` calls what is needed for this.
+Under Gunicorn, each worker writes to memory-mapped files in a shared folder, and any worker that serves a scrape adds
+them up. The files are named after the worker's slot (0 … workers - 1), not its process id: a worker that replaces
+another in its slot continues its counters. So counters never decrease while the server runs, and the folder never holds
+more files than there are slots. `target_app.gunicorn_conf` calls the hooks for this.
 
 Labels are bounded: `route` is a route's template or "unmatched", `method` one of HTTP's or "other", `status` a
 class such as "2xx", `kind` one of the problems in `target_app.errors`.
@@ -42,7 +42,7 @@ class Metrics:
     """The metrics of one process."""
 
     def __init__(self) -> None:
-        """Make the metrics in a registry of their own, so that several applications may live in one process."""
+        """Create the metrics in their own registry, so that one process can hold several applications."""
         self._registry = CollectorRegistry()
         labels = ("route", "method", "status")
         self._requests = Counter("target_app_requests", "Requests answered.", labels, registry=self._registry)
@@ -61,13 +61,13 @@ class Metrics:
         )
         self._messages = Counter(
             "target_app_messages",
-            "Messages of WebSocket sessions: received from clients, each of which comes back, and pushed to them.",
+            "Messages of WebSocket sessions: received from clients and echoed, and pushed to clients.",
             ("kind",),
             registry=self._registry,
         )
         self._in_flight = Gauge(
             "target_app_requests_in_flight",
-            "Requests being served now, by each worker that lives.",
+            "Requests in progress, by worker.",
             registry=self._registry,
             multiprocess_mode="liveall",  # which adds a label `pid`: the worker's slot
         )
@@ -88,7 +88,7 @@ class Metrics:
     def install(self, app: Flask) -> None:
         """Measure every request of the application and serve `/metrics`.
 
-        It wraps the WSGI application: Flask's hooks before and after a request took four times as long.
+        It wraps the WSGI application: Flask's before- and after-request hooks took four times as long.
         """
         app.wsgi_app = self._measured(app.wsgi_app)  # type: ignore[assignment, method-assign]
         app.add_url_rule("/metrics", "metrics", self.exposition)
@@ -103,7 +103,7 @@ class Metrics:
         self._exceptions.labels(_route(), kind).inc()
 
     def count_message(self, kind: str) -> None:
-        """Count a message of a WebSocket session: one received, or one pushed."""
+        """Count a received or pushed message of a WebSocket session."""
         self._messages.labels(kind).inc()
 
     @described(answer={"type": "string"}, media_type="text/plain")
@@ -169,10 +169,10 @@ def _route() -> str:
 
 
 def open_folder(parent: Path) -> Path:
-    """Make the folder of this server's metrics, for it and its workers, and remove those of dead servers.
+    """Create the metrics folder of this server and its workers, and remove those that killed servers left behind.
 
     Args:
-        parent: where; a folder of this user that a killed server left there is removed.
+        parent: the folder in which to create it. Only folders of this user are removed.
     """
     for left in parent.glob(f"{_FOLDER_PREFIX}*"):
         pid = left.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
@@ -190,10 +190,10 @@ def close_folder(folder: Path) -> None:
 
 
 def take_slot(slot: int) -> None:
-    """Let this process write the files of a slot; call it in a new worker before any metric is made."""
+    """Make this process write the files of a slot; call it in a new worker before any metric is created."""
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot)
 
 
 def leave_slot(slot: int) -> None:
-    """Forget the gauges of a slot whose worker is gone; its counters stay."""
+    """Remove the gauges of a slot whose worker has exited; its counters remain."""
     multiprocess.mark_process_dead(slot)

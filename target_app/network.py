@@ -1,7 +1,7 @@
-"""The network of the target's container or machine: bytes through its interfaces, and connections to the target.
+"""Network metrics of the target's container or machine: bytes through its interfaces, and connections to the target.
 
-Read when a scrape asks, by whichever worker serves it: they are those of all workers, so nothing is added up. What
-the system does not say has no number.
+The worker that serves a scrape reads them. They cover all workers, so nothing is added up. Values that the system does
+not provide are omitted.
 
 Tested in tests/target_app/test_metrics.py.
 """
@@ -20,14 +20,14 @@ _LOOPBACK = "lo"
 
 
 class Network(Collector):
-    """Reads both during a request, whose port is the target's."""
+    """Collects both during a scrape, whose port is the target's."""
 
     def describe(self) -> list[Metric]:
-        """Say nothing, so that registering reads nothing."""
+        """Describe nothing, so that registration does not read the metrics."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what there is to say."""
+        """Yield the available metrics."""
         sums = _bytes()
         if sums:
             transferred = CounterMetricFamily(
@@ -42,7 +42,7 @@ class Network(Collector):
         if port.isdecimal() and any(file.exists() for file in _CONNECTIONS):
             yield GaugeMetricFamily(
                 "target_app_connections_open",
-                "TCP connections to the target that are open, with that of the scrape.",
+                "Open TCP connections to the target, including that of the scrape.",
                 value=_open_to(int(port)),
             )
 

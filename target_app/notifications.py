@@ -1,7 +1,7 @@
-"""Notifications over WebSocket: what a client sends comes back, and events are pushed. It asks nothing of Redis.
+"""Notifications over WebSocket: messages are echoed, and events are pushed. It does not use Redis.
 
-A session would keep one of Gunicorn's few threads. So its socket is taken from Gunicorn when it is open, and one thread
-of each worker serves all sessions. A client that does not read is cut off: nothing is kept for it.
+A session would occupy one of Gunicorn's few threads. So its socket is taken from Gunicorn after the opening handshake,
+and one thread per worker serves all sessions. A client that does not read is disconnected: nothing is buffered for it.
 """
 
 import heapq
@@ -32,31 +32,31 @@ from target_app.openapi import described
 blueprint = Blueprint("notifications", __name__, url_prefix="/api/notifications")
 
 EVENT_S: Final = 1.0
-"""The time between two events, and until the first."""
+"""The time to the first event, and between events."""
 MAX_BYTES: Final = 65_536
 """A longer message ends its session."""
 _SLICE_BYTES: Final = 4_096
-"""What is read, and at most decompressed, at once."""
+"""The maximum number of bytes read, and decompressed, at a time."""
 _NEVER_WAIT: Final = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 
 _log = logging.getLogger(__name__)
 
 
 class _Switched(Response):
-    """The response when its socket is taken: Gunicorn sends none, and closes what it holds."""
+    """The response of a request whose socket was taken: Gunicorn sends nothing and closes the placeholder."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG002
-        """End the request, at which Gunicorn takes a StopIteration for one whose client is gone."""
+        """End the request: Gunicorn treats a StopIteration like a client that has disconnected."""
         start_response("101 Switching Protocols", [])
         raise StopIteration
 
 
 class _Session:
-    """One client's.
+    """A client's session.
 
     Attributes:
-        socket: where it is.
-        protocol: what has been said.
+        socket: its connection.
+        protocol: the state of the WebSocket protocol.
         is_subscribed: whether events are pushed.
     """
 
@@ -68,10 +68,10 @@ class _Session:
         self._size = 0
 
     def send(self, event: Any) -> None:
-        """Send all of it now.
+        """Send all data immediately.
 
         Raises:
-            OSError: the client is gone, or has not read what was sent before.
+            OSError: when the client has disconnected, or has not read the data sent earlier.
         """
         data = self.protocol.send(event)
         try:
@@ -82,10 +82,10 @@ class _Session:
             raise ConnectionAbortedError
 
     def whole(self, message: Message[Any]) -> Message[Any] | None:
-        """Return a message of several frames when its last one has come.
+        """Return a message once its last frame has arrived.
 
         Raises:
-            ValueError: it is too long.
+            ValueError: when it is too long.
         """
         self._parts.append(message.data)
         self._size += len(message.data)
@@ -102,7 +102,7 @@ class Sessions:
     """All sessions of a process.
 
     Args:
-        metrics: count the messages.
+        metrics: counts the messages.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -130,7 +130,7 @@ class Sessions:
                 self._attempt(self._push, heapq.heappop(self._due)[2])
 
     def _attempt(self, step: Any, session: _Session) -> None:
-        """Do a step of a session, which ends with what goes wrong; no other one does."""
+        """Run a step of a session. An error ends this session and no other."""
         try:
             if session.socket.fileno() < 0 or step(session):
                 return
@@ -142,7 +142,7 @@ class Sessions:
         session.socket.close()
 
     def _read(self, session: _Session) -> bool:
-        """Answer what has come; return whether the session goes on."""
+        """Handle the received data; return whether the session continues."""
         try:
             data = session.socket.recv(_SLICE_BYTES, _NEVER_WAIT)
             if not data:
@@ -186,13 +186,13 @@ class Sessions:
 @blueprint.route("/session", websocket=True)
 @described(status=101, problems=(400, 501))
 def session() -> Response:
-    """Open a WebSocket session: each message comes back, and from the first one on an event is pushed every second."""
+    """Open a WebSocket session: messages are echoed, and after the first one an event is pushed every second."""
     protocol = WSConnection(ConnectionType.SERVER)
     try:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
         protocol.initiate_upgrade_connection(headers, request.path)
     except (ProtocolError, h11.ProtocolError) as error:
-        abort(HTTPStatus.BAD_REQUEST, f"This opens no WebSocket session: {error}")
+        abort(HTTPStatus.BAD_REQUEST, f"This is not a WebSocket handshake: {error}")
     given = request.environ.get("gunicorn.socket")
     if type(given) is not socket.socket:  # another server's, or TLS
         abort(HTTPStatus.NOT_IMPLEMENTED)
@@ -204,7 +204,7 @@ def session() -> Response:
 
 
 def _taken(given: socket.socket) -> socket.socket:
-    """Take a connection from Gunicorn, and leave an ended one in its place, because it will shut down what it holds."""
+    """Take a connection from Gunicorn and leave a closed one in its place, which Gunicorn then shuts down."""
     mine = given.dup()
     ended, other = socket.socketpair()
     other.close()

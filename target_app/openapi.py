@@ -1,13 +1,13 @@
-"""The OpenAPI document of the target, at `/openapi.json`: each view's own description, and what its route says.
+"""The OpenAPI document of the target, at `/openapi.json`, from each view's description and route.
 
-A room describes a view where it defines it:
+A room describes a view next to its definition:
 
     @blueprint.post("/documents/<document>/increment")
     @described(body=Increment, answer=NUMBERS, problems=(404, 409))
     def increment(document: str) -> Response:
 
-The path and its parameters come from the route, the summary from the docstring. The problems that follow from the
-description itself (a body that is not JSON, no token, Redis away, …) need not be listed.
+The path and its parameters come from the route, the summary from the docstring. Problems that follow from the
+description itself (a body that is not JSON, a missing token, Redis unavailable, …) need not be listed.
 
 Tested in tests/contracts/test_openapi.py.
 """
@@ -53,17 +53,17 @@ _PROBLEM = {
 
 @dataclass(frozen=True)
 class Description:
-    """The description of a view, besides its route and its docstring.
+    """The description of a view, in addition to its route and its docstring.
 
     Attributes:
-        answer: the schema of the answer's JSON; None for an answer without content.
-        status: the answer's status.
+        answer: the schema of the response's JSON; None for a response without content.
+        status: the response's status.
         body: the request's body, a schema or a model; None for no body.
         body_types: the media types that the body may have.
-        query: each parameter of the query with its schema, or the model of them all.
-        problems: statuses of errors, besides those that follow from the rest.
-        signed_in: whether an access token is needed.
-        media_type: of the answer.
+        query: the schema of each query parameter, or a model of all of them.
+        problems: error statuses, in addition to those that follow from the rest.
+        signed_in: whether an access token is required.
+        media_type: of the response.
     """
 
     answer: Schema | None = None
@@ -88,13 +88,13 @@ def described(**parts: Any) -> Callable[[View], View]:
 
 
 def description_of(view: Callable[..., Any]) -> Description | None:
-    """Return the description of a view; None when it has none."""
+    """Return the description of a view; None if it has none."""
     description: Description | None = getattr(view, _ATTRIBUTE, None)
     return description
 
 
 def json_object(**properties: Schema) -> Schema:
-    """Return the schema of an object that always has these members."""
+    """Return the schema of an object in which all these members are required."""
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
@@ -119,10 +119,10 @@ def install(app: Flask) -> None:
 
 
 def document(app: Flask) -> dict[str, Any]:
-    """Make the OpenAPI document of the application's routes, sorted by path.
+    """Return the OpenAPI document of the application's routes, sorted by path.
 
     Raises:
-        LookupError: a view is not described.
+        LookupError: when a view has no description.
     """
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     paths: dict[str, dict[str, Any]] = {}
@@ -194,7 +194,7 @@ def _responses(description: Description, rule: Rule) -> dict[str, Any]:
     problems |= set(_OF_FIELDS if of_model else ())
     problems |= set(_OF_BODY if description.body is not None else ())
     problems |= set(_OF_BEARER if description.signed_in else ())
-    if rule.endpoint.rpartition(".")[0]:  # a room; the rest asks nothing of Redis
+    if rule.endpoint.rpartition(".")[0]:  # a room; other routes do not use Redis
         problems |= set(_OF_TARGET)
     content = {"application/problem+json": {"schema": {"$ref": f"{_COMPONENTS}Problem"}}}
     return {str(description.status): answer} | {
@@ -203,7 +203,7 @@ def _responses(description: Description, rule: Rule) -> dict[str, Any]:
 
 
 def _schema(body: Schema | type[BaseModel], schemas: dict[str, Any]) -> Schema:
-    """Return the body's schema; a model's goes to the shared ones, and a reference to it is returned."""
+    """Return the body's schema; a model's schema is added to the components, and a reference to it is returned."""
     if not isinstance(body, type):
         return body
     schema = body.model_json_schema(ref_template=f"{_COMPONENTS}{{model}}")

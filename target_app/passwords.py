@@ -1,4 +1,4 @@
-"""Passwords: only their scrypt hashes are kept."""
+"""Passwords: only their scrypt hashes are stored."""
 
 import secrets
 
@@ -9,10 +9,10 @@ _PARALLEL = 1
 
 
 class Passwords:
-    """Hashes and checks passwords at one cost, with scrypt (RFC 7914), a salt for each."""
+    """Hashes and checks passwords with scrypt (RFC 7914), at one cost and with a salt for each."""
 
     def __init__(self, cost: int) -> None:
-        """Choose the cost; a hash takes about 128 * 8 * 2**cost bytes of memory, and time in proportion.
+        """Set the cost. A hash takes about 128 * 8 * 2**cost bytes of memory, and a proportional time.
 
         Args:
             cost: scrypt's N is 2**cost.
@@ -21,15 +21,15 @@ class Passwords:
         self._decoy: str | None = None
 
     def hash(self, password: str) -> str:
-        """Return a hash, which names its own method and salt."""
+        """Return a hash, which includes its method and salt."""
         return generate_password_hash(password, self._method)
 
     def check(self, password: str, kept: str | None) -> bool:
-        """Return whether a password matches a kept hash.
+        """Return whether a password matches a stored hash.
 
         Args:
             password: the password to check.
-            kept: the hash; None for an unknown account, which takes as long, so that the time reveals nothing.
+            kept: the hash; None for an unknown account. That takes as long, so the time reveals nothing.
         """
         if kept is None:
             self._decoy = self._decoy or self.hash(secrets.token_hex())

@@ -1,7 +1,7 @@
-"""A bounded pool of connections to Redis that costs little per command.
+"""A bounded Redis connection pool with little overhead per command.
 
-Connecting, authentication, TLS, timeouts and parsing are redis-py's own. What is left out is its client's layer above
-them, which took two thirds of a command's CPU time: retries, telemetry, cluster maintenance, reply callbacks.
+Connecting, authentication, TLS, timeouts and parsing are left to redis-py. Its client layer above them, which took two
+thirds of a command's CPU time, is not used: retries, telemetry, cluster maintenance, reply callbacks.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,35 +18,35 @@ Command = tuple[Any, ...]
 
 
 class Connection(Protocol):
-    """What the pool needs of redis-py's connections."""
+    """The part of redis-py's connections that the pool needs."""
 
     @property
     def is_connected(self) -> bool:
-        """Whether it is open, as far as this side knows."""
+        """Whether it is open, as far as this side can tell."""
 
     def can_read(self, timeout: float = 0) -> bool:
-        """Return whether there is unexpected data to read; raises at the end of the stream."""
+        """Return whether there is unexpected data to read; raise an error at the end of the stream."""
 
     def disconnect(self) -> None:
-        """Close; the next command connects again."""
+        """Close the connection; the next command reconnects."""
 
     def send_packed_command(self, command: list[bytes], check_health: bool = True) -> None:
-        """Send encoded commands, after connecting if need be."""
+        """Send encoded commands, after connecting if necessary."""
 
     def read_response(self, disable_decoding: bool = False) -> Any:
         """Return the next reply."""
 
 
 class RedisPool:
-    """A fixed number of connections, opened when they are first needed, the last used one taken first."""
+    """A fixed number of connections, opened on first use; the most recently used one is taken first."""
 
     def __init__(self, url: str, size: int, timeout_s: float) -> None:
-        """Prepare the pool; nothing is connected yet.
+        """Prepare the pool without connecting.
 
         Args:
-            url: where Redis is, in redis-py's form.
-            size: the number of connections; a caller beyond it waits.
-            timeout_s: limit for a connect, for a reply, and for the wait for a connection, each.
+            url: the URL of Redis, in redis-py's form.
+            size: the number of connections; further callers wait.
+            timeout_s: the limit, in seconds, of each connect, reply, and wait for a connection.
         """
         factory = redis.ConnectionPool.from_url(
             url,
@@ -63,10 +63,10 @@ class RedisPool:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Hold a connection that is usable or not yet open.
+        """Borrow a connection that is usable or not yet open.
 
         Raises:
-            redis.ConnectionError: none was given back in time.
+            redis.ConnectionError: when none is returned in time.
         """
         connection = self._take()
         try:
@@ -75,10 +75,10 @@ class RedisPool:
             self._idle.put(connection)
 
     def run(self, *command: Any) -> Any:
-        """Send one command, once, and return its reply, text as bytes.
+        """Send one command, once, and return its reply, with text as bytes.
 
         Raises:
-            redis.RedisError: Redis is away, too slow, or answered with an error (ResponseError).
+            redis.RedisError: when Redis is unavailable or too slow, or returns an error (ResponseError).
         """
         connection = self._take()
         try:
@@ -93,7 +93,7 @@ class RedisPool:
         except Empty:
             raise redis.ConnectionError(f"all {self._size} connections are in use") from None
         if connection.is_connected and _has_ended(connection):
-            connection.disconnect()  # the next command connects; on this connection it would be lost
+            connection.disconnect()  # the next command reconnects; on this connection it would be lost
         return connection
 
     def close(self) -> None:
@@ -111,25 +111,25 @@ def _has_ended(connection: Connection) -> bool:
 
 
 def exchange(connection: Connection, *commands: Command) -> list[Any]:
-    """Send several commands at once on one connection, and return their replies.
+    """Send several commands together on one connection, and return their replies.
 
     Raises:
-        redis.RedisError: as `RedisPool.run`, for the first that fails; the connection is then closed.
+        redis.RedisError: as for `RedisPool.run`, for the first that fails; the connection is then closed.
     """
     (replies,) = exchanges(connection, [commands])
     return replies
 
 
 def exchanges(connection: Connection, batches: Iterable[Sequence[Command]]) -> Iterator[list[Any]]:
-    """Send each batch of commands before the replies to the one before it are read, and yield the replies.
+    """Send each batch of commands before the replies to the previous batch are read, and yield the replies.
 
     Raises:
-        redis.RedisError: as `exchange`.
+        redis.RedisError: as for `exchange`.
     """
     sent: int | None = None
     try:
         for commands in batches:
-            # As one text: redis-py would make a system call of each command.
+            # As one text: redis-py would make a system call for each command.
             connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))], check_health=False)
             if sent is not None:
                 yield _read(connection, sent)
@@ -137,7 +137,7 @@ def exchanges(connection: Connection, batches: Iterable[Sequence[Command]]) -> I
         if sent is not None:
             yield _read(connection, sent)
     except BaseException:
-        connection.disconnect()  # the other replies must not answer the next command
+        connection.disconnect()  # the remaining replies must not be taken for those of the next command
         raise
 
 

@@ -1,4 +1,4 @@
-"""Responses: the one place where the target makes its answers; `target_app.errors` makes problems with it."""
+"""Responses: every response of the target is created here; `target_app.errors` uses it for problems."""
 
 import orjson
 from flask import Response
@@ -7,17 +7,17 @@ _JSON = "application/json"
 
 
 def raw(body: bytes | str, status: int = 200, content_type: str = _JSON) -> Response:
-    """Answer with a body that is sent as it is."""
+    """Return a response with a body that is sent unchanged."""
     return Response(body, status, content_type=content_type)
 
 
 def json(content: object, status: int = 200, content_type: str = _JSON) -> Response:
-    """Answer with content as JSON."""
+    """Return a response with content as JSON."""
     return Response(orjson.dumps(content), status, content_type=content_type)
 
 
 def no_content() -> Response:
-    """Answer 204, without a body."""
+    """Return a 204 response, without a body."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response

@@ -1,8 +1,8 @@
 """The data that a run reads: two large documents and Faker's users, each as document, hash and plain string.
 
-The large documents have the shape of a Pokémon-type resource; their words are invented here, from a seed, so that
-every machine gets the same bytes. Users are Faker's, basic (flat) and advanced (nested), equal for equal versions
-of Faker.
+The large documents have the shape of a Pokémon-type resource. Their words are generated from a seed, so that every
+machine gets the same bytes. Users come from Faker, basic (flat) and advanced (nested), and are the same for the same
+version of Faker.
 """
 
 import random
@@ -18,10 +18,10 @@ from faker import Faker
 from target_app.store import KEY_PREFIX
 
 TYPE_SIZES_BYTES = {"type-small": 15_000, "type-large": 55_000}
-"""The large documents and the approximate length of their JSON text; the real length is at most 1 % more."""
+"""The large documents and the approximate length of their JSON text; the actual length is at most 1 % more."""
 
 USERS = 100
-"""How many basic and how many advanced users there are; their names end with 0 … USERS - 1."""
+"""The number of basic users, and of advanced users; their names end with 0 … USERS - 1."""
 
 _KINDS = ("document", "hash", "string")
 _BATCH = 50
@@ -40,7 +40,7 @@ def key(kind: str, name: str) -> str:
 
 @cache
 def type_document(name: str) -> dict[str, Any]:
-    """Make one of the large documents in `TYPE_SIZES_BYTES`."""
+    """Create one of the large documents in `TYPE_SIZES_BYTES`."""
     words = _Words(name)
     document: dict[str, Any] = {
         "id": words.number(1, 99),
@@ -74,7 +74,7 @@ def type_document(name: str) -> dict[str, Any]:
 
 @cache
 def basic_user(number: int) -> dict[str, Any]:
-    """Make a flat user, the simple document."""
+    """Create a flat user, the simple document."""
     fake = _fake()
     fake.seed_instance(number)
     return {
@@ -95,7 +95,7 @@ def basic_user(number: int) -> dict[str, Any]:
 
 @cache
 def advanced_user(number: int) -> dict[str, Any]:
-    """Make a nested user, the complex document."""
+    """Create a nested user, the complex document."""
     user = basic_user(number)
     fake = _fake()
     fake.seed_instance(USERS + number)
@@ -143,17 +143,17 @@ def keys() -> list[str]:
 
 
 def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
-    """Write everything into Redis, pipelined. Doing it again changes nothing.
+    """Write everything to Redis, pipelined. Repeating it changes nothing.
 
     Args:
-        redis_url: a Redis with RedisJSON; of one server.
-        progress: called with the number of documents written and of all, first with 0.
+        redis_url: the URL of a single Redis server with RedisJSON.
+        progress: called with the number of documents written so far, first 0, and the total.
 
     Returns:
         The number of documents, each written as document, hash and plain string.
 
     Raises:
-        redis.RedisError: Redis is away or has no RedisJSON.
+        redis.RedisError: when Redis is unavailable or has no RedisJSON.
     """
     with redis.Redis.from_url(
         redis_url, protocol=2, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
@@ -162,7 +162,7 @@ def load(redis_url: str, progress: Callable[[int, int], None]) -> int:
 
 
 def load_through(client: "redis.Redis | redis.RedisCluster", progress: Callable[[int, int], None]) -> int:
-    """Write everything as `load` does, through a client of redis-py's."""
+    """Write everything as `load` does, through a redis-py client."""
     everything = list(documents())
     progress(0, len(everything))
     is_whole = isinstance(client, redis.Redis)  # a transaction cannot be executed across a cluster's slots
@@ -180,7 +180,7 @@ def _write(pipeline: Any, name: str, document: dict[str, Any]) -> None:
     text = orjson.dumps(document)
     as_document, as_hash, as_string = (KEY_PREFIX + key(kind, name) for kind in _KINDS)
     for one in (as_document, as_hash):
-        pipeline.delete(one)  # whatever else may be there
+        pipeline.delete(one)  # of whatever type it is
     pipeline.execute_command("JSON.SET", as_document, "$", text)
     pipeline.hset(as_hash, mapping={member: orjson.dumps(value) for member, value in document.items()})
     pipeline.set(as_string, text)
@@ -192,7 +192,7 @@ def _fake() -> Faker:
 
 
 class _Words:
-    """Invented words, numbers and references, the same for the same seed."""
+    """Generated words, numbers and references, the same for the same seed."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)  # noqa: S311 - test data

@@ -1,8 +1,8 @@
 """Sessions: access tokens that expire, and refresh tokens that can be used once.
 
 Each sign-in begins a family of refresh tokens, a document that counts their generations. A refresh increments the count
-and returns the next token. A token that has been used already is refused and its whole family revoked, because one of
-its two holders has stolen it (RFC 9700, section 4.14.2).
+and returns the next token. If a token is used again, it is rejected and its whole family revoked, because one of its
+two holders must have stolen it (RFC 9700, section 4.14.2).
 """
 
 import secrets
@@ -25,7 +25,7 @@ ACCESS = {"access": {"type": "string"}, "expires_in_s": {"type": "integer"}}
 
 
 def access(account: str) -> dict[str, Any]:
-    """Return an access token for an account, known by its key, and how long it is valid."""
+    """Return an access token for the account with this key, and how long it is valid."""
     return {"access": extensions.tokens().access(account), "expires_in_s": extensions.tokens().access_lifetime_s}
 
 
@@ -41,7 +41,7 @@ def refresh(token: str) -> dict[str, Any]:
     """Return new tokens for a refresh token, which cannot be used again.
 
     Raises:
-        Unauthorized: it is expired, used already, revoked, or not signed by this target.
+        Unauthorized: when it has expired, was used before, was revoked, or is not signed by this target.
     """
     try:
         old = extensions.tokens().read_refresh(token)
@@ -63,10 +63,10 @@ def refresh(token: str) -> dict[str, Any]:
 
 
 def account(room: str) -> str:
-    """Return the key of the account that the request's access token is of.
+    """Return the key of the account of the request's access token.
 
     Raises:
-        Unauthorized: there is no token, or it is expired, for another room, or not signed by this target.
+        Unauthorized: when there is no token, or it has expired, is for another room, or is not signed by this target.
     """
     header = request.authorization
     if header is None or header.type != "bearer" or not header.token:
@@ -81,7 +81,7 @@ def account(room: str) -> str:
 
 
 def refuse(reason: str) -> NoReturn:
-    """Answer 401, with the reason.
+    """Respond with 401 and the reason.
 
     Raises:
         Unauthorized: always.

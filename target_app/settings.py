@@ -1,4 +1,4 @@
-"""The target's settings, read from the environment into one frozen object; all mistakes are reported together."""
+"""The target's settings, read from the environment into one frozen object; all errors are reported together."""
 
 import difflib
 import os
@@ -21,7 +21,7 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the text is one paragraph that names each of them."""
+    """One or more settings are invalid; the text is one paragraph that names each of them."""
 
 
 def _redis_url(url: str) -> str:
@@ -45,7 +45,7 @@ def _bind(address: str) -> str:
 
 def _folder(path: Path) -> Path:
     if not path.is_dir() or not os.access(path, os.W_OK):
-        raise ValueError("must be an existing folder that this process may write to")
+        raise ValueError("must be an existing folder that this process can write to")
     return path
 
 
@@ -59,9 +59,9 @@ def _key_file(path: Path) -> Path:
     try:
         long_enough = len(path.read_bytes().strip()) >= _SHORTEST_KEY
     except OSError as error:
-        raise ValueError(f"must be a file that can be read ({error.strerror})") from error
+        raise ValueError(f"must be a readable file ({error.strerror})") from error
     if not long_enough:
-        raise ValueError(f"must hold a key of at least {_SHORTEST_KEY} characters")
+        raise ValueError(f"must contain a key of at least {_SHORTEST_KEY} characters")
     return path
 
 
@@ -92,7 +92,7 @@ class Settings(BaseModel):
         """Read the settings.
 
         Raises:
-            SettingsError: one or more values are wrong; all of them are named.
+            SettingsError: when one or more values are invalid; all of them are named.
         """
         environment = {name: value for name, value in environment.items() if not _is_service_link(name, value)}
         given = {field: environment.get(_variable(field)) for field in cls.model_fields}
@@ -103,16 +103,16 @@ class Settings(BaseModel):
             mistakes += [_mistake(item["loc"], item["input"], item["msg"]) for item in error.errors()]
         if mistakes:
             raise SettingsError(
-                f"The target cannot start, its settings are wrong: {'; '.join(mistakes)}. "
+                f"The target cannot start because of invalid settings: {'; '.join(mistakes)}. "
                 "Change or unset these environment variables; docs/reference/target_app.md lists what is allowed."
             )
         return settings
 
     def signing_key(self) -> bytes | None:
-        """Return the key that signs tokens, from the file or the environment; None when neither is given.
+        """Return the key that signs tokens, from the file or the environment; None if neither is set.
 
         Raises:
-            OSError: the file has gone since the settings were read.
+            OSError: when the file has been removed since the settings were read.
         """
         if self.secret_key_file:
             return self.secret_key_file.read_bytes().strip()
@@ -124,9 +124,9 @@ def _variable(field: str) -> str:
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Tell whether Kubernetes made a variable: it gives every pod some for each Service of its namespace.
+    """Return whether Kubernetes set a variable: every pod gets several for each Service in its namespace.
 
-    Those of a Service ``target-app`` begin like settings. See "Environment variables" in Kubernetes' page on Services.
+    Those of a Service ``target-app`` look like settings. See "Environment variables" in Kubernetes' page on Services.
     """
     return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.fullmatch(value)))
 

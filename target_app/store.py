@@ -1,6 +1,6 @@
 """Access to RedisJSON: one bounded connection pool per process; every failure is a `StoreError`.
 
-A command is sent once and never again: increments and appends would otherwise count twice after a timeout.
+A command is never retried: after a timeout, increments and appends could otherwise be applied twice.
 
 Tested through the API, in tests/target_app/test_documents.py.
 """
@@ -26,30 +26,30 @@ KEY_PREFIX = "loadtest:"
 """The prefix of every key of this product; no other key is ever touched."""
 
 PRIVATE = "~"
-"""After the prefix, begins the keys of accounts; the documents' API neither lists nor accepts such keys."""
+"""The beginning, after the prefix, of the keys of accounts; the documents API neither lists nor accepts such keys."""
 
 _SCAN_OPTIONS = ("COUNT", 500, "TYPE", "ReJSON-RL")
 _SCAN_BATCHES = 20
 """One listing scans about 10,000 keys of the whole Redis at most, even if few of them match."""
 
 _UPDATE_TRIES = 5
-"""How often a read-modify-write starts again when another writer was faster."""
+"""The number of attempts at a read-modify-write when other writers are faster."""
 
 
 class Store:
     """RedisJSON documents, hashes and plain strings under `KEY_PREFIX`.
 
-    Keys are given without the prefix. Whole documents and values come back as the bytes Redis sent: JSON text.
+    Keys are given without the prefix. Documents and values are returned as the bytes that Redis sent: JSON text.
     Every method raises a `StoreError`.
     """
 
     def __init__(self, redis_url: str, connections: int, timeout_s: float) -> None:
-        """Prepare a pool of at most `connections`; nothing is opened before the first command.
+        """Prepare a pool of at most `connections`, which are opened by commands.
 
         Args:
-            redis_url: where Redis is.
-            connections: the bound of the pool; a caller beyond it waits.
-            timeout_s: limit for a connect, for a reply, and for the wait for a pooled connection, each.
+            redis_url: the URL of Redis.
+            connections: the size of the pool; further callers wait.
+            timeout_s: the limit, in seconds, of each connect, reply, and wait for a pooled connection.
         """
         self._pool = RedisPool(redis_url, connections, timeout_s)
 
@@ -58,14 +58,14 @@ class Store:
         self._pool.close()
 
     def check(self) -> None:
-        """Require that Redis answers and knows RedisJSON."""
+        """Check that Redis responds and has RedisJSON."""
         self._run("JSON.GET", "")
 
     # documents
 
     def read(self, key: str) -> bytes:
         """Return a whole document."""
-        # "." is what Redis takes without a path; fakeredis, a run's last resort, answers {} without one.
+        # "." is Redis's default path; fakeredis, a run's last resort, returns {} without one.
         return _existing(self._run("JSON.GET", key, "."), key)
 
     def read_path(self, key: str, path: str) -> bytes:
@@ -86,7 +86,7 @@ class Store:
         self._run("JSON.SET", key, "$", value)
 
     def update(self, key: str, path: str, value: bytes) -> None:
-        """Replace what the path matches; nothing new is made."""
+        """Replace the values that the path matches; nothing new is created."""
         if self._run("JSON.SET", key, path, value, "XX") is None:
             raise self._missing(key, path)
 
@@ -111,12 +111,12 @@ class Store:
         return lengths
 
     def delete(self, key: str) -> None:
-        """Delete a whole document; a key of another type stays."""
+        """Delete a whole document; a key of another type is kept."""
         if not self._run("JSON.DEL", key, "."):
             raise _unknown_key(key)
 
     def delete_path(self, key: str, path: str) -> int:
-        """Delete what the path matches; return how many values that was."""
+        """Delete the values that the path matches; return how many there were."""
         deleted: int = self._run("JSON.DEL", key, path)
         if not deleted:
             raise self._missing(key, path)
@@ -140,17 +140,17 @@ class Store:
         return found, cursor
 
     def create(self, key: str, value: bytes, kept_s: int) -> bool:
-        """Write a whole document that is forgotten after a time; return False where there is one already."""
+        """Write a whole document that expires; return False if it exists already."""
         created, _ = self.together(("JSON.SET", key, "$", value, "NX"), ("EXPIRE", key, kept_s))
         return created is not None
 
     def append_latest(self, key: str, path: str, values: Sequence[object], most: int) -> None:
-        """Append to the arrays that the path matches, and drop the first values beyond a number, in one step."""
+        """Append to the arrays that the path matches and drop their first values beyond a limit, in one step."""
         texts = [orjson.dumps(value) for value in values]
         self.together(("JSON.ARRAPPEND", key, path, *texts), ("JSON.ARRTRIM", key, path, -most, -1))
 
     def read_many(self, keys: Sequence[str]) -> list[bytes]:
-        """Return the whole documents, objects all, that there are of these, in their order."""
+        """Return those of the given documents that exist, all of them objects, in order."""
         with translate_errors(keys[0]):
             found = self._pool.run("JSON.MGET", *(KEY_PREFIX + key for key in keys), "$")
         # An array with the document in it; from fakeredis, a run's last resort, the document itself.
@@ -163,12 +163,12 @@ class Store:
             return _succeeded(replies)
 
     def change(self, key: str, reads: Sequence[Command], decide: Callable[..., Sequence[Command]]) -> list[Any]:
-        """Read, decide what to write, and write it as one step; again if the key changed meanwhile.
+        """Read, decide what to write, and write it as one step; repeat this if the key changed meanwhile.
 
         Args:
-            key: what must not change between reading and writing.
+            key: the key that must not change between reading and writing.
             reads: commands, each (name, key, arguments…).
-            decide: takes their replies and returns the commands that write; raises a `StoreError` to write nothing.
+            decide: takes the replies and returns the commands that write; raises a `StoreError` to write nothing.
 
         Returns:
             The replies of the commands that wrote.
@@ -212,11 +212,11 @@ class Store:
             exchange(connection, ("MULTI",), ("DEL", name), ("HSET", name, *fields), ("EXEC",))
 
     def hash_update(self, key: str, field: str, value: bytes) -> None:
-        """Set one field; a field or a hash that is not there is made."""
+        """Set one field; a missing field or hash is created."""
         self._run("HSET", key, field, value)
 
     def hash_delete(self, key: str) -> None:
-        """Delete a whole hash; a key of another type stays."""
+        """Delete a whole hash; a key of another type is kept."""
         self._drop(key, b"hash")
 
     # plain strings: the whole document as JSON text
@@ -226,7 +226,7 @@ class Store:
         return _existing(self._run("GET", key), key)
 
     def string_read_field(self, key: str, field: str) -> bytes:
-        """Fetch and parse the whole text to return one member: what a plain string costs."""
+        """Fetch and parse the whole text to return one member, as a plain string requires."""
         document = orjson.loads(self.string_read(key))
         if field not in document:
             raise _unknown_path(key, field)
@@ -237,7 +237,7 @@ class Store:
         self._run("SET", key, value)
 
     def string_update(self, key: str, field: str, value: object) -> None:
-        """Read, change and write back the whole text, again if another writer was faster."""
+        """Read, change and write back the whole text; repeat this if another writer was faster."""
 
         def changed(text: bytes | None) -> list[Command]:
             if text is None:
@@ -247,7 +247,7 @@ class Store:
         self.change(key, [("GET", key)], changed)
 
     def string_delete(self, key: str) -> None:
-        """Delete a whole text; a key of another type stays."""
+        """Delete a whole text; a key of another type is kept."""
         self._drop(key, b"string")
 
     def _drop(self, key: str, kind: bytes) -> None:
@@ -269,12 +269,12 @@ class Store:
 
 
 def _named(commands: Sequence[Command]) -> list[Command]:
-    """Return commands on keys without the prefix as Redis takes them."""
+    """Return commands on unprefixed keys in the form that Redis expects."""
     return [(name, KEY_PREFIX + key, *arguments) for name, key, *arguments in commands]
 
 
 def _succeeded(replies: Sequence[Any]) -> list[Any]:
-    """Return the replies of a transaction, none of which is an error."""
+    """Return the replies of a transaction; raise the first error among them."""
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
@@ -296,7 +296,7 @@ def _existing(reply: bytes | None, key: str) -> bytes:
 
 
 def _of_type(matches: list[Any], key: str, path: str, wanted: str) -> list[Any]:
-    """Keep what is not nil: RedisJSON answers nil for each match of another type."""
+    """Drop nil results: RedisJSON returns nil for each match of another type."""
     if not matches:
         raise _unknown_path(key, path)
     fitting = [match for match in matches if match is not None]
@@ -306,7 +306,7 @@ def _of_type(matches: list[Any], key: str, path: str, wanted: str) -> list[Any]:
 
 
 def _numbers(results: bytes | list[bytes], key: str, path: str) -> bytes:
-    if isinstance(results, list):  # fakeredis, a run's last resort, answers with an array of texts
+    if isinstance(results, list):  # fakeredis, a run's last resort, returns an array of texts
         results = b"[%b]" % b",".join(results)
     _of_type(orjson.loads(results), key, path, "a number")
     return results

@@ -1,12 +1,12 @@
-"""The store's errors, and which of them an error of Redis is.
+"""The store's errors, and the mapping of Redis errors to them.
 
-StoreError          an answer of Redis that the code does not expect
+StoreError          an unexpected reply from Redis
 ├── UnknownKeyError      no such key
 ├── UnknownPathError     the document has nothing at this path
-├── BadPathError         this is not a JSONPath
+├── BadPathError         the path is not a JSONPath
 ├── WrongTypeError       the key or the value at the path is of another type
-├── BadValueError        Redis refused the value, or the result would not be a number
-└── UnavailableError     Redis is away, too slow, out of memory, or has no RedisJSON
+├── BadValueError        Redis rejected the value, or the result would not be a number
+└── UnavailableError     Redis is unavailable, too slow, out of memory, or has no RedisJSON
 """
 
 import re
@@ -17,7 +17,7 @@ import redis
 
 
 class StoreError(Exception):
-    """An answer of Redis that the code does not expect."""
+    """An unexpected reply from Redis."""
 
 
 class UnknownKeyError(StoreError):
@@ -37,14 +37,14 @@ class WrongTypeError(StoreError):
 
 
 class BadValueError(StoreError):
-    """Redis refused the value, or the result would not be a number."""
+    """Redis rejected the value, or the result would not be a number."""
 
 
 class UnavailableError(StoreError):
-    """Redis is away, too slow, out of memory, or has no RedisJSON."""
+    """Redis is unavailable, too slow, out of memory, or has no RedisJSON."""
 
 
-# What Redis 7 and 8 with RedisJSON 2.4 to 8 say, and what it means. The first match wins.
+# Error messages of Redis 7 and 8 with RedisJSON 2.4 to 8, and their meaning. The first match wins.
 _MEANINGS: tuple[tuple[re.Pattern[str], type[StoreError]], ...] = tuple(
     (re.compile(pattern), meaning)
     for pattern, meaning in (
@@ -64,7 +64,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[StoreError]], ...] = tuple(
 
 @contextmanager
 def translate_errors(key: str) -> Iterator[None]:
-    """Raise errors of Redis as the store's, which name the key."""
+    """Raise Redis errors as store errors, which name the key."""
     try:
         yield
     except redis.RedisError as error:
@@ -74,8 +74,8 @@ def translate_errors(key: str) -> Iterator[None]:
 def to_store_error(error: redis.RedisError, key: str) -> StoreError:
     """Return the store's error for an error of Redis."""
     if isinstance(error, redis.ResponseError):
-        return _class_of(error)(f"Redis refused the command on {key!r}: {error}")
-    return UnavailableError(f"Redis does not answer: {error}")
+        return _class_of(error)(f"Redis rejected the command on {key!r}: {error}")
+    return UnavailableError(f"Redis does not respond: {error}")
 
 
 def _class_of(error: redis.ResponseError) -> type[StoreError]:

@@ -1,7 +1,7 @@
-"""Tokens: statements signed by the target, which expire.
+"""Tokens: statements signed by the target, with a limited lifetime.
 
-TokenError          not a token of this target: changed, truncated, or of another kind
-└── ExpiredTokenError    its lifetime is over
+TokenError          not a token of this target: modified, truncated, or of another kind
+└── ExpiredTokenError    the token has expired
 """
 
 import hashlib
@@ -16,7 +16,7 @@ class TokenError(Exception):
 
 
 class ExpiredTokenError(TokenError):
-    """The token's lifetime is over."""
+    """The token has expired."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class RefreshToken:
 
     Attributes:
         account: the account's key.
-        family: the sign-in that it goes back to.
-        generation: how many refreshes there have been since.
+        family: the sign-in that it originates from.
+        generation: the number of refreshes since then.
     """
 
     account: str
@@ -35,7 +35,7 @@ class RefreshToken:
 
 
 class Tokens:
-    """Makes and reads tokens, signed with HMAC-SHA256."""
+    """Creates and reads tokens, signed with HMAC-SHA256."""
 
     def __init__(self, key: bytes, access_lifetime_s: int, refresh_lifetime_s: int) -> None:
         """Take the key and the lifetimes, in whole seconds."""
@@ -45,7 +45,7 @@ class Tokens:
         self._refresh = _serializer(key, "refresh")
 
     def access(self, account: str) -> str:
-        """Return an access token of an account."""
+        """Return an access token for an account."""
         return _text(self._access.dumps(account))
 
     def account(self, token: str) -> str:
@@ -81,6 +81,6 @@ def _loaded(serializer: URLSafeTimedSerializer, token: str, lifetime_s: int) -> 
     try:
         return serializer.loads(token, max_age=lifetime_s)
     except SignatureExpired as error:
-        raise ExpiredTokenError(f"The token is expired: it is valid for {lifetime_s} s.") from error
+        raise ExpiredTokenError(f"The token has expired: it was valid for {lifetime_s} s.") from error
     except BadSignature as error:
-        raise TokenError("The token is not one of this service.") from error
+        raise TokenError("The token was not issued by this service.") from error

@@ -33,7 +33,7 @@ def now_row() -> list[Any]:
             now(BUSY, "busy"),
             now(TOTAL, "total"),
         ),
-        figure("In flight", "Requests that are being served now.", "none", now(f"sum({IN_FLIGHT})", "requests")),
+        figure("In flight", "Requests in progress.", "none", now(f"sum({IN_FLIGHT})", "requests")),
         figure(
             "Requests", "Requests answered per second.", "reqps", now(rate("target_app_requests_total"), "requests")
         ),
@@ -143,7 +143,7 @@ def resources_row() -> list[Any]:
         ),
         curves(
             "Connections",
-            "TCP connections to the target that are open, with that of the scrape.",
+            "Open TCP connections to the target, including that of the scrape.",
             "short",
             curve("max(target_app_connections_open)", "open"),
             span=6,

@@ -52,7 +52,7 @@ def test_a_path_is_bounded() -> None:
 def test_a_recursive_path_reads_only() -> None:
     """What ``..`` matches may be inside of what was just replaced."""
     json_path.check("$..a")
-    with pytest.raises(PathError, match=r"at character 2: '\.\.' is not allowed where values are changed"):
+    with pytest.raises(PathError, match=r"at character 2: '\.\.' is not allowed when values are changed"):
         json_path.check("$..a", writing=True)
 
 

@@ -14,7 +14,7 @@ def test_an_expired_token_is_refused_and_renewed(student: Student, monkeypatch: 
     now_s = time.time()
     monkeypatch.setattr(time, "time", lambda: now_s + 400)
     answer = student.open("GET", "dashboard/")
-    assert (answer.status_code, answer.json["detail"]) == (401, "The token is expired: it is valid for 300 s.")
+    assert (answer.status_code, answer.json["detail"]) == (401, "The token has expired: it was valid for 300 s.")
     student.access = student.exchange(student.refresh).json["access"]
     assert student.open("GET", "dashboard/").status_code == 200
 

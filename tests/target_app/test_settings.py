@@ -44,7 +44,7 @@ def test_settings_cannot_be_changed() -> None:
         ("TARGET_APP_MAX_BODY_BYTES", "10", "greater than or equal to 1024"),
         ("TARGET_APP_LOG_LEVEL", "loud", "'debug', 'info'"),
         ("TARGET_APP_TMP_DIR", "/nowhere", "existing folder"),
-        ("TARGET_APP_SECRET_KEY_FILE", "/nowhere", "file that can be read"),
+        ("TARGET_APP_SECRET_KEY_FILE", "/nowhere", "readable file"),
         ("TARGET_APP_SECRET_KEY_FILE", "/dev/null", "at least 16 characters"),
         ("TARGET_APP_ACCESS_TOKEN_LIFETIME_S", "0", "greater than or equal to 1"),
         ("TARGET_APP_PASSWORD_COST", "9", "greater than or equal to 10"),
