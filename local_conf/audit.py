@@ -28,7 +28,7 @@ class Known(NamedTuple):
 
     def __str__(self) -> str:
         """Return the package, its vulnerabilities and the fixed version in one line."""
-        return f"{self.package} {self.version}, mended in {self.fixed}"
+        return f"{self.package} {self.version}, fixed in {self.fixed}"
 
 
 class NotAuditedError(Exception):
@@ -74,13 +74,13 @@ def judge(packages: list[dict[str, Any]]) -> list[Known]:
     # An index without such data knows none of the packages, and pip-audit then reports no vulnerability.
     if unknown := [one["name"] for one in packages if "skip_reason" in one]:
         raise NotAuditedError(
-            f"the data hold nothing about {len(unknown)} of {len(packages)} packages, as {unknown[0]}"
+            f"the data contain nothing about {len(unknown)} of {len(packages)} packages, such as {unknown[0]}"
         )
     return [_known(**one) for one in packages if one["vulns"]]
 
 
 def _known(name: str, version: str, vulns: list[dict[str, list[str]]]) -> Known:
-    fixed = sorted({", ".join(one["fix_versions"]) or f"nothing yet ({one['id']})" for one in vulns})
+    fixed = sorted({", ".join(one["fix_versions"]) or f"no version yet ({one['id']})" for one in vulns})
     return Known(name, version, "; ".join(fixed))
 
 
@@ -95,7 +95,7 @@ def main(lock: str = "requirements.lock") -> int:
         print(f"error: {lock} has {one}. Next: upgrade it with local_conf/lock.sh.", file=sys.stderr)
     if count and not found:
         print(f"audit        no known vulnerability in the {count} packages of {lock}")
-    print("NOTICE: what images hold was NOT AUDITED. Next: make images audit-images", file=sys.stderr)
+    print("NOTICE: the images were NOT AUDITED. Next: make images audit-images", file=sys.stderr)
     return 1 if found else 0
 
 

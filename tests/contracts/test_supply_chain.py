@@ -38,7 +38,7 @@ def test_an_audit_that_cannot_be_made_says_so() -> None:
     environment = {**os.environ, **dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), NOWHERE)}
     done = _audited(environment)
     assert (done.returncode, done.stdout) == (0, "")
-    for what in ("requirements.lock was NOT AUDITED", "what images hold was NOT AUDITED"):
+    for what in ("requirements.lock was NOT AUDITED", "the images were NOT AUDITED"):
         assert what in done.stderr
 
 
@@ -54,7 +54,7 @@ def test_an_old_version_in_a_lock_is_named(tmp_path: Path) -> None:
     with osv_service(pip=("9.0", "19.2")) as url:
         done = _audited({**os.environ, "OSV_URL": url}, str(lock))
         assert done.returncode == 1
-        assert f"error: {lock} has pip 9.0, mended in 19.2" in done.stderr
+        assert f"error: {lock} has pip 9.0, fixed in 19.2" in done.stderr
         lock.write_text(f"flask==3.0.0 --hash=sha256:{'0' * 64}\n")
         done = _audited({**os.environ, "OSV_URL": url}, str(lock))
         assert (done.returncode, done.stdout) == (

@@ -67,8 +67,8 @@ def test_old_packages_in_an_image_are_named(old: str) -> None:
     if "its system was NOT AUDITED" in done.stderr:
         pytest.skip(f"the security archive cannot be reached: audits of images are NOT tested\n{done.stderr}")
     assert done.returncode == 1
-    assert re.search(f"error: {old} holds libssl3t64 3.0.0-1, mended in 3\\.", done.stderr)
-    assert f"error: {old} holds pip 9.0, mended in 19.2" in done.stderr
+    assert re.search(f"error: {old} holds libssl3t64 3.0.0-1, fixed in 3\\.", done.stderr)
+    assert f"error: {old} holds pip 9.0, fixed in 19.2" in done.stderr
     assert f"error: {old} holds flask" not in done.stderr
 
 
