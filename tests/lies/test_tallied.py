@@ -111,17 +111,17 @@ def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[...
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     received: Counter[str] = service.received
     assert "same_answers" in told.rules
-    assert "answers of GET /varies were the same bytes as the one before" in told.sentence("same_answers")
+    assert "responses of GET /varies were byte-identical to the previous one" in told.sentence("same_answers")
     assert told_times(told, "redirect") == received["/there"]
     requests, failures = told.requests("/dropped")
     assert told_times(told, "retry") == received["/dropped"] - requests > 0
     assert failures == 0
-    assert "were sent again, since the service closed their connection" in told.sentence("resent_requests")
+    assert "were retried because the service closed the connection" in told.sentence("resent_requests")
     for text in (told.output, told.summary, told.junit):
         assert "redirects were followed within" in text
-        assert "requests were sent again" in text
-        assert "successes of GET /sizes had from about 16 to 4,096 bytes" in text
-        assert "no answer of GET /list had more than 3 bytes, as an empty list has" in text
+        assert "requests were retried over another connection" in text
+        assert "successes of GET /sizes ranged from about 16 to 4,096 bytes" in text
+        assert "no response of GET /list had more than 3 bytes, about the size of an empty list" in text
 
 
 NOTHING = """
@@ -150,12 +150,12 @@ def test_answers_that_bring_nothing_are_told(tell: Callable[..., Told]) -> None:
     """A redirect to itself is no success, a loop of them has failed, and answers without a body are said to be that."""
     told = tell(NOTHING, *LOAD[:-1], "3s", service=Empty())
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "answers of GET /itself were of status 3xx and led nowhere" in told.sentence("empty_redirects")
+    assert "responses of GET /itself had status 3xx without a usable redirect" in told.sentence("empty_redirects")
     requests, failures = told.requests("/loop")
     assert requests == failures > 0
     for text in (told.output, told.summary, told.junit):
         assert f"every one of the {requests} requests of GET /loop failed, most often with redirect" in text
-        assert "no answer of HEAD /page, GET /itself had a body" in text
+        assert "no response of HEAD /page, GET /itself had a body" in text
 
 
 STOCK = """
@@ -225,7 +225,7 @@ def test_reads_of_an_empty_redis_are_told(tell: Callable[..., Told], redis_url: 
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     found = [finding for finding in told.document["findings"] if finding["rule"] == "only_misses"]
     assert {finding["subject"] for finding in found} == {"JSON.GET gone", "PIPELINE batch"}
-    assert all("found nothing in Redis, no key or nothing at the path" in finding["sentence"] for finding in found)
+    assert all("found nothing in Redis (no key, or nothing at the path)" in finding["sentence"] for finding in found)
     assert told_times(told, "miss") >= 2 * told.requests("gone")[0]
     for text in (told.output, told.summary, told.junit):
-        assert "GET cache found nothing in Redis: its times are those of hits and of misses together" in text
+        assert "GET cache found nothing in Redis: its times mix hits and misses" in text

@@ -157,7 +157,7 @@ def test_users_that_end_themselves_are_missed(tell: Callable[..., Told]) -> None
     """Lie 2, another way: all users are gone after a moment, and the rest of the run is no load."""
     told = tell(ENDS_ITSELF, *CLOSED)
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "of the users that the profile asks for did not run" in told.sentence("load_not_reached")
+    assert "of the users of the profile did not run" in told.sentence("load_not_reached")
     assert "(10 x StopUser: the user ended itself at " in told.sentence("load_not_reached")
     assert "lie.py:" in told.sentence("load_not_reached")
     for text in (told.output, told.summary, told.junit):
@@ -204,7 +204,7 @@ def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(tell: Call
     told = tell(STARTS_LATE, *CLOSED[:-1], "8s", imports=stock)
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
     assert told.sentence("load_not_reached").startswith("9 users took up to 7.")
-    assert " s for on_start, and made no load meanwhile: 63 s of the " in told.sentence("load_not_reached")
+    assert " s for on_start, and generated no load meanwhile: 63 s of the " in told.sentence("load_not_reached")
 
 
 AT_THE_SAME_TIME = """

@@ -92,7 +92,7 @@ def test_a_search_on_another_machine_is_not_compared(stack: Stack, queue: str) -
         assert code == ExitCode.NO_DATA, output
         assert "comparison   inconclusive against earlier: " in output
         assert words in output, output[-1_000:]
-        assert ("Next: search again with no other work, or use --force" in output) is not bool(force)
+        assert ("Next: repeat the search on an otherwise idle machine, or use --force" in output) is not bool(force)
     master["crowded_ratio"] = 0.5
     path.write_text(json.dumps(record))
     code, output = capacity(stack, *search, "--against", "earlier")

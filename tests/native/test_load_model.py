@@ -106,7 +106,7 @@ def test_a_load_shape_that_ends_before_its_users_are_there_is_not_trustworthy(sl
     code, output = sleepers.run("long", SHAPE="100 users")
     record = sleepers.record()
     (sentence,) = [one["sentence"] for one in record["findings"] if one["rule"] == "load_not_reached"]
-    assert "of the 100 users that it asks for" in sentence
+    assert "of the 100 requested users" in sentence
     assert (record["verdict"]["name"], code) == ("not trustworthy", 5), output
 
 

@@ -128,7 +128,7 @@ def test_an_ordinary_locustfile_runs_as_it_is(tmp_path: Path, witness: Witness, 
     counted = Counter({series["name"]: series["requests"] for series in document["series"]})
     assert (set(counted), counted.total()) == (NAMES[name], len(witness.requests)), done.stdout
     assert {series["scenario"] for series in document["series"]} == {name}
-    late = "note         the load shape asked for 6 users at 1 per second, and Locust started them before it asked"
+    late = "note         the load shape requested 6 users at 1 per second, and Locust started all of them before it"
     assert (late in done.stdout) == (name == "shaped"), done.stdout
     target = document["context"]["target"]
     assert target["hosts"] == [witness.url]

@@ -72,7 +72,7 @@ class Found(NamedTuple):
 
 def _check(rate: float, low: float, high: float) -> None:
     if not 0 <= low <= rate <= high:
-        raise ValueError(f"the interval {low:g} to {high:g} does not hold {rate:g}")
+        raise ValueError(f"the interval {low:g} to {high:g} does not contain {rate:g}")
 
 
 def check(base: Found, scenario: str, slo: str) -> None:
@@ -146,7 +146,7 @@ def conclusion(base: Found, new: Found, problems: Sequence[str] = ()) -> tuple[C
     next_ = ""
     if problems:
         found = Conclusion.INCONCLUSIVE
-        next_ = f"; {'; '.join(problems)}. Next: search again with no other work, or use --force"
+        next_ = f"; {'; '.join(problems)}. Next: repeat the search on an otherwise idle machine, or use --force"
     elif found is Conclusion.INCONCLUSIVE:
         next_ = f". Next: give both searches a longer --run-time, such as {LONGER}"
     return found, (

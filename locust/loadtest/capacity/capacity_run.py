@@ -84,7 +84,7 @@ _STEP_LASTS_S: Final = 24 * 3600.0  # until the next step
 
 _EXPLAINED: Final = {
     End.PRECISE: "",
-    End.STEPS: " (it may make no more steps: a longer --run-time allows more, for a narrower interval)",
+    End.STEPS: " (no more steps were allowed: a longer --run-time allows more, for a narrower interval)",
     End.GENERATOR: " (above it, the generator was not fit to measure: add workers)",
     End.HIGHEST: " (it was the highest rate allowed)",
 }
@@ -358,7 +358,7 @@ def _sentence(found: Capacity | None, steps: Sequence[StepResult]) -> str:
     if found is None:
         kept = max((step.rate_per_s for step in steps if step.outcome is Outcome.PASSED), default=None)
         so_far = "" if kept is None else f"; {kept:g} arrivals/s met the objective"
-        return f"unknown: the search was cut off{so_far}"
+        return f"unknown: the search was interrupted{so_far}"
     if found.end is End.NOTHING:
         return f"none: not even {found.steps[-1].rate_per_s:g} arrivals/s met the objective"
     if not found.rate_per_s:

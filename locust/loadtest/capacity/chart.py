@@ -161,7 +161,7 @@ def usl_sentence(fit: UslFit) -> str:
     peak = f"; its highest throughput {fit.peak_per_s:.4g}/s" if math.isfinite(fit.peak_per_s) else ""
     return (
         f"Universal Scalability Law: contention (alpha) {fit.contention:.4g}, coherency (beta) {fit.coherency:.4g}, "
-        f"{fit.gamma_per_s:.4g}/s one at a time{peak}; R² {fit.r_squared:.3f}"
+        f"{fit.gamma_per_s:.4g}/s with one concurrent request{peak}; R² {fit.r_squared:.3f}"
     )
 
 

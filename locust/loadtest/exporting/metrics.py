@@ -200,14 +200,14 @@ _MEASURED: Final = (
         "loadtest_users_target",
         "gauge",
         ("scenario",),
-        "Users that a closed-model profile asks for now; 0 in the open model.",
+        "Users that a closed-model profile currently requests; 0 in the open model.",
         lambda now: _by(now.by_scenario(now.shares(now.target_users))),
     ),
     Metric(
         "loadtest_arrival_rate_target_per_second",
         "gauge",
         ("scenario",),
-        "Iterations per second that an open-model profile asks for now; 0 in the closed model.",
+        "Iterations per second that an open-model profile currently requests; 0 in the closed model.",
         lambda now: _by(now.by_scenario(now.shares(now.target_rate_per_s))),
     ),
     Metric(
@@ -243,7 +243,7 @@ _MEASURED: Final = (
         "loadtest_workers_expected",
         "gauge",
         (),
-        "Workers that the master was told to expect; 1 by default.",
+        "Workers that the master is configured to expect; 1 by default.",
         lambda now: _one(now.expected_workers),
     ),
     Metric(

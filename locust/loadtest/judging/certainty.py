@@ -1,7 +1,7 @@
 """Certainty: the 95 % confidence interval of the figure that a threshold limits.
 
 Times (percentiles and means), ratios and requests per second have such an interval, computed from the record's blocks.
-Extremes, counts and sizes describe this run only and have none. Nor has a run with fewer independent stretches than
+Extremes, counts and sizes describe this run only and have none. Nor has a run with fewer independent segments than
 `loadtest.estimating.resampling` needs.
 """
 

@@ -1,7 +1,7 @@
-"""Declared: what a scenario declares but did not do in a run. It is noted beside the verdict.
+"""Declared: notes on the requests and tasks that a scenario declares but that did not occur in a run.
 
-A task may be missing by chance: the probability that none of n iterations is one of a task with share p is (1 - p)^n.
-So a task is named only from n = ln 0.05 / ln (1 - p) on.
+A task may be missing by chance: the probability that none of n iterations runs a task with share p is (1 - p)^n.
+So a task is named only if n is at least ln 0.05 / ln (1 - p).
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def _never_begun(record: RunRecord, tasks: Sequence[dict[str, Any]]) -> list[str
 
 
 def _is_due(iterations: int, share: float) -> bool:
-    """Whether so many iterations without a task of this share are no chance; none at all mean that no user ran."""
+    """Whether a task of this share is missing from so many iterations for a reason other than chance.
+
+    Without iterations no user ran, so the answer is yes.
+    """
     return not iterations or iterations >= samples_needed(1 - share)
 
 

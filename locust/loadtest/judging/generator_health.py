@@ -81,7 +81,7 @@ PEAKS: Final = {
         "clock_step",
         1.0,
         "saw its wall clock step by {value:.1f} s",
-        "let the clock settle, do not suspend the machine, and repeat the run",
+        "wait for the clock to synchronise, do not suspend the machine, and repeat the run",
     ),
     "descriptors_ratio": HealthRule(
         "file_descriptors",
@@ -92,7 +92,7 @@ PEAKS: Final = {
     "memory_ratio": HealthRule(
         "memory",
         0.95,
-        "had only {rest:.0%} of its memory left, so the kernel may end it or swap",
+        "had only {rest:.0%} of its memory left, so the kernel may kill it or swap",
         "give it more memory, add a machine, or lower USERS",
     ),
     "ports_ratio": HealthRule(
@@ -116,9 +116,9 @@ MASTER_ADVICE: Final = {
 CROWDED_RATIO: Final = 0.10
 """Share of the run in which other processes crowded the machine. A twentieth would change the 95th percentile."""
 RUN_DELAY_RATIO: Final = 0.10
-"""The wait for a core before each turn, divided by the median response time."""
+"""The wait for a core per time slice, divided by the median response time."""
 RUN_DELAY_S: Final = 0.000_2
-"""The shortest wait, in seconds, that counts: on an idle machine a turn is a few hundredths of a millisecond late."""
+"""The shortest wait, in seconds, that counts: on an idle machine it is a few hundredths of a millisecond."""
 LATE_SHARE: Final = 0.5
 """The event loop's delay, divided by the same percentile of the response times."""
 SHOWN: Final = {"median": 0.5, "p95": 0.95, "p99": 0.99}
@@ -169,7 +169,7 @@ def _violation(subject: str, rule: HealthRule, value: float, seconds: float) -> 
 def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
     median_s = record.total().response_time.quantile(0.5)
     master = next((observed.mean() for observed in watch if observed.subject == MASTER), Health())
-    # Only the service uses the cores then, which is noted beside the verdict: see `shared_cores`.
+    # Then only the service uses the cores, which is a note rather than a violation: see `shared_cores`.
     only_the_service = master.target_cpu_ratio > 0 and master.others_cpu_ratio < OTHERS
     for observed in watch:
         mean = observed.mean()
@@ -179,7 +179,7 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 observed.subject,
                 mean.crowded_ratio,
                 CROWDED_RATIO,
-                f"the machine of {observed.subject} was crowded by other processes for {mean.crowded_ratio:.0%} of the "
+                f"other processes kept the machine of {observed.subject} busy for {mean.crowded_ratio:.0%} of the "
                 f"run: they took {mean.others_cpu_ratio:.0%} of its cores, which were {mean.machine_cpu_ratio:.0%} "
                 f"busy, and processes waited for a core {mean.pressure_ratio:.0%} of the time: stop them, or use a "
                 "dedicated machine",
@@ -192,7 +192,7 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                 observed.subject,
                 delay_s / median_s,
                 RUN_DELAY_RATIO,
-                f"{observed.subject} waited {delay_s * 1000:.2f} ms for a core before each turn, which is part of "
+                f"{observed.subject} waited {delay_s * 1000:.2f} ms for a core per time slice, which is part of "
                 f"every response time (median {median_s * 1000:.2f} ms): stop other processes, use fewer workers, or "
                 "use a machine with more cores",
             )
@@ -214,7 +214,7 @@ def _late_wake_ups(record: RunRecord, watch: Watch) -> Iterator[Violation]:
                     LATE_SHARE,
                     f"{observed.subject} woke up {lag_s * 1000:.1f} ms late ({name} of its event loop), which is part "
                     f"of the {name} of the response times, {shown_s * 1000:.1f} ms: take blocking calls out of the "
-                    "scenario, add a worker, and let nothing stop the process",
+                    "scenario, add a worker, and make sure that nothing suspends the process",
                 )
                 break
 
@@ -241,5 +241,5 @@ def _uneven_workers(record: RunRecord, watch: Watch) -> Iterator[Violation]:
         else:
             continue
         yield Violation(
-            "uneven_workers", one.subject, value, limit, f"{one.subject} {found}: check its machine, or leave it out"
+            "uneven_workers", one.subject, value, limit, f"{one.subject} {found}: check its machine, or remove it"
         )

@@ -1,8 +1,8 @@
-"""Idle: iterations that ended without a request: their users ran, or their arrivals came, without generating load.
+"""Idle: iterations that ended without a request, so they generated no load.
 
-In the open model, each is an arrival that the service never saw, so the tolerated share is that of missing arrivals. In
-the closed model a scenario may have a task that only waits, so they are noted first, and break a rule only in larger
-numbers.
+In the open model, each is an arrival that the service never saw, so the same share is tolerated as of missing arrivals.
+In the closed model a scenario may have a task that only waits, so a small share is a note, and only a large one breaks
+a rule.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ def find(record: RunRecord) -> Iterator[Idle]:
                 together / begun,
                 SHORTFALL_RATIO if is_open else IDLE_RATIO,
                 f"{together:,} of {begun:,} iterations of scenario {scenario} sent no request ({named}): find "
-                "out what stopped them, such as a failed log-in; if it is intended, let them wait by wait_time instead",
+                "out what stopped them, such as a failed log-in; if this is intended, use wait_time for the wait",
             )

@@ -125,7 +125,7 @@ class Result:
         rule = self.threshold
         if self.folded:
             return (
-                f"{self.folded:,} requests had too many names to be kept apart, and some of them may be of this one. "
+                f"{self.folded:,} requests had too many names to be counted separately, and some may have this name. "
                 "Next: give requests with varying paths one name=…"
             )
         if self.samples:
@@ -176,7 +176,7 @@ class Verdict:
     results: tuple[Result, ...] = ()
     """The result of every threshold."""
     notes: tuple[str, ...] = ()
-    """What a reader has to know in addition to the outcome, one sentence each. Notes change no outcome."""
+    """Explanations of the figures, one sentence each. Notes do not change the outcome."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -250,16 +250,16 @@ def _nothing_measured(record: RunRecord) -> str:
 
 
 def _all_warm_up(record: RunRecord) -> Iterator[str]:
-    """Say that the load ended within its warm-up, because of its test data, a person, or Locust's own run time."""
+    """Say that the load ended within its warm-up: test data ran out, a person stopped it, or --run-time was short."""
     if record.warm_up_s and record.load_s is not None and record.load_s <= record.warm_up_s:
         yield (
             f"the load of {record.load_s:.3g} s ended within its warm-up of {record.warm_up_s:g} s, so nothing is left "
-            "to judge. Next: run longer, or lower WARM_UP"
+            "to judge. Next: run longer, or reduce WARM_UP"
         )
 
 
 def _with_folded(record: RunRecord, result: Result) -> Result:
-    """Return a result without data where a rule on a name passed, and requests that count as ``other`` may be of it."""
+    """Return a result without data if a rule on a name passed although requests counted as ``other`` may have it."""
     chosen = dict(result.threshold.selector)
     if result.outcome is not Outcome.PASSED or chosen.get("name", OTHER) == OTHER:
         return result
@@ -364,32 +364,32 @@ def _notes(record: RunRecord, results: Sequence[Result]) -> tuple[str, ...]:
     notes += [found.sentence for found in idle.find(record) if not found.is_broken]
     if record.setup is not None and record.setup.failures and not _failed_setup(record, results):
         notes.append(
-            f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without what it prepares. "
+            f"{_setup_counts(record)}{_most_frequent(record.setup)}: users may have run without being set up. "
             'Next: look at the set-up in the report, or set a threshold such as error_ratio{phase="setup"} <= 0%'
         )
     notes += [
-        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}; even without a failure, it "
-        f"takes {result.threshold.samples_needed:,} to show that. Next: run longer, or raise the load"
+        f"{result.threshold.condition}: it passed on {counted(result.samples, 'request')}, but even without a failure, "
+        f"{result.threshold.samples_needed:,} are needed to show that it holds. Next: run longer, or raise the load"
         for result in results
         if result.outcome is Outcome.PASSED and result.samples
     ]
     notes += [
-        f"{result.threshold.condition}: it passed, but its limit lies within the 95 % interval of its value: repeated, "
-        "the run may fail. Next: run longer, or raise the load, for a narrower interval"
+        f"{result.threshold.condition}: it passed, but its limit lies within the 95 % interval of its value, so a "
+        "repeated run may fail. Next: run longer, or raise the load, for a narrower interval"
         for result in results
         if result.outcome is Outcome.PASSED and result.is_narrow and not result.samples
     ]
     notes += tallied.notes(record)
     notes += _failed_steps(record)
     if not results:
-        notes.append("no threshold was set: only the load generator was judged. Next: set THRESHOLD, or a file")
+        notes.append("no threshold was set: only the load generator was judged. Next: set THRESHOLD or THRESHOLDS_FILE")
     if shared := shared_cores.note(record):
         notes.append(shared)
     return tuple(notes)
 
 
 def _failed_steps(record: RunRecord) -> Iterator[str]:
-    """Say which checks and transactions failed: no figure of the requests includes them."""
+    """Say which checks and transactions failed: the figures of requests do not include them."""
     for phase, advice in ((CHECK, "check_ratio >= 100%"), (TRANSACTION, "transaction_error_ratio <= 0%")):
         part = record.of_phase(phase)
         if part.failures:
@@ -404,7 +404,7 @@ def _failed_steps(record: RunRecord) -> Iterator[str]:
 def _warm_up(record: RunRecord) -> Iterator[str]:
     """Say which part of the load was, or should be, left out of the judgement."""
     if record.warm_up_s:
-        yield f"the first {record.warm_up_s:g} s of load were warm-up: in the figures shown, but in no threshold"
+        yield f"the first {record.warm_up_s:g} s of load were warm-up: part of the figures shown, but of no threshold"
     elif record.configuration.get("warm_up"):
         yield "no warm-up was found: the thresholds judge the whole load"
     elif (found := steady.find(record)).warm_up_s:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from loadtest.measuring.record import RunRecord
 
 LAG_S: Final = LATE_START_S
-"""Seconds that users may be behind the plan: they are started in steps of a second, and counted once a second. Each may
-also take this long for its on_start."""
+"""Seconds that users may lag behind the plan: they are started in steps of a second and counted once a second. The
+on_start of each may also take this long."""
 SHORTFALL_RATIO: Final = 0.05
 """The missing share of the planned users or arrivals, 0 to 1, from which the load differs from the plan."""
 SURPLUS_RATIO: Final = 0.05
@@ -32,7 +32,7 @@ _MIN_RATE: Final = 1e-9
 _TICK_S: Final = 1.0
 """Seconds between two calls of a load shape by Locust, unless Locust is still starting the users of an earlier call."""
 _MAX_LEVELS: Final = 1_200
-"""The most levels of a load shape that are kept; beyond it, every second one is dropped."""
+"""The maximum number of levels of a load shape that are kept; beyond it, every second level is dropped."""
 _DEVIATIONS: Final = 4.0
 """Standard deviations of the number of random arrivals that do not count as a shortfall."""
 
@@ -111,7 +111,7 @@ def change_users(record: RunRecord, second: float, users: float, spawn_rate_per_
     step = math.copysign(spawn_rate_per_s, users - level)
     reach = min if users > level else max
     after = [[t_s, reach(users, level + step * (t_s - at_s))] for t_s, _ in plan["levels"] if t_s >= at_s]
-    peak = max(stage["level"] for stage in plan["stages"])  # the rest of the ramp was not requested any more
+    peak = max(stage["level"] for stage in plan["stages"])  # the rest of the ramp was cancelled
     record.context["plan"] = {**plan, "levels": before + after, "peak": peak}
 
 
@@ -219,8 +219,8 @@ def _ramp(plan: dict[str, Any]) -> Shortfall:
     peak = plan.get("peak", asked)
     return Shortfall(
         1 - peak / asked if asked else 0.0,
-        f"at {plan['spawn_rate_per_s']:g} users per second the run reached {peak:.0f} of the {asked:.0f} users that it "
-        f"asks for",
+        f"at {plan['spawn_rate_per_s']:g} users per second the run reached {peak:.0f} of the {asked:.0f} requested "
+        "users",
     )
 
 
@@ -235,17 +235,17 @@ def _users(record: RunRecord, levels: list[tuple[float, float]], from_s: float, 
             planned += wanted
             missing += max(0.0, wanted - running[second])
     ratio = missing / planned if planned else 0.0
-    return Shortfall(ratio, f"{ratio:.0%} of the users that the profile asks for did not run")
+    return Shortfall(ratio, f"{ratio:.0%} of the users of the profile did not run")
 
 
 def _late_starts(record: RunRecord, levels: list[tuple[float, float]], until_s: float) -> Shortfall:
-    """Compare the time that users spent in on_start with the time that the plan asks of them."""
+    """Compare the time that users spent in on_start with the planned time of all users."""
     took = record.of_phase(STARTING).total().response_time
     planned_s = _area(_to_end(levels, until_s), until_s)
     return Shortfall(
         (took.sum_s - LAG_S * took.count) / planned_s if planned_s else 0.0,
-        f"{counted(took.count, 'user')} took up to {took.max_s:.1f} s for on_start, and made no load meanwhile: "
-        f"{took.sum_s:,.0f} s of the {planned_s:,.0f} s that the profile asks of all users together",
+        f"{counted(took.count, 'user')} took up to {took.max_s:.1f} s for on_start, and generated no load meanwhile: "
+        f"{took.sum_s:,.0f} s of the {planned_s:,.0f} s that the profile plans for all users together",
     )
 
 
@@ -279,18 +279,20 @@ def _missing_arrivals(record: RunRecord, planned: float) -> Shortfall:
     if missing <= _DEVIATIONS * planned**0.5:
         return Shortfall(0.0, "")
     return Shortfall(
-        missing / planned, f"{missing:.0f} of the {planned:.0f} arrivals of the profile were neither begun nor dropped"
+        missing / planned,
+        f"{missing:.0f} of the {planned:.0f} arrivals of the profile were neither started nor dropped",
     )
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """Say for how long the plan requests no load, so nothing is measured, and where a load shape was not followed."""
+    """Say for how long the plan has no load, so nothing is measured, and where a load shape was not followed."""
     shape: dict[str, Any] = record.context.get("shape") or {}
     if shape.get("late_s"):
         yield (
-            f"the load shape asked for {shape['late_after']}, and Locust started them before it asked the shape again, "
-            f"{shape['late_s']:.0f} s late: the run is up to that much longer than the shape, and lacks its load for "
-            "that time. Next: let the shape ask for what Locust can start within a second, or for a higher spawn rate"
+            f"the load shape requested {shape['late_after']}, and Locust started all of them before it called the "
+            f"shape again, {shape['late_s']:.0f} s late: the run is up to that much longer than the shape, and lacks "
+            "its load for that time. Next: let the shape request no more users than Locust can start within a second, "
+            "or a higher spawn rate"
         )
     plan: dict[str, Any] = record.context.get("plan") or {}
     stages: list[dict[str, Any]] = plan.get("stages") or []
@@ -302,6 +304,6 @@ def notes(record: RunRecord) -> Iterator[str]:
         before = stage["level"]
     if none_s:
         yield (
-            f"the profile asks for no {asked} for {none_s:g} s: nothing is measured then, but rates cover the whole "
-            "run. Next: if that is not intended, raise the level of the stage, or the peak that scales all stages"
+            f"the profile has no {asked} for {none_s:g} s: nothing is measured then, but rates cover the whole run. "
+            "Next: if this is not intended, raise the level of the stage, or the peak that scales all stages"
         )

@@ -28,13 +28,13 @@ UNSTEADY: Final = "unsteady"
 GENERATOR_ERRORS: Final = 1
 SCHEDULE_LAG_P99_S: Final = 0.100
 LATE_ITERATIONS: Final = 5
-"""The fewest late iterations: among a dozen, a single late start would be the 99th percentile."""
+"""The minimum number of late iterations: among a dozen, a single late start would be the 99th percentile."""
 DROPPED_RATIO: Final = 0.01
 COMPLETENESS: Final = 0.99
 OTHER_WORKERS: Final = 1
 REFUSED_RATIO: Final = 0.001
 UNTIMED_REQUESTS: Final = 20
-"""The fewest requests of a name, none of which took any time, that break the rule on durations."""
+"""The minimum number of requests of a name, all with a duration of 0, that break the rule on durations."""
 LISTENER_EXCEPTIONS: Final = 1
 EXCEPTIONS_RATIO: Final = 0.01
 """Share of a scenario's iterations that raised an exception, or of its users that one ended."""
@@ -43,7 +43,7 @@ STALL_S: Final = 2
 STALL_BY_MEDIAN: Final = 10
 """The shortest stall, as a multiple of the median response time."""
 SILENCE_RATIO: Final = 0.5
-"""The smallest share of the load, at its end, in which users ran without making a request."""
+"""The smallest share of the load, at its end, during which users ran without making a request."""
 SILENCE_S: Final = 5
 """The minimum length of that period, in seconds."""
 UNFINISHED_RATIO: Final = 0.01
@@ -63,8 +63,8 @@ LOAD_ADVICE: Final = (
     "never started"
 )
 EXCESS_ADVICE: Final = (
-    "check that the scenario starts no iterations of its own, and read the workers' logs; the run was not under the "
-    "arrival rate that it names"
+    "check that the scenario starts no iterations of its own, and read the workers' logs; the run did not have the "
+    "arrival rate that it states"
 )
 SOFTWARE_ADVICE: Final = "give every worker the master's image and the same files, and repeat the run"
 STALL_ADVICE: Final = "check what the service was doing then, or use an arrival rate, which counts their wait"
@@ -113,7 +113,7 @@ def _completeness(record: RunRecord) -> Iterator[Violation]:
             record.completeness,
             COMPLETENESS,
             f"the record holds {record.completeness:.1%} of what the workers measured ({missing}): check the "
-            "workers' logs, and the kernel's for a process killed for lack of memory, and repeat the run",
+            "workers' logs, and the kernel log for an out-of-memory kill, and repeat the run",
         )
 
 
@@ -208,14 +208,14 @@ def _unfinished(record: RunRecord) -> Iterator[Violation]:
         "run",
         ratio,
         UNFINISHED_RATIO,
-        f"{counted(unfinished, 'request')} had no answer when their users were stopped ({'; '.join(names)}), so "
+        f"{counted(unfinished, 'request')} had no response when their users were stopped ({'; '.join(names)}), so "
         "the percentiles cover only the requests that were answered: find out why the service does not answer the "
-        "others; if it is only slow, raise --stop-timeout",
+        "rest; if it is only slow, raise --stop-timeout",
     )
 
 
 def _exceptions(record: RunRecord) -> Iterator[Violation]:
-    """Iterations that raised did less than the scenario says, and users that an exception ended did nothing more."""
+    """Iterations that raised an exception, which did only part of their work, and users that an exception ended."""
     rows = [row for row in record.exceptions() if not row.is_own_end and row.scenario != LISTENERS]
     for scenario in sorted({row.scenario for row in rows}):
         own = [row for row in rows if row.scenario == scenario]
@@ -230,15 +230,15 @@ def _exceptions(record: RunRecord) -> Iterator[Violation]:
         ratio = max(raised / begun if begun else 0.0, ended / (ended + users) if ended else 0.0)
         if ratio >= EXCEPTIONS_RATIO:
             named = "; ".join(f"{row.occurrences} x {row}" for row in own[:NAMED])
-            told = [f"{raised} of {begun} iterations raised an exception"] * (raised > 0)
-            told += [f"{counted(ended, 'user')} ended in an exception"] * (ended > 0)
+            failed = [f"{raised} of {begun} iterations raised an exception"] * (raised > 0)
+            failed += [f"{counted(ended, 'user')} ended in an exception"] * (ended > 0)
             yield Violation(
                 "task_exceptions",
                 f"scenario {scenario}",
                 ratio,
                 EXCEPTIONS_RATIO,
-                f"in scenario {scenario} {', and '.join(told)} ({named}): fix it; what they should have done is "
-                "missing from the load",
+                f"in scenario {scenario} {', and '.join(failed)} ({named}): fix the scenario; the load lacks the work "
+                "that they did not do",
             )
 
 
@@ -249,7 +249,7 @@ def _idle(record: RunRecord) -> Iterator[Violation]:
 
 
 def _listeners(record: RunRecord) -> Iterator[Violation]:
-    """Listeners of Locust's events that raised did not do their work; stock Locust ends with an error."""
+    """Listeners of Locust's events that raised an exception; stock Locust then ends with an error."""
     rows = [row for row in record.exceptions() if row.scenario == LISTENERS]
     if rows:
         raised = sum(row.occurrences for row in rows)
@@ -294,7 +294,7 @@ def _load_exceeded(record: RunRecord) -> Iterator[Violation]:
 
 
 def _stall(record: RunRecord) -> Iterator[Violation]:
-    """A standstill of the service in the closed model: waiting users send nothing, so few requests show it."""
+    """A stall of the service in the closed model: waiting users send nothing, so few requests are affected."""
     if (record.context.get("plan") or {}).get("model") == "open":
         return  # arrivals continue, and wait from their intended start
     stalled_s, users = _longest_gap(record)
@@ -314,7 +314,7 @@ def _stall(record: RunRecord) -> Iterator[Violation]:
 
 
 def _silence(record: RunRecord) -> Iterator[Violation]:
-    """Users in the closed model that make no more requests, because they wait for longer than the run, or hang."""
+    """Users in the closed model that stop making requests, because they wait for longer than the run, or hang."""
     load_s = record.load_s
     if not load_s or (record.context.get("plan") or {}).get("model") == "open":  # or the run is not over
         return
@@ -327,13 +327,14 @@ def _silence(record: RunRecord) -> Iterator[Violation]:
             "run",
             silent_s / load_s,
             SILENCE_RATIO,
-            f"no request was made in the last {silent_s:.0f} s of {load_s:.0f} s, in which users ran: their wait is "
-            "longer than the run, or something blocks them; run longer, shorten the wait, or find what does",
+            f"no request was made in the last {silent_s:.0f} s of {load_s:.0f} s, while users ran: their think time is "
+            "longer than the run, or something blocks them; run longer, shorten the think time, or find out what "
+            "blocks them",
         )
 
 
 def _fast_failures(record: RunRecord) -> Iterator[Violation]:
-    """Failures that are faster than successes lower every percentile of both: the more fail, the faster it seems."""
+    """Failures that are faster than successes: they lower every percentile, so a failing service looks faster."""
     for view in record.series() if record.failures else ():
         successes = view.requests - view.failures
         if min(view.failures, successes) < FEW_FAILURES or view.failures < FAILURES_RATIO * view.requests:
@@ -346,13 +347,13 @@ def _fast_failures(record: RunRecord) -> Iterator[Violation]:
                 failed_s / succeeded_s,
                 FASTER,
                 f"{view.failures:,} of {view.requests:,} {view.method} {view.name} failed, in {failed_s * 1000:.1f} ms "
-                f"(median) where successes took {succeeded_s * 1000:.1f} ms, so percentiles of all requests are too "
+                f"(median) while successes took {succeeded_s * 1000:.1f} ms, so percentiles of all requests are too "
                 'low: judge the times of result="success", and the share of failures with error_ratio',
             )
 
 
 def _unsteady(record: RunRecord) -> Iterator[Violation]:
-    """Response times that grow to the end: a longer run would have worse figures."""
+    """Response times that grow until the end: a longer run would have worse figures."""
     found = steady.find(record)
     if found.grew:
         yield Violation(
@@ -361,8 +362,8 @@ def _unsteady(record: RunRecord) -> Iterator[Violation]:
             found.after_s / found.before_s if found.before_s else steady.GROWTH,
             steady.GROWTH,
             f"response times grew to the end, from {found.before_s * 1000:.1f} ms (median of the first third) to "
-            f"{found.after_s * 1000:.1f} ms (of the last), under a level load, so every figure depends on how long the "
-            "run was: run longer, or lower the load until they settle",
+            f"{found.after_s * 1000:.1f} ms (of the last), under a constant load, so every figure depends on the run's "
+            "length: run longer, or lower the load until response times settle",
         )
 
 

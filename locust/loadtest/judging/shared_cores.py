@@ -1,6 +1,6 @@
 """Shared cores: what a run's figures mean when the service under test runs on the load generator's machine.
 
-That is not a violation, because most runs on a developer's machine are like that. But each report says so, with
+This is not a violation, because most runs on a developer's machine are like that. But every report states it, with
 figures.
 """
 
@@ -38,4 +38,4 @@ def note(record: RunRecord) -> str:
 def _waits(record: RunRecord) -> str:
     means = [one["mean"] for one in record.workers if one["subject"] != MASTER and one["mean"].get("turns_per_s")]
     delay_s = max((mean["run_delay_ratio"] / mean["turns_per_s"] for mean in means), default=0.0)
-    return f"; a worker waited {delay_s * 1000:.2f} ms for one before each turn" if delay_s else ""
+    return f"; a worker waited {delay_s * 1000:.2f} ms for a core per time slice" if delay_s else ""

@@ -50,7 +50,7 @@ RESENT_RATIO: Final = 0.05
 MIN_RESENT: Final = 5
 """The fewest retries that count."""
 NOWHERE_RATIO: Final = 0.01
-"""Share of a name's requests whose 3xx response led nowhere."""
+"""Share of a name's requests whose 3xx response was not a usable redirect."""
 MISS_RATIO: Final = 0.99
 """Share of a name's Redis commands that found nothing, from which hardly any command found something."""
 MIN_MISSES: Final = 20
@@ -102,7 +102,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
             seconds / all_s if all_s else 1.0,
             LOOKUP_RATIO,
             f"{times:,} look-ups of {names} took {seconds / times * 1000:.0f} ms each, {_share(seconds, all_s)} of all "
-            "response times: keep connections alive, use a resolver that caches, or load an address",
+            "response times: keep connections alive, use a caching resolver, or use an IP address in HOST",
         )
     yield from _failures_as_successes(record)
     yield from _only_misses(record)
@@ -120,9 +120,9 @@ def findings(record: RunRecord) -> Iterator[Finding]:
                 f"{method} {name}",
                 counted[VARIED] / compared,
                 VARIED_RATIO,
-                f"{counted[SAME]:,} of {compared:,} answers of {method} {name} were the same bytes as the one before, "
-                "although the scenario says that they vary: a cache, or one key, was measured; request more than one "
-                "item, and check whether the answers come from the service itself",
+                f"{counted[SAME]:,} of {compared:,} responses of {method} {name} were byte-identical to the previous "
+                "one, although the scenario declares that they vary: a cache, or a single key, was measured; request "
+                "more than one item, and check whether the responses come from the service itself",
             )
 
 
@@ -149,9 +149,9 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 label,
                 times[RETRY] / made if made else 1.0,
                 RESENT_RATIO,
-                f"{times[RETRY]:,} of {made:,} {label} were sent again, since the service closed their connection "
-                "without an answer, and count as one success each: find out why; if it is only its idle timeout, raise "
-                "that above the users' wait",
+                f"{times[RETRY]:,} of {made:,} {label} were retried because the service closed the connection without "
+                "a response, and each counts as one success: find out why; if the cause is its idle timeout, raise it "
+                "above the users' think time",
             )
         if times[NOWHERE] >= max(1.0, NOWHERE_RATIO * made):
             yield Finding(
@@ -159,9 +159,9 @@ def _failures_as_successes(record: RunRecord) -> Iterator[Finding]:
                 label,
                 times[NOWHERE] / made if made else 1.0,
                 NOWHERE_RATIO,
-                f"{times[NOWHERE]:,} of {made:,} answers of {label} were of status 3xx and led nowhere (304 to a "
-                "request without a condition, or a redirect without a location or to itself) and returned nothing: "
-                "check the service, or define a good answer with expect=Expect(…)",
+                f"{times[NOWHERE]:,} of {made:,} responses of {label} had status 3xx without a usable redirect (304 to "
+                "an unconditional request, or a redirect without a location or to itself) and no content: check the "
+                "service, or define the expected response with expect=Expect(…)",
             )
 
 
@@ -185,9 +185,9 @@ def _only_misses(record: RunRecord) -> Iterator[Finding]:
                 label,
                 misses / made,
                 MISS_RATIO,
-                f"{misses:,} of {made:,} {label} found nothing in Redis, no key or nothing at the path, which takes "
-                "less time than returning data: load the data first and check the keys; if that is intended, say so "
-                "with labelled(…, must_exist=False)",
+                f"{misses:,} of {made:,} {label} found nothing in Redis (no key, or nothing at the path), which takes "
+                "less time than returning data: load the data first and check the keys; if this is intended, declare "
+                "it with labelled(…, must_exist=False)",
             )
 
 
@@ -195,8 +195,8 @@ def _some_misses(record: RunRecord) -> Iterator[str]:
     for label, misses, made in _misses(record, MIN_MISSES):
         if NOTED_MISS_RATIO * made <= misses < MISS_RATIO * made:
             yield (
-                f"{misses:,} of {made:,} {label} found nothing in Redis: its times are those of hits and of misses "
-                "together. Next: if all should find something, use labelled(…, must_exist=True)"
+                f"{misses:,} of {made:,} {label} found nothing in Redis: its times mix hits and misses. Next: if every "
+                "key should exist, use labelled(…, must_exist=True)"
             )
 
 
@@ -207,7 +207,7 @@ def _elsewhere(record: RunRecord) -> tuple[list[str], dict[tuple[str, str], None
 
 
 def _another_host(record: RunRecord) -> Iterator[Finding]:
-    """Requests of which none went to the host that the run says it loaded."""
+    """A run in which no request went to the host that it names."""
     hosts, elsewhere = _elsewhere(record)
     host = record.configuration.get("host")
     if hosts and host and elsewhere.keys() == _requests(record).keys():
@@ -238,13 +238,13 @@ def _redirected_away(record: RunRecord) -> Iterator[Finding]:
                 away / record.requests,
                 AWAY_SHARE,
                 f"{away:,} of {record.requests:,} requests were redirected to {place}, including those of "
-                f"{listed([' '.join(name) for name in names])}, so that page was measured instead of theirs: fix the "
-                "log-in if they need one, or request the page itself",
+                f"{listed([' '.join(name) for name in names])}, so that page was measured instead of the requested "
+                "ones: fix the log-in if they need one, or request that page directly",
             )
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """Yield what a reader has to know in addition to the verdict."""
+    """Yield notes that explain the figures but do not change the verdict."""
     requests = _requests(record)
     counted: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
     sizes: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -270,11 +270,11 @@ def notes(record: RunRecord) -> Iterator[str]:
     hosts, elsewhere = _elsewhere(record)
     if hosts:
         labels = listed([" ".join(name) for name in elsewhere])
-        yield f"requests of {labels} went to another host than the users' own: {listed(hosts)}"
+        yield f"requests of {labels} went to a host other than the users' own: {listed(hosts)}"
     if unknown := [" ".join(name) for name, of_kind in counted.items() if of_kind[UNKNOWN][0]]:
         yield (
-            f"how many connections, look-ups, redirects and retries {listed(unknown)} took is not known: "
-            "their client does not report it"
+            f"the connections, look-ups, redirects and retries of {listed(unknown)} are unknown: their client does not "
+            "report them"
         )
     yield from _without_body(record)
     yield from _one_key(record)
@@ -283,7 +283,7 @@ def notes(record: RunRecord) -> Iterator[str]:
         (address,) = peers
         yield (
             f"the service's name has several addresses, and all {most:,} connections went to {address}: one server "
-            "took all the load. Next: load the others too, or state that one server was measured"
+            "took the whole load. Next: load the others too, or state that one server was measured"
         )
 
 
@@ -299,7 +299,7 @@ def _sessions(record: RunRecord) -> set[tuple[str, str]]:
 
 
 def _one_key(record: RunRecord) -> Iterator[str]:
-    """Name the scenarios in which nearly all Redis commands used one key: only the reader knows if there are more."""
+    """Name the scenarios in which nearly all Redis commands used one key: only the reader knows if that is intended."""
     keys: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in record.tallies():
         if row.kind == KEY:
@@ -309,9 +309,9 @@ def _one_key(record: RunRecord) -> Iterator[str]:
         key, times = max(((key, times) for key, times in counted.items() if key), key=itemgetter(1), default=("", 0))
         if sampled >= MIN_SAMPLED and times >= KEY_RATIO * sampled:
             yield (
-                f"{_share(times, sampled)} of the commands of scenario {scenario} named one key of Redis, {key} "
-                f"({times:,} of {sampled:,} in a sample): how it serves others was not measured. Next: spread them "
-                "over the keys that your users have, or state that one key was measured"
+                f"{_share(times, sampled)} of the commands of scenario {scenario} used one Redis key, {key} "
+                f"({times:,} of {sampled:,} in a sample): other keys were not measured. Next: spread the commands over "
+                "as many keys as your users have, or state that one key was measured"
             )
 
 
@@ -328,38 +328,38 @@ def _without_body(record: RunRecord) -> Iterator[str]:
     if asked:
         names = listed([f"{view.method} {view.name}" for view in asked])
         yield (
-            f"no answer of {names} had a body: only that the service answered was measured. Next: if there should be "
-            "one, say what a good answer is, with expect=Expect(…)"
+            f"no response of {names} had a body: the run shows only that the service answered. Next: if there should "
+            "be one, define the expected response with expect=Expect(…)"
         )
 
 
 def _connections(name: str, requests: int, times_s: float, opened: float, took_s: float) -> Iterator[str]:
     if requests >= MIN_REQUESTS and opened >= CONNECTIONS_RATIO * requests:
         yield (
-            f"{opened:,.0f} connections were opened for {requests:,} requests of {name}, {_share(took_s, times_s)} of "
-            "their response times, as for new visitors. Next: if your users keep their connections, find out "
-            "whether the scenario or the service closes them"
+            f"{opened:,.0f} connections were opened for {requests:,} requests of {name}, and took "
+            f"{_share(took_s, times_s)} of their response times, as with new visitors. Next: if your users reuse "
+            "connections, find out whether the scenario or the service closes them"
         )
 
 
 def _extra(name: str, requests: int, redirects: float, retries: float) -> Iterator[str]:
     for extra, what in (
         (redirects, "redirects were followed"),
-        (retries, "requests were sent again, over another connection,"),
+        (retries, "requests were retried over another connection"),
     ):
         if extra >= max(1, EXTRA_RATIO * requests):
             yield (
-                f"{extra:,.0f} {what} within {requests:,} requests of {name}: each counts once, with the time of all "
-                "that it took, so the service answered more requests than the figures say"
+                f"{extra:,.0f} {what} within {requests:,} requests of {name}: each counts once, with its total time, "
+                "so the service answered more requests than the figures show"
             )
 
 
 def _sizes(name: str, requests: int, sizes: set[int]) -> Iterator[str]:
     if requests >= MIN_REQUESTS and sizes and max(sizes) >= SIZES_RATIO * min(sizes):
         yield (
-            f"successes of {name} had from about {min(sizes):,} to {max(sizes):,} bytes or more: the small ones may be "
-            "errors returned as a success. Next: define a good answer with expect=Expect(…), or, in a client of "
-            "Locust's, look at it with catch_response=True"
+            f"successes of {name} ranged from about {min(sizes):,} to {max(sizes):,} bytes or more: the small ones may "
+            "be errors returned as a success. Next: define the expected response with expect=Expect(…), or check it "
+            "with catch_response=True in a client of Locust"
         )
 
 
@@ -367,8 +367,8 @@ def _empty(method: str, name: str, requests: int, sizes: set[int]) -> Iterator[s
     """Name the pages whose responses were all empty. Those without a body, 0 or 1 bytes here, are noted separately."""
     if method == GET and requests >= MIN_REQUESTS and sizes and 1 < max(sizes) < EMPTY_BYTES:
         yield (
-            f"no answer of GET {name} had more than {EMPTY_BYTES - 1} bytes, as an empty list has: if it should hold "
-            "something, load the service's data. Next: define a good answer with expect=Expect(…)"
+            f"no response of GET {name} had more than {EMPTY_BYTES - 1} bytes, about the size of an empty list: if it "
+            "should have content, load the service's data. Next: define the expected response with expect=Expect(…)"
         )
 
 

@@ -101,8 +101,8 @@ class _Reader:
         rule = Threshold(name, comparison, number, unit, aggregate, selector, **options)
         if rule.abort_on_fail and metric.kind in {"count", "size"} and comparison.startswith(">"):
             raise _WrongError(
-                f"abort_on_fail would end the run at once: {name} starts at 0. Allowed: with every "
-                "rule that is not violated from the start. Next: leave abort_on_fail out, or use requests_per_s."
+                f"abort_on_fail would end the run immediately: {name} starts at 0. Allowed: on a rule that is not "
+                "violated from the start. Next: leave abort_on_fail out, or use requests_per_s."
             )
         _refuse_without_effect(rule)
         if rule.delay_s and not rule.abort_on_fail:
@@ -264,7 +264,7 @@ def _refuse_without_effect(rule: Threshold) -> None:
         raise _WrongError(
             f"no run can {'violate' if lowest else 'meet'} it: {_MEASURED[rule.kind]} is {_RANGE[rule.kind]}. "
             f"Allowed: a limit that some runs meet and others do not. Next: "
-            f"{'raise' if ending is lowest else 'lower'} the limit, or turn the comparison round."
+            f"{'raise' if ending is lowest else 'lower'} the limit, or reverse the comparison."
         )
 
 

@@ -48,7 +48,7 @@ def of(config: Config, requests: Callable[[], Requests] | None = None) -> tuple[
 
 
 def others(config: Config) -> tuple[str, ...]:
-    """Return the scenarios that do not run although rules of the thresholds file are about them; those are left out."""
+    """Return the scenarios that rules in the thresholds file are about but that do not run; those rules are ignored."""
     rules = [rule for text, where in _texts(config, []) if where != _SETTING for rule in parse(text, where)]
     named = {dict(rule.selector).get("scenario", config.scenario_name) for rule in rules}
     return tuple(sorted(named - {config.scenario_name}))

@@ -1,7 +1,7 @@
 """Trust checks: whether the generator was fit to measure, by rules over what each process observed, and the record.
 
-A run whose generator was the bottleneck describes the generator, not the system under test. It is *not trustworthy*,
-whatever its figures are. Every rule has a stated limit: the table in docs/measuring.md shows the constants of
+A run whose generator was the bottleneck describes the generator, not the system under test, so it is *not
+trustworthy*, whatever its figures are. The table in docs/measuring.md lists the rules with their limits, constants of
 `loadtest.judging.generator_health` and `loadtest.judging.record_checks`.
 """
 

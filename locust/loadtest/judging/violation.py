@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 NAMED: Final = 5
-"""The most items that a sentence names."""
+"""The maximum number of items that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)

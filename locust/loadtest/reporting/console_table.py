@@ -104,6 +104,6 @@ def print_line(console: Console, head: str, text: str) -> None:
     """Print a word and a sentence next to it; on a terminal, the sentence is wrapped to the right of the word."""
     text = one_line(text)
     if console.is_terminal:
-        beside = max(20, console.width - _HEAD - 1)
-        text = f"\n{'':{_HEAD + 1}}".join(textwrap.wrap(text, beside)) or text
+        width = max(20, console.width - _HEAD - 1)
+        text = f"\n{'':{_HEAD + 1}}".join(textwrap.wrap(text, width)) or text
     console.print(f"{head:{_HEAD}} {text}", markup=False)

@@ -64,8 +64,8 @@ _MAX_ROWS: Final = {
     "earlier": 1_000,
     "timeline": 100_000,
 }
-"""The most rows of each list: for lists with labels, the limit of distinct labels; for others, several times what is
-kept."""
+"""The maximum number of rows in each list: for lists with labels, the limit of distinct labels; for others, several
+times what is kept."""
 _LONGEST_CPU_S: Final = 10.0
 _CPU_S_PER_MIB: Final = 6.0
 """Further seconds of CPU time per MiB of a record: on a slow machine, a time line by seconds takes up to 5 s per
@@ -76,7 +76,7 @@ _MIB: Final = 1024**2
 _LONGEST_MESSAGE: Final = 160
 """Characters of an error's message next to the verdict."""
 _MAX_VERSIONS: Final = 3
-"""The most versions of the service that are named: a run may include several hosts, or a deployment."""
+"""The maximum number of versions of the service that are named: a run may include several hosts, or a deployment."""
 _REQUIRED: Final = (
     "run_id", "started_at", "duration_s", "load_s", "configuration", "context", "delivery", "workers", "total",
     "series", "streams", "scenarios", "errors", "events", "timeline", "blocks", "verdict", "findings", "thresholds",
@@ -203,7 +203,7 @@ def rate_per_s(series: dict[str, Any], document: Document) -> float:
 
 
 def notes(document: Document) -> list[str]:
-    """Return what a reader has to know in addition to the verdict, one sentence each."""
+    """Return the notes of the verdict, one sentence each."""
     return [*document["context"].get("notes", ()), *document["verdict"].get("notes", ())]
 
 
@@ -325,7 +325,7 @@ def times_sentences(document: Document, dashes: Sequence[str] = ()) -> list[str]
     """Return why percentiles have no intervals, and why some are a dash; `dashes` are the figures shown as one."""
     total, sentences = document["total"]["response_time"], []
     if total["count"] and not any(total.get("intervals", {}).values()):
-        sentences.append("no 95 % intervals: the run has fewer than six independent stretches of time")
+        sentences.append("no 95 % intervals: the run is too short, with fewer than six independent segments")
     shown = [times for times in _every_time(document) if times and times["count"]]
     few = {figure: [times["count"] for times in shown if lacking(times, figure)] for figure in dashes}
     if needed := [f"{one[:-2]} needs {samples_needed(QUANTILES[one]):,}" for one, counts in few.items() if counts]:
@@ -344,8 +344,8 @@ def _every_time(document: Document) -> list[Times | None]:
 
 
 def times_apart(series: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the successes and the failures of a series, each as a series, if it has both: the more requests fail
-    quickly, the faster all of them together seem."""
+    """Return the successes and the failures of a series, each as a series, if it has both: fast failures make all
+    requests together seem faster."""
     failures = series["failures"]
     successes = series["requests"] - failures
     if not (failures and successes):

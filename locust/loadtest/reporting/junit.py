@@ -3,7 +3,7 @@
 There is one suite, with a test case for each threshold, one for the trust checks of the generator, and one for the run
 itself, with the reasons and examples of failures. A failed threshold is a failure. So is a run that failed for another
 reason: every request failed, or the set-up did. A threshold without data, a failed trust check and an interruption are
-errors, because they say nothing about the system under test. The iterations, and the notes beside the verdict, are
+errors, because they say nothing about the system under test. The iterations, and the notes of the verdict, are
 properties of the suite. Jenkins, GitLab and GitHub's actions read this dialect (https://github.com/testmoapp/junitxml).
 """
 
@@ -89,9 +89,9 @@ def _failure(run: Document) -> str:
     """Return why the run failed other than by its thresholds and trust checks; empty if it did not."""
     if run["verdict"]["name"] not in (Outcome.FAILED.value, Outcome.NOT_TRUSTWORTHY.value):
         return ""
-    told = {one["sentence"] for one in (*run["thresholds"], *run["findings"])}
+    reported = {one["sentence"] for one in (*run["thresholds"], *run["findings"])}
     aborted = [event["text"] for event in run["events"] if event["kind"] == ABORTED]
-    return "; ".join((*(reason for reason in run["verdict"]["reasons"] if reason not in told), *aborted))
+    return "; ".join((*(reason for reason in run["verdict"]["reasons"] if reason not in reported), *aborted))
 
 
 def _missing(run: Document) -> str:

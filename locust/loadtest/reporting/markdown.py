@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MARKS: Final = {"passed": "✅", "failed": "❌", "no data": "⚪", "not trustworthy": "⚠️", "interrupted": "⚠️"}
 MAX_NAMES: Final = 50
-"""The most names shown: GitHub limits a comment to 65,536 characters."""
+"""The maximum number of names shown: GitHub limits a comment to 65,536 characters."""
 _TIMES: Final = ("p50_s", "p95_s", "p99_s")
 _FENCES: Final = re.compile("`{3,}")
 _SPECIAL: Final = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|~"})

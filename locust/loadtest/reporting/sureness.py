@@ -30,7 +30,7 @@ Part = tuple[Times | None, Sequence[int]]
 """Times, with the numbers of their series in a table of blocks."""
 
 MAX_PERCENTILES: Final = 400
-"""The most names of a kind, the most frequent first, whose percentiles get intervals: as many as the report shows."""
+"""The maximum number of names per kind, most frequent first, whose percentiles get intervals, as in the report."""
 _KINDS: Final = ("response_time", "service_time", "success_time", "failure_time")
 
 

@@ -70,7 +70,7 @@ def test_a_search_beside_other_work_is_not_compared() -> None:
     unfit, said = conclusion(found(100, 98, 102), found(150, 145, 155), problems)
     assert unfit is Conclusion.INCONCLUSIVE
     assert "+50.0%" in said
-    assert said.endswith("Next: search again with no other work, or use --force")
+    assert said.endswith("Next: repeat the search on an otherwise idle machine, or use --force")
     with pytest.raises(UsageError, match=r"crowded the machine of master for 90% .*--force"):
         check_machine(busy)
     check_machine(quiet)

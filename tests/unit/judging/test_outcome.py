@@ -93,7 +93,7 @@ def test_a_rule_on_a_name_is_not_met_where_names_are_not_kept_apart(names: int, 
     verdict = decide(record, [], Judge(parse(rule, "here"), record).results())
     [result] = verdict.results
     assert (verdict.outcome, result.outcome, result.value is None) == (expected, expected, expected is Outcome.NO_DATA)
-    told = [reason for reason in verdict.reasons if "requests had too many names to be kept apart" in reason]
+    told = [reason for reason in verdict.reasons if "requests had too many names to be counted separately" in reason]
     assert len(told) == (expected is Outcome.NO_DATA)
 
 

@@ -121,7 +121,7 @@ def test_a_ramp_that_is_longer_than_the_run_never_reaches_its_level() -> None:
     users = {second: 4 * (second + 1) for second in range(20)}
     missing = plan.shortfall(record_of("quick", users, level=128.0, spawn_rate_per_s=4.0))
     assert missing.ratio == pytest.approx(1 - 80 / 128)
-    assert missing.what == "at 4 users per second the run reached 80 of the 128 users that it asks for"
+    assert missing.what == "at 4 users per second the run reached 80 of the 128 requested users"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_plan_that_asks_for_nothing_for_a_while_is_noted(stages: list, peak: i
     whole = replace(PROFILES["quick"], stages=tuple(Stage(*stage) for stage in stages))
     scaled = whole.changed_by(Config(users=peak))
     found = list(plan.notes(RunRecord(context={"plan": provenance.plan(scaled)})))
-    assert [note.partition(":")[0] for note in found] == ["the profile asks for no users for 20 s"] * expected
+    assert [note.partition(":")[0] for note in found] == ["the profile has no users for 20 s"] * expected
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_failures_that_are_faster_than_successes_break_their_rule(
     found = trust.violations(record, Watch())
     assert [violation.rule for violation in found] == expected
     if failed_s == 0.001 and expected:
-        assert "200 of 1,000 GET buy failed, in 1.0 ms (median) where successes took 30" in found[0].sentence
+        assert "200 of 1,000 GET buy failed, in 1.0 ms (median) while successes took 30" in found[0].sentence
 
 
 @pytest.mark.parametrize(("requests", "slowest_s", "broken"), [(20, 0.0, True), (19, 0.0, False), (20, 0.000_1, False)])

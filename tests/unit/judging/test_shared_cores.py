@@ -36,7 +36,7 @@ def test_what_the_workers_waited_for_a_core_is_said() -> None:
     shared = record("http://127.0.0.1:5000", **MEAN)
     waited = {"run_delay_ratio": 0.1, "turns_per_s": 100.0}
     shared.workers += ({"subject": "worker 0", "seconds": 2.0, "mean": waited, "highest": {}},)
-    assert note(shared).endswith("5% by other processes; a worker waited 1.00 ms for one before each turn")
+    assert note(shared).endswith("5% by other processes; a worker waited 1.00 ms for a core per time slice")
 
 
 def test_a_service_whose_processes_cannot_be_seen_is_said_too() -> None:

@@ -82,7 +82,7 @@ def test_a_warm_up_that_was_found_is_left_out_of_rules_without_their_own() -> No
     assert [one.outcome for one in results] == [Outcome.PASSED, Outcome.PASSED]
     assert record.requests == 600
     verdict = decide(record, trust.violations(record, Watch()), results)
-    assert "the first 12 s of load were warm-up: in the figures shown, but in no threshold" in verdict.notes
+    assert "the first 12 s of load were warm-up: part of the figures shown, but of no threshold" in verdict.notes
 
 
 def test_no_warm_up_leaves_nothing_out() -> None:

@@ -69,11 +69,11 @@ def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied:
 @pytest.mark.parametrize(
     ("tally", "few", "expected"),
     [
-        ((CONNECTION, "", 50, 0.02), 49, "50 connections were opened for 100 requests of GET buy, 10% of their"),
+        ((CONNECTION, "", 50, 0.02), 49, "50 connections were opened for 100 requests of GET buy, and took 10% of"),
         ((REDIRECT, "", 1, 0.0), 0, "1 redirects were followed within 100 requests of GET buy"),
-        ((RETRY, "", 1, 0.0), 0, "1 requests were sent again, over another connection, within 100 requests"),
-        ((UNKNOWN, "", 1, 0.0), 0, "retries GET buy took is not known: their client does not report it"),
-        ((KEY, "hot", 20, 0.0), 19, "100% of the commands of scenario shop named one key of Redis, hot (20 of 20 in a"),
+        ((RETRY, "", 1, 0.0), 0, "1 requests were retried over another connection within 100 requests"),
+        ((UNKNOWN, "", 1, 0.0), 0, "retries of GET buy are unknown: their client does not report them"),
+        ((KEY, "hot", 20, 0.0), 19, "100% of the commands of scenario shop used one Redis key, hot (20 of 20 in a"),
         ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took all"),
     ],
 )
@@ -91,7 +91,7 @@ def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, flo
 def test_a_hot_key_is_noted_by_its_share_of_the_sample(hot: int, others: int, is_noted: bool) -> None:
     """From nine in ten on; keys that are too rare to be named are many, and never one."""
     notes = list(tallied.notes(record_of((KEY, "hot", hot, 0.0), (KEY, "", others, 0.0))))
-    assert [note.startswith("90% of the commands of scenario shop named one key") for note in notes] == [
+    assert [note.startswith("90% of the commands of scenario shop used one Redis key") for note in notes] == [
         True
     ] * is_noted
 
@@ -181,7 +181,7 @@ def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
     record = RunRecord(configuration={"host": host})
     record.add(recorder.take())
     assert rules(record) == expected
-    assert "requests of GET buy went to another host than the users' own: api.example:8080" in tallied.notes(record)
+    assert "requests of GET buy went to a host other than the users' own: api.example:8080" in tallied.notes(record)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_answers_without_a_body_are_noted(requests: list[tuple[str, str, int]], 
     record = RunRecord()
     record.add(recorder.take())
     assert [note.partition(" had a body")[0] for note in tallied.notes(record)] == [
-        f"no answer of {names}" for names in expected
+        f"no response of {names}" for names in expected
     ]
 
 
@@ -216,7 +216,7 @@ def test_a_session_that_brings_events_needs_no_body() -> None:
     record = RunRecord()
     record.add(recorder.take())
     (note,) = tallied.notes(record)
-    assert note.startswith("no answer of GET /silence, CLOSE /silence had a body")
+    assert note.startswith("no response of GET /silence, CLOSE /silence had a body")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_servers_that_share_the_load_are_no_note() -> None:
 def test_answers_that_hold_nothing_are_noted(sizes: tuple[str, ...], requests: int, is_noted: bool) -> None:
     """A service without data answers a listing with an empty list, and quickly."""
     record = record_of(*((SIZE, size, 1, 0.0) for size in sizes), requests=requests)
-    expected = "no answer of GET buy had more than 3 bytes, as an empty list has"
+    expected = "no response of GET buy had more than 3 bytes, about the size of an empty list"
     assert [note.startswith(expected) for note in tallied.notes(record)] == [True] * is_noted
 
 

@@ -34,39 +34,37 @@ def test_the_documentation_states_every_limit() -> None:
         for name, rule in group.items()
     ]
     late = f"≥ {checks.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
-    hung = f"≥ {checks.UNFINISHED_RATIO:.0%} of a name's requests without an answer when their users were stopped"
+    hung = f"≥ {checks.UNFINISHED_RATIO:.0%} of a name's requests without a response when their users were stopped"
     missing = (
-        f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were never there, its ramp is that much "
+        f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were missing, its ramp is that much "
     )
-    missing += "too long for the run, or users were in `on_start` for that part of their time, after "
-    missing += f"{plan.LAG_S:.0f} s each"
+    missing += "too long for the run, or users spent that share of their time in `on_start`, not counting the "
+    missing += f"first {plan.LAG_S:.0f} s of each"
     raised = (
         f"≥ {checks.LISTENER_EXCEPTIONS} exception of a listener of Locust's events, on the master or a worker, or of "
         "a greenlet or thread of the scenario's own that no user spawned; such a greenlet that calls `sys.exit(0)`; "
-        "≥ 1 `events.request` that cannot be counted, as with a `response_time` that is no number"
+        "≥ 1 `events.request` that cannot be counted, such as one whose `response_time` is not a number"
     )
     exceptions = f"≥ {checks.EXCEPTIONS_RATIO:.0%} of a scenario's iterations raised an exception, or of its users "
     exceptions += "ended with one; or a greenlet that one of its users spawned raised one"
-    no_answer = f"≥ {checks.STALL_S} s without any answer, and {checks.STALL_BY_MEDIAN} times the median response time"
+    stall = f"≥ {checks.STALL_S} s without any response, and {checks.STALL_BY_MEDIAN} times the median response time"
     fast = f"≥ {checks.FAILURES_RATIO:.0%} of a name's requests, and ≥ {checks.FEW_FAILURES}, failed"
     fast += f", and their median is ≤ {checks.FASTER:.0%} of that of the successes"
     growing = f"the median of the last third is ≥ {steady.GROWTH:.0f} times that of the first, and ≥ "
-    growing += f"{steady.GROWTH_S * 1000:.0f} ms longer, and still grows (level load of "
+    growing += f"{steady.GROWTH_S * 1000:.0f} ms longer, and it is still growing (constant load of "
     growing += f"{steady.BATCH * steady.MIN_BATCHES} s to an hour; no threshold failed)"
-    lookups = f"≥ {tallied.LOOKUP_RATIO:.0%} of all response times, and ≥ {tallied.LOOKUP_S * 1000:.0f} ms each, "
-    lookups += f"{tallied.MIN_LOOKUPS} at least"
-    answers = (
-        f"< {tallied.VARIED_RATIO:.0%} of {tallied.COMPARED_ANSWERS} answers or more differed from the one before, "
-    )
-    answers += "where `Expect(varies=True)` says that they do"
+    lookups = f"≥ {tallied.LOOKUP_RATIO:.0%} of all response times, ≥ {tallied.LOOKUP_S * 1000:.0f} ms each, "
+    lookups += f"and at least {tallied.MIN_LOOKUPS} look-ups"
+    answers = f"< {tallied.VARIED_RATIO:.0%} of at least {tallied.COMPARED_ANSWERS} responses differed from the "
+    answers += "previous one, although `Expect(varies=True)` declares that they vary"
     no_request = f"≥ {plan.SHORTFALL_RATIO:.0%} of a scenario's iterations sent no request in the open model, "
-    no_request += f"≥ {idle.IDLE_RATIO:.0%} in the closed one, and {idle.MIN_ITERATIONS} at least began"
-    again = f"≥ {tallied.RESENT_RATIO:.0%} of a name's requests, and {tallied.MIN_RESENT} at least, were sent"
-    away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of {tallied.AWAY_NAMES} names or more, were redirected to one "
-    away += f"place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
-    missed = f"≥ {tallied.MISS_RATIO:.0%} of a name's commands to Redis, and {tallied.MIN_MISSES} at least, "
+    no_request += f"≥ {idle.IDLE_RATIO:.0%} in the closed one, of at least {idle.MIN_ITERATIONS} iterations"
+    again = f"≥ {tallied.RESENT_RATIO:.0%} of a name's requests, and at least {tallied.MIN_RESENT}, were retried"
+    away = f"≥ {tallied.AWAY_SHARE:.0%} of all requests, of at least {tallied.AWAY_NAMES} names, were redirected to "
+    away += f"one place, each name ≥ {tallied.AWAY_RATIO:.0%} of the time"
+    missed = f"≥ {tallied.MISS_RATIO:.0%} of a name's commands to Redis, and at least {tallied.MIN_MISSES}, "
     missed += "found nothing"
-    strangers = "worker ran another version of this package, or other files of the scenario, than the master"
+    software = "worker ran another version of this package, or other files of the scenario, than the master"
     silent = f"≥ {checks.SILENCE_RATIO:.0%} of the load at its end, and ≥ {checks.SILENCE_S} s"
     rules_of_records = [
         ["`other_processes`", f"≥ {health.CROWDED_RATIO:.0%} of the run"],
@@ -82,10 +80,10 @@ def test_the_documentation_states_every_limit() -> None:
             "`uneven_workers`",
             f"mean ≥ {health.SLOWER:.0f} times the others', or ≤ {health.SHARE:.0%} of its share of the requests",
         ],
-        ["`schedule_lag`", f"{late} (p99 of a scenario, and for {checks.LATE_ITERATIONS} iterations at least)"],
+        ["`schedule_lag`", f"{late} (p99 of a scenario, and at least {checks.LATE_ITERATIONS} iterations)"],
         ["`dropped_iterations`", f"≥ {checks.DROPPED_RATIO:.0%} of a scenario's iterations"],
         ["`completeness`", f"< {checks.COMPLETENESS:.0%}"],
-        ["`other_software`", f"≥ {checks.OTHER_WORKERS} {strangers}"],
+        ["`other_software`", f"≥ {checks.OTHER_WORKERS} {software}"],
         [
             "`generator_errors`",
             f"≥ {checks.GENERATOR_ERRORS} error of class `generator`, in the load or the set-up",
@@ -105,7 +103,7 @@ def test_the_documentation_states_every_limit() -> None:
             missing,
         ],
         ["`load_exceeded`", f"≥ {plan.SURPLUS_RATIO:.0%} more iterations than the profile has arrivals (open model)"],
-        ["`stall`", f"{no_answer}, while half of the users waited (closed model)"],
+        ["`stall`", f"{stall}, while half of the users waited (closed model)"],
         ["`silence`", f"{silent}, without a request while users ran (closed model)"],
         [
             "`fast_failures`",
@@ -113,15 +111,19 @@ def test_the_documentation_states_every_limit() -> None:
         ],
         ["`unsteady`", growing],
         ["`name_lookups`", lookups],
-        ["`resent_requests`", f"{again} again, since the service closed their connection without an answer"],
-        ["`empty_redirects`", f"≥ {tallied.NOWHERE_RATIO:.0%} of a name's answers were of status 3xx and led nowhere"],
+        ["`resent_requests`", f"{again} because the service closed the connection without a response"],
+        [
+            "`empty_redirects`",
+            f"≥ {tallied.NOWHERE_RATIO:.0%} of a name's responses had status 3xx without a usable redirect",
+        ],
         ["`only_misses`", missed],
         ["`redirected_away`", away],
         ["`another_host`", "no request went to the host that HOST names"],
         ["`same_answers`", answers],
         [
             "`durations`",
-            f"≥ {checks.REFUSED_RATIO:.1%} refused or above an hour, or all of ≥ {checks.UNTIMED_REQUESTS} of a name 0",
+            f"≥ {checks.REFUSED_RATIO:.1%} negative, not a number or above an hour, or all of ≥ "
+            f"{checks.UNTIMED_REQUESTS} of a name 0",
         ],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

@@ -244,7 +244,7 @@ def test_a_run_too_short_for_intervals_says_so() -> None:
     """It has none, and a sentence in their place."""
     made = reports.run_document(reports.record(3))
     assert document.times_sentences(made) == [
-        "no 95 % intervals: the run has fewer than six independent stretches of time"
+        "no 95 % intervals: the run is too short, with fewer than six independent segments"
     ]
     assert {document.interval_ms(times, "p50_s") for _, times in times_of(made)} == {""}
     assert document.times_sentences(reports.run_document(reports.record(60))) == []

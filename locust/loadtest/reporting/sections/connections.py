@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document, Times
 
 MAX_TRACES: Final = 100
-"""The most rows in the table of traces: failures first, then the slowest."""
+"""The maximum number of rows in the table of traces: failures first, then the slowest."""
 _CONNECTION_PHASES: Final = {
     DNS: "name lookup",
     CONNECT: "TCP",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document
 
 MAX_ERRORS: Final = 100
-"""The most rows in the table of errors: one for each class and name, with its most frequent message."""
+"""The maximum number of rows in the table of errors: one per class and name, with its most frequent message."""
 
 
 def html(document: Document) -> str:

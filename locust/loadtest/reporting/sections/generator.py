@@ -66,7 +66,7 @@ def _on_its_machine(process: dict[str, Any]) -> str:
     delay_ms = 1000 * mean["run_delay_ratio"] / mean["turns_per_s"] if mean["turns_per_s"] else 0.0
     return (
         f"{process['subject']}: its machine's cores were {mean['machine_cpu_ratio']:.0%} busy{others}; processes "
-        f"waited for a core {mean['pressure_ratio']:.0%} of the time, this one {delay_ms:.2f} ms before each turn."
+        f"waited for a core {mean['pressure_ratio']:.0%} of the time, this one {delay_ms:.2f} ms per time slice."
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loadtest.reporting.document import Document, Series, Times
 
 MAX_ROWS: Final = 400
-"""The most names in the table; stats.csv has all of them."""
+"""The maximum number of names in the table; stats.csv has all of them."""
 _TIMES: Final = {
     "mean_s": "mean ms",
     "p50_s": "p50 ms",

@@ -57,5 +57,5 @@ def _step_row(document: Document, one: dict[str, Any], phase: str, figures: str)
 
 
 def _judged(thresholds: list[dict[str, Any]]) -> str:
-    told = (f"{tag(one)} <code>{text(one['rule'])}</code> {text(one['worded'])}" for one in thresholds)
-    return "<br>".join(told) or "-"
+    outcomes = (f"{tag(one)} <code>{text(one['rule'])}</code> {text(one['worded'])}" for one in thresholds)
+    return "<br>".join(outcomes) or "-"
