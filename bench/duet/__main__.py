@@ -153,7 +153,7 @@ def until_decided(count: int) -> None:
 def tail(count: int) -> None:
     """Print a row for each system and slow-down of the slowest twentieth of one of two requests: p99, and no median."""
     random, kinds = np.random.default_rng(26), ("worse", "same", "inconclusive")
-    print(f"| system | p99 slower | p99 {' | p99 '.join(kinds)} | all the same | found from, median |")
+    print(f"| system | p99 slower | p99 {' | p99 '.join(kinds)} | all the same | min. detectable, median |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for label, system in SYSTEMS.items():
         for slower in (0.0, 0.03, 0.1, 0.2):

@@ -123,11 +123,11 @@ def simulated(count: int, python: Path) -> None:
 def compare_with_oracles(kind: str, history: History, made: list[Made]) -> None:
     """Print a row for each of the two oracles: how many changes in normal noise they miss."""
     changes, known = sum(len(one.changed) for one in made), [history.noise**2 + one.errors**2 for one in made]
-    for told, missed in (
-        ("where", [oracle.missed_where(*each, CHANCE_OF_A_FIGURE) for each in zip(made, known, strict=True)]),
-        ("how many", [oracle.missed_number(*each, WITHIN, history.apart) for each in zip(made, known, strict=True)]),
+    for known_fact, missed in (
+        ("positions", [oracle.missed_where(*each, CHANCE_OF_A_FIGURE) for each in zip(made, known, strict=True)]),
+        ("number", [oracle.missed_number(*each, WITHIN, history.apart) for each in zip(made, known, strict=True)]),
     ):
-        print(f"| {kind} | told {told} | | {sum(missed) / changes:.1%} | | |", flush=True)
+        print(f"| {kind} | {known_fact} known | | {sum(missed) / changes:.1%} | | |", flush=True)
 
 
 def compare_on(kind: str, made: list[list[Made]], python: Path) -> None:

@@ -1,9 +1,10 @@
 """The best possible results on a history: two oracles, which know facts that a real method must estimate.
 
-Both know the noise of every run. *Told where*, the first knows the places of all changes and tests whether the levels
-on both sides differ: the difference of their weighted means, in standard errors, which is the uniformly most powerful
-invariant test for normal noise (Lehmann and Romano, *Testing Statistical Hypotheses*, 2005, 6.3). No method finds more
-at its probability of a false change. *Told how many*, the second takes the most likely places of that many changes.
+Both know the noise of every run. *Positions known*: the first knows the places of all changes and tests whether the
+levels on both sides differ: the difference of their weighted means, in standard errors, which is the uniformly most
+powerful invariant test for normal noise (Lehmann and Romano, *Testing Statistical Hypotheses*, 2005, 6.3). No method
+finds more at its probability of a false change. *Number known*: the second takes the most likely places of that many
+changes.
 """
 
 from collections.abc import Iterator

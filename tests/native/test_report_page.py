@@ -187,7 +187,7 @@ def test_a_comparison_is_whole_on_a_screen(browser: Browser, tmp_path: Path) -> 
     page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
     page.screenshot(path=ARTEFACTS / "comparison-1280.png", full_page=True)
     assert page.evaluate(CUT_OFF) == []
-    numbers = ("base", "new", "change", "found from")
+    numbers = ("base", "new", "change", "min. detectable")
     assert page.evaluate(ALIGNED) == dict.fromkeys(numbers, "right")
     assert re.search(r"changes of [\d.]+% \(throughput\)", page.inner_text("#main"))
     assert page.evaluate("document.documentElement.scrollHeight") < 2_500

@@ -8,7 +8,7 @@ The conclusion depends on where the whole interval lies:
     inconclusive    anywhere else: more requests or longer runs would decide
 
 In a duet, whose versions met the same machine, a difference is clear when it is itself beyond the margin and its
-interval does not hold 0.
+interval does not contain 0.
 
 **Times and throughput** are compared as ratios: d = ln(new) - ln(base), with the resampled standard errors of both
 runs and Student's t, with the degrees of freedom of Welch and Satterthwaite. The interval is widened to the percentiles
@@ -149,7 +149,7 @@ def obstacle_to(metric: str, base: Estimate | None, new: Estimate | None) -> Obs
                 f"needs {needed:,} requests in each run, but the {run} run has {estimate.requests:,}", factor
             )
         if estimate.degrees < _MIN_DEGREES:
-            reason = f"the {run} run is too short for its slow fluctuations: needs {MIN_STRETCHES} stretches"
+            reason = f"the {run} run is too short for its slow fluctuations: needs {MIN_STRETCHES} segments"
             return Obstacle(reason, MIN_STRETCHES / (estimate.degrees + 1))
     return None
 

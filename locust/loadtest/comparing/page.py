@@ -26,7 +26,7 @@ TONES: Final = {
     Conclusion.SAME: "",
     Conclusion.INCONCLUSIVE: "doubt",
 }
-_HEADS: Final = ("figure", "verdict", "change", "", "base", "new", "found from")
+_HEADS: Final = ("figure", "verdict", "change", "", "base", "new", "min. detectable")
 _NUMBERS: Final = (2, 4, 5, 6)
 """Which of them have numbers below them."""
 _WIDTH: Final = 150
@@ -47,8 +47,8 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
     title = f"{comparison.base} and {comparison.new}"
     two = "two versions" if any(one.metric == PAIRS for one in comparison.names[0].differences) else "two runs"
     found = words.clear(comparison)
-    told = [words.sentence(*one) for one in found[: words.MAX_CLEAR]] + [words.not_listed(found)]
-    clear = "".join(f"<li>{text(one)}</li>" for one in told if one)
+    sentences = [words.sentence(*one) for one in found[: words.MAX_CLEAR]] + [words.not_listed(found)]
+    clear = "".join(f"<li>{text(one)}</li>" for one in sentences if one)
     notes = "".join(f"<li>{text(note)}</li>" for note in comparison.notes)
     tone, further = TONES[comparison.conclusion] or "good", words.next_step(comparison)
     body = f"""<header class="top"><div class="wrap"><h1>Comparison of {two}</h1>
@@ -64,10 +64,10 @@ def html(comparison: Comparison, base: Document, new: Document, more: str = "") 
 <section aria-labelledby="runs-title"><h2 id="runs-title">The {two}</h2>
 <div class="facts">{_facts("Base", base)}{_facts("New", new)}</div></section>
 </main>
-<footer><div class="wrap">In each drawing the band is the margin, the bar the interval, the dot the difference
-itself; an arrow leads beyond it. Intervals come from resampling whole stretches of each run, which respects
-autocorrelation; they hold simultaneously. A change that is "found from" a size on would have been found in 95 of 100
-such comparisons; a smaller one may be inconclusive.
+<footer><div class="wrap">In each drawing the band is the margin, the bar the interval, and the dot the difference
+itself; an arrow points to values outside the drawing. Intervals come from resampling whole segments of each run, which
+preserves autocorrelation; they hold simultaneously. <i>Min. detectable</i> is the smallest change that would have been
+found in 95 of 100 such comparisons; a smaller one may be inconclusive.
 </div></footer>"""
     return page.whole(title, body)
 

@@ -36,10 +36,10 @@ SENTENCES: Final = {
     Conclusion.BETTER: "Better: at least one request got better by the margin or more, and none got worse.",
     Conclusion.SAME: "The same: every difference is within the margin.",
     Conclusion.INCONCLUSIVE: "Inconclusive: nothing is known to be worse, but there were too few requests or too much "
-    "noise to be sure.",
+    "noise to tell.",
 }
 _DUET: Final = (
-    "load both versions at once, so that other work on the machine slows both alike: `loadtest duet BASE_URL NEW_URL`, "
+    "load both versions at the same time, so that other work affects both equally: `loadtest duet BASE_URL NEW_URL`, "
     "or for the sample target `make duet BASE=REF`"
 )
 _LONGEST_S: Final = 3600.0
@@ -49,9 +49,9 @@ _LARGEST_TOLD: Final = 10.0
 _DAY_S: Final = 86_400.0
 """The longest run whose length is reported, in seconds."""
 MAX_CLEAR: Final = 10
-"""The most differences that are reported in a sentence each; the table has all of them."""
+"""The maximum number of differences that are reported in a sentence each; the table has all of them."""
 MAX_CHANGES: Final = 5
-"""The most figures that are shown for the changes at one run."""
+"""The maximum number of figures that are shown for the changes at one run."""
 _STYLES: Final = {
     Conclusion.WORSE: "bold red",
     Conclusion.BETTER: "bold green",
@@ -133,7 +133,7 @@ def next_step(comparison: Comparison) -> str:
         )
     if longer := _longest(open_):
         return f"run for about {longer} (--run-time), to decide the figure by pairs of each request"
-    return "stop what else runs on this machine, or give both versions more of it, and repeat the duet"
+    return "stop other work on this machine, or give both versions more CPU time, and repeat the duet"
 
 
 def _longest(differences: Sequence[Difference]) -> str:
@@ -226,7 +226,7 @@ def method(comparison: Comparison) -> str:
     return (
         f"{comparison.tests} intervals, simultaneous at {CONFIDENCE:.0%} confidence; "
         f"margin {comparison.margin:.1%}, for error ratios {points:.2g} points; "
-        f"resampled in stretches of up to {base_s} s and {new_s} s"
+        f"resampled in segments of up to {base_s} s and {new_s} s"
     )
 
 

@@ -92,7 +92,7 @@ class Config(BaseModel):
     warm_up: Seconds | Literal["auto"] | None = _setting(
         None,
         "the initial part of the load that thresholds and `loadtest compare` ignore, unless a threshold has its own "
-        "warm_up; auto detects it, in the first third of a level load; it stays in the record, the reports and the "
+        "warm_up; auto detects it, in the first third of a constant load; it stays in the record, the reports and the "
         "trust checks",
         "auto, or a duration above 0, shorter than the run, such as 20s or 1m30s",
         "20s",

@@ -157,8 +157,8 @@ ALLOWED: Final = {
     "ttl": 'a duration from 0.001s to a year such as "60s", or the shortest and the longest such as ["30s", "90s"]',
     "per_mget": "a whole number from 1 to 1000",
     "values": "a table with size_bytes and more",
-    "size_bytes": "a whole number from 200 to 4194304, or the fewest and the most such as [500, 2000]",
-    "depth": "a whole number from 1 to 50, or the least and the greatest such as [1, 4]",
+    "size_bytes": "a whole number from 200 to 4194304, or the minimum and the maximum such as [500, 2000]",
+    "depth": "a whole number from 1 to 50, or the minimum and the maximum such as [1, 4]",
     "operations": f"a table of weights, numbers from 0 to 1000000, of {', '.join(OPERATIONS)}",
 }
 """The allowed values of each key of the file."""

@@ -202,7 +202,7 @@ def test_an_inconclusive_duet_ends_with_the_next_step() -> None:
         assert found.conclusion is Conclusion.INCONCLUSIVE
         steps.append(text.next_step(found))
     assert re.fullmatch(r"run for about \d+ (s|min) \(--run-time\), to decide .*", steps[0]), steps
-    assert steps[1].startswith("stop what else runs on this machine")
+    assert steps[1].startswith("stop other work on this machine")
 
 
 def test_the_page_draws_the_difference_over_time() -> None:
