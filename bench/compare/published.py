@@ -8,9 +8,9 @@ On the same simulated runs as `python -m bench.compare coverage`. Each method ge
   Theory* 21, 2005);
 - *cosines*: four low-frequency cosine terms and Student's t with four degrees (Müller, *Journal of Econometrics*
   141, 2007; Lazarus, Lewis, Stock and Watson, *Journal of Business & Economic Statistics* 36, 2018);
-- *four groups*: the means of four stretches and Student's t with three degrees (Ibragimov and Müller, *Journal of
+- *four groups*: the means of four segments and Student's t with three degrees (Ibragimov and Müller, *Journal of
   Business & Economic Statistics* 28, 2010);
-- *studentised*: a circular block bootstrap of the mean by its own standard error, with at most eight stretches (Götze
+- *studentised*: a circular block bootstrap of the mean by its own standard error, with at most eight segments (Götze
   and Künsch, *Annals of Statistics* 24, 1996).
 
 Widths are relative to an interval with the true standard error.
@@ -25,7 +25,7 @@ import numpy as np
 from bench.compare.__main__ import COVERED
 from bench.compare.simulation import run, truth
 from loadtest.estimating import intervals
-from loadtest.estimating.resampling import stretch_length
+from loadtest.estimating.resampling import segment_length
 
 Values = np.ndarray
 Method = Callable[[Values], float]
@@ -34,7 +34,7 @@ FIXED_B = 4.771
 """The 97.5 % point of their table for the Bartlett window and b = 1."""
 T = {3: 3.182, 4: 2.776}
 NORMAL = 1.96
-STRETCHES, DRAWS, TINY = 8, 400, 1e-12
+SEGMENTS, DRAWS, TINY = 8, 400, 1e-12
 
 
 def fixed_b(residuals: Values) -> float:
@@ -54,20 +54,20 @@ def cosines(residuals: Values) -> float:
 
 
 def groups(residuals: Values) -> float:
-    """Compare the sums of a few stretches."""
+    """Compare the sums of a few segments."""
     sums = np.array([part.sum() for part in np.array_split(residuals, 4)])
     return T[3] * math.sqrt(4 * float(sums.var(ddof=1)))
 
 
 def studentised(residuals: Values) -> float:
-    """Draw whole stretches, each time with their own standard error."""
+    """Draw whole segments, each time with their own standard error."""
     count, random = len(residuals), np.random.default_rng(3)
-    stretch = max(stretch_length(residuals), count // STRETCHES)
-    drawn = count // stretch
-    sums = np.convolve(np.concatenate((residuals, residuals[: stretch - 1])), np.ones(stretch), "valid")
+    segment = max(segment_length(residuals), count // SEGMENTS)
+    drawn = count // segment
+    sums = np.convolve(np.concatenate((residuals, residuals[: segment - 1])), np.ones(segment), "valid")
     draws = sums[random.integers(0, count, (DRAWS, drawn))]
     errors = np.sqrt(drawn * draws.var(axis=1, ddof=1))
-    error = count / (drawn * stretch) * math.sqrt(drawn * float(np.mean(sums**2)) / (1 - 1 / drawn))
+    error = count / (drawn * segment) * math.sqrt(drawn * float(np.mean(sums**2)) / (1 - 1 / drawn))
     return error * float(np.quantile(np.abs(draws.sum(axis=1)) / np.maximum(errors, TINY), 0.95))
 
 

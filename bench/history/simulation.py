@@ -22,7 +22,7 @@ class History:
     change: float = 0.05
     changes: int = 0
     apart: int = 12
-    """The fewest runs between two changes, and before the first and after the last."""
+    """The minimum number of runs between two changes, and before the first and after the last."""
 
 
 class Made(NamedTuple):

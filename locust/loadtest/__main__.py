@@ -6,7 +6,7 @@ from loadtest.exceptions import ExitCode, raise_signals
 
 
 def main() -> None:
-    """Run the command line; a signal while its modules are still being imported ends it like any other."""
+    """Run the command line. A signal while its modules are being imported ends it like a later one."""
     raise_signals()
     try:
         from loadtest.cli import main as command  # noqa: PLC0415 - the imports take most of a second

@@ -1,4 +1,4 @@
-"""AtomicFile: a file that is written whole or not at all."""
+"""AtomicFile: files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file; an existing one stays until the new one is complete and on the disk.
+    """Write a file. An existing one is kept until the new one is complete and on disk.
 
-    The folder may come from elsewhere: what is written first has a random name, so that no link can be prepared for it,
-    and a link in the place of the file is replaced, not followed.
+    The folder may be untrusted. The temporary file has a random name, so that no link can be prepared for it, and a
+    link in place of the file is replaced, not followed.
 
     Raises:
-        OSError: when it cannot be written; nothing of it is left then.
+        OSError: when it cannot be written; nothing of it remains then.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:

@@ -129,7 +129,7 @@ def all_at_once(*more: Check, options: Mapping[str, object] | None = None) -> It
     """Add to an error of usage everything else that is wrong.
 
     Args:
-        more: what to check besides what `check` does.
+        more: further checks, in addition to those of `check`.
         options: the settings of the command line.
 
     Raises:

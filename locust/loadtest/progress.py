@@ -1,4 +1,4 @@
-"""Progress: what people see while they wait, live on a terminal and as plain lines elsewhere."""
+"""Progress: status output during a run, live on a terminal and as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LIVE_INTERVAL_S = 1.0
 PLAIN_INTERVAL_S = 10.0
 PLAIN_WIDTH = 120
 HANG_S = 2.0
-"""The age of the oldest unanswered request from which on the line says so."""
+"""The age of the oldest unanswered request from which the progress line shows it."""
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Screen(io.TextIOBase):
-    """A file for people to read, which may go away: a terminal that is closed, a pipe whose reader ended.
+    """An output file that may disappear, such as a terminal that is closed or a pipe whose reader exits.
 
-    What is shown is then lost, and the run goes on to its report.
+    Further output is then discarded, and the run continues to its report.
     """
 
     def __init__(self, file: Any) -> None:
@@ -43,7 +43,7 @@ class Screen(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The file's."""
+        """The file's encoding."""
         return str(self._file.encoding)
 
     def isatty(self) -> bool:
@@ -55,40 +55,40 @@ class Screen(io.TextIOBase):
         return int(self._file.fileno())
 
     def write(self, text: str) -> int:
-        """Write text, if anybody is there."""
+        """Write text; discard it if the file has disappeared."""
         self._try(lambda: self._file.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Show what was written, if anybody is there."""
+        """Flush the file; discard its buffer if the file has disappeared."""
         self._try(self._file.flush)
 
     def _try(self, show: Callable[[], object]) -> None:
         try:
             show()
-        except OSError:  # what is buffered must go somewhere, or Python fails when it ends
+        except OSError:  # Python flushes the buffer at exit, which must not fail
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._file.fileno())
             os.close(nowhere)
 
 
 def printable(text: str) -> str:
-    """Return a text from elsewhere with ``?`` for what would command a terminal, or turn the order of its letters."""
+    """Return an untrusted text with ``?`` in place of control characters for terminals and text direction."""
     return _COMMANDS.sub("?", text)
 
 
 def one_line(text: str) -> str:
-    """Return a text from elsewhere as `printable` does, with a space for each line break: a name begins no line."""
+    """Return an untrusted text as `printable` does, on one line: each line break becomes a space."""
     return printable(" ".join(text.splitlines()))
 
 
 def printable_json(text: str) -> str:
-    """Return JSON that says the same, with an escape sequence of JSON for each character that commands a terminal."""
+    """Return equivalent JSON in which each control character for terminals is escaped."""
     return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class PrintableConsole(Console):
-    """A console on which names and texts from elsewhere command nothing: only the console itself does."""
+    """A console that prints untrusted texts without their control characters; only its own are sent to the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """See rich."""
@@ -97,7 +97,7 @@ class PrintableConsole(Console):
 
 
 def output(file: IO[str] | None = None) -> Console:
-    """Return standard output, or another file, as a console; wide enough for tables when it is not a terminal."""
+    """Return standard output, or another file, as a console; if it is not a terminal, wide enough for tables."""
     screen: Any = Screen(file or sys.stdout)
     console = PrintableConsole(file=screen, highlight=False, soft_wrap=True)
     if console.is_terminal:
@@ -110,8 +110,8 @@ class ProgressLine:
 
     Args:
         snapshot: returns the current figures.
-        total_s: the length of the run; None when it is not known.
-        console: where to print.
+        total_s: the length of the run in seconds; None if unknown.
+        console: the console to print to.
     """
 
     def __init__(self, snapshot: Callable[[], Snapshot], total_s: float | None, console: Console) -> None:
@@ -168,7 +168,7 @@ def clock(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, which is plural but for 1."""
+    """Return a number with its noun, in the plural except for 1."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -182,7 +182,7 @@ def size(count_bytes: int) -> str:
     """Return a number of bytes with three significant digits and a decimal unit, such as 1.23 MB."""
     value, unit = float(count_bytes), "B"
     for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:  # noqa: PLR2004 - what three digits would round to 1000
+        if value < 999.5:  # noqa: PLR2004 - larger values round to 1000
             break
         value, unit = value / 1000, larger
     return f"{value:.3g} {unit}"
@@ -191,7 +191,7 @@ def size(count_bytes: int) -> str:
 def milliseconds(seconds: float | None) -> str:
     """Return seconds as milliseconds with three significant digits, the histogram's own precision.
 
-    None and NaN, which stand for a figure that does not exist, become a dash.
+    None and NaN, which mean that a figure does not exist, become a dash.
     """
     if seconds is None or math.isnan(seconds):
         return "-"
@@ -205,7 +205,7 @@ class Steps:
 
     Args:
         what: the work, in a word or two.
-        file: where to show it; by default standard error, so that standard output holds only the result.
+        file: where to show it; by default standard error, so that standard output contains only the result.
     """
 
     def __init__(self, what: str, file: IO[str] | None = None) -> None:

@@ -1,10 +1,10 @@
-"""RunFolder: where one run's results are, and how a run is named.
+"""RunFolder: the folder with the results of a run, and the name of a run.
 
 runs/20261121T093657Z-documents-quick/
-    record.stream    the record as it grew; it is there however the run ended
-    record.json      the run's document; it is there when the run could report
-    report.html, …   made from the document, see `loadtest.reporting.files`
-    logs/            of the stack's processes
+    record.stream    the record as it grew; it exists however the run ended
+    record.json      the run's document; it exists if the run wrote its report
+    report.html, …   generated from the document, see `loadtest.reporting.files`
+    logs/            the logs of the stack's processes
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ RECORD: Final = "record.json"
 STREAM: Final = "record.stream"
 REPORT: Final = "report.html"
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_NAME_CHARS: Final = 90  # of the 100 of a RUN_ID, with room for a number
+_NAME_CHARS: Final = 90  # a RUN_ID has up to 100, which leaves room for a number
 
 
 def new_run_id(*parts: str) -> str:
-    """Return a name for a run that begins now: the time in UTC, then the parts, as far as RUN_ID allows them."""
+    """Return a name for a run that begins now: the UTC time, then the parts, without characters that RUN_ID forbids."""
     allowed = (_NOT_IN_NAMES.sub("-", part).strip("-") for part in parts)
     return "-".join((f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", *filter(None, allowed)))[:_NAME_CHARS]
 
 
 class _Held:
-    """A folder, open so that no other gets its inode's number, not even where it is removed and made again."""
+    """An open folder. While it is open, its inode number is not reused, even if it is removed and created again."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError when it is none, or cannot be read."""
+        """Raises OSError when it is not a folder, or cannot be read."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def is_at(self, path: Path) -> bool:
-        """Return whether a path leads to it."""
+        """Return whether a path leads to this folder."""
         try:
             return os.path.samestat(os.fstat(self._descriptor), path.stat())
         except OSError:
@@ -62,8 +62,8 @@ class RunFolder:
     """The folder of one run.
 
     Attributes:
-        path: where it is.
-        held: the folder that this process made or took; None for one that was only found.
+        path: its path.
+        held: the open folder, if this process created it or took it over; None if it was only found.
     """
 
     path: Path
@@ -71,25 +71,25 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs_dir: Path, run_id: str) -> RunFolder:
-        """Make the folder of a run that must not exist yet.
+        """Create the folder of a run that must not exist yet.
 
         Raises:
-            UsageError: when it exists, or cannot be made.
+            UsageError: when it exists, or cannot be created.
         """
         folder = cls(runs_dir / run_id)
         return folder._made(exist_ok=False)
 
     @classmethod
     def begin(cls, runs_dir: Path, run_id: str | None, *parts: str) -> RunFolder:
-        """Make the folder of a run that begins now.
+        """Create the folder of a run that begins now.
 
         Args:
-            runs_dir: where.
-            run_id: its name; None for `new_run_id` of the parts, with a number where another began in the same second.
-            parts: of that name.
+            runs_dir: the runs folder.
+            run_id: its name; None for `new_run_id` of the parts, with a number if another run began in that second.
+            parts: the parts of that name.
 
         Raises:
-            UsageError: when it exists, or cannot be made.
+            UsageError: when it exists, or cannot be created.
         """
         if run_id:
             return cls.create(runs_dir, run_id)
@@ -106,26 +106,26 @@ class RunFolder:
 
     @classmethod
     def create_next(cls, runs_dir: Path, run_id: str) -> RunFolder:
-        """Make the folder of a run; when a run of this name exists, the name gets a number: night-2, night-3.
+        """Create the folder of a run. If a run of this name exists, a number is appended: night-2, night-3.
 
         Raises:
-            UsageError: when it cannot be made.
+            UsageError: when it cannot be created.
         """
         numbered = (run_id if number == 1 else f"{run_id}-{number}" for number in itertools.count(1))
         try:
             folder = next(folder for name in numbered if not (folder := cls(runs_dir / name)).holds_run)
-        except OSError as error:  # of a folder that somebody else may look into
+        except OSError as error:  # this account may not read the folder
             raise _unwritable(runs_dir, error) from error
-        return folder._made(exist_ok=True)  # the command line has made it already
+        return folder._made(exist_ok=True)  # the command line has already created it
 
     @classmethod
     def find(cls, run: str, runs_dir: Path) -> RunFolder:
-        """Return the folder that a person means by its path, or by its name in the runs folder; it may not exist."""
+        """Return the folder with this path, or with this name in the runs folder; it may not exist."""
         return cls(Path(run) if untrusted.is_there(Path(run)) else runs_dir / run)
 
     @classmethod
     def all(cls, runs_dir: Path) -> Iterator[RunFolder]:
-        """Yield the folders that hold a run, by name.
+        """Yield the folders that contain a run, sorted by name.
 
         Raises:
             OSError: when the runs folder cannot be read.
@@ -151,7 +151,7 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The page for people."""
+        """The HTML report."""
         return self.path / REPORT
 
     @property
@@ -161,7 +161,7 @@ class RunFolder:
 
     @property
     def cause(self) -> Path:
-        """Why the processes' parent told the master to end, in a few words; it is there only where a part was lost."""
+        """The file in which the supervisor says why it stopped the master; it exists only if a process was lost."""
         return self.logs / "cause"
 
     @property
@@ -171,13 +171,13 @@ class RunFolder:
 
     @property
     def is_the_same(self) -> bool:
-        """Whether the path still leads to the folder that was made, not to nothing, nor to what took its place."""
+        """Whether the path still leads to the folder that was created, which may have been removed or replaced."""
         return self.held is not None and self.held.is_at(self.path)
 
     def _made(self, *, exist_ok: bool) -> RunFolder:
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)  # results are the own account's
-            _try_to_write(self.path)  # one that exists may be somebody else's
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=exist_ok)  # results are private to this account
+            _try_to_write(self.path)  # an existing one may belong to another account
             return replace(self, held=_Held(self.path))
         except FileExistsError as error:
             raise UsageError(
@@ -189,7 +189,7 @@ class RunFolder:
 
 
 def check_writable(runs_dir: Path) -> None:
-    """Check that runs can be written, without writing: to the folder, or to the one in which it would be made.
+    """Check that runs can be written to the runs folder, or to the parent in which it would be created.
 
     Raises:
         UsageError: when they cannot.
@@ -204,7 +204,7 @@ def check_writable(runs_dir: Path) -> None:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Make a file and remove it: permissions alone do not say that a file system is read-only, or foreign."""
+    """Create a file and remove it: permissions alone do not show that a file system is read-only."""
     with tempfile.TemporaryFile(dir=folder):
         pass
 

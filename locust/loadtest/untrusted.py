@@ -1,7 +1,7 @@
-"""Bounds for data from elsewhere, checked before it is parsed: a few bytes can stand for gigabytes of objects.
+"""Limits for untrusted data, checked before it is parsed: a few bytes can expand to gigabytes of objects.
 
-What is bounded is the size, the number of values and the nesting. A file must also be a regular one: a named pipe would
-be waited for, and a device has no end.
+Size, number of values and nesting are limited. A file must also be a regular file: opening a named pipe would block,
+and a device has no end.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SMALL_BYTES: Final = 64 * 1024
-"""MessagePack up to this length is not counted: each byte can be an object, and all of them take less than 6 MB."""
+"""MessagePack up to this length is not checked: even if each byte is an object, all of them take less than 6 MB."""
 DEEPEST: Final = 64
 _MAX_INFLATED: Final = 200
-"""What a byte of a file that a program compressed stands for at most; a log's are some twenty."""
+"""The maximum compression ratio of a file written by a program; that of a log is about twenty."""
 _SMALL_INFLATED_BYTES: Final = 4 * 1024 * 1024
-"""What even the smallest file may stand for."""
+"""The size to which even the smallest file may expand."""
 _ONE: Final = 1
 _MAX_DIGITS: Final = 40
 _AGAIN_S: Final = 1.0
-"""A limit of processor time is told again after this much more: Python drops what its own callbacks raise."""
+"""Seconds of CPU time after which the signal of a CPU time limit repeats: Python drops exceptions of its callbacks."""
 WRONG_FORM: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
-"""What a reader raises where parts of a document are of other types than it expects, or numbers beyond all reason."""
+"""The exceptions of a reader if parts of a document have unexpected types, or absurd numbers."""
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a path leads to something: not where it is too long, which is an error for `Path.exists`."""
+    """Return whether a path exists. A path that is too long does not; for `Path.exists` it is an error."""
     return os.path.exists(path)  # noqa: PTH110
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder: not where it is too long, which is an error for `Path.is_dir`."""
+    """Return whether a path is a folder. A path that is too long is not; for `Path.is_dir` it is an error."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
@@ -55,7 +55,7 @@ def open_file(path: Path, most_bytes: int) -> BinaryIO:
     """Open a regular file of at most `most_bytes`.
 
     Raises:
-        OSError: when it cannot be read, is no regular file, or is longer; `strerror` says which.
+        OSError: when it cannot be read, is not a regular file, or is longer; `strerror` says which.
     """
     with contextlib.ExitStack() as after_an_error:
         file = after_an_error.enter_context(os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb"))
@@ -72,11 +72,11 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     """Read a regular file of at most `most_bytes`.
 
     Raises:
-        OSError: as `open_file`.
+        OSError: as for `open_file`.
     """
     with open_file(path, most_bytes) as file:
         data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:  # it grew, or does not say its length
+    if len(data) > most_bytes:  # it grew, or does not report its length
         raise _too_long(path, most_bytes)
     return data
 
@@ -87,18 +87,18 @@ def _too_long(path: Path, most_bytes: int) -> OSError:
 
 @contextlib.contextmanager
 def bounded(refused: Callable[[str], Exception], cpu_s: float, memory_bytes: int) -> Iterator[None]:
-    """End work on data from elsewhere that takes too much, whatever part of it does; only in the main thread.
+    """Limit the CPU time and the memory of work on untrusted data. Main thread only.
 
-    A pattern, a name or a reference of a few bytes can take hours or gigabytes in many ways. What is known is bounded
-    where it is read, and the rest here.
+    A pattern, a name or a reference of a few bytes can take hours or gigabytes in many ways. The known ones are limited
+    where the data is read, the others here.
 
     Args:
         refused: returns the error for a reason.
-        cpu_s: the most processor time, in seconds.
-        memory_bytes: the most memory in addition to what the process has; without a limit where the system has none.
+        cpu_s: the maximum CPU time, in seconds.
+        memory_bytes: the maximum memory beyond the process's current one; unlimited if the system supports no limit.
 
     Raises:
-        Exception: what `refused` returns.
+        Exception: the result of `refused`.
     """
 
     def end(*_: object) -> None:
@@ -108,7 +108,7 @@ def bounded(refused: Callable[[str], Exception], cpu_s: float, memory_bytes: int
     before = signal.signal(signal.SIGPROF, end)
     signal.setitimer(signal.ITIMER_PROF, cpu_s, _AGAIN_S)
     try:
-        with contextlib.suppress(ValueError, OSError):  # of a system without it, or one that is lower already
+        with contextlib.suppress(ValueError, OSError):  # the system has no such limit, or already a lower one
             resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + memory_bytes, limits[1]))
         yield
     except MemoryError as error:
@@ -120,12 +120,12 @@ def bounded(refused: Callable[[str], Exception], cpu_s: float, memory_bytes: int
 
 
 def inflated_bytes(packed_bytes: int) -> int:
-    """Return the most that a file of compressed data may stand for."""
+    """Return the maximum size, in bytes, to which a compressed file of this size may expand."""
     return max(_SMALL_INFLATED_BYTES, _MAX_INFLATED * packed_bytes)
 
 
 _TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-"""Texts, and one without an end, which would else be looked for anew from each quotation mark in it."""
+"""Strings, including an unterminated one: otherwise the search would restart at each of its quotation marks."""
 _DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _DEEPER)
 
@@ -134,9 +134,9 @@ def check_json(data: bytes, most_values: int) -> None:
     """Check JSON before it is parsed.
 
     Raises:
-        ValueError: when it may hold more values, or is nested more deeply than 64 times.
+        ValueError: when it may contain more values, or is nested more than 64 levels deep.
     """
-    values = _ONE + sum(map(data.count, (b",", b"[", b"{")))  # those in text count too
+    values = _ONE + sum(map(data.count, (b",", b"[", b"{")))  # including those in strings
     if values > most_values:
         raise ValueError(f"it holds up to {values} values; allowed are {most_values}")
     brackets = _TEXTS.sub(b"", data).translate(None, _NO_BRACKETS)
@@ -145,15 +145,15 @@ def check_json(data: bytes, most_values: int) -> None:
 
 
 def parse_json(data: bytes, most_values: int, largest: float = math.inf) -> Any:
-    """Parse JSON whose whole numbers are short enough to reckon with: a float holds each.
+    """Parse JSON whose integers are short enough to be converted to a float.
 
     Args:
         data: the JSON.
         most_values: see `check_json`.
-        largest: the largest number that it may hold, and its negative the smallest; where it is finite, NaN is none.
+        largest: the maximum absolute value of a number; if it is finite, NaN is not allowed.
 
     Raises:
-        ValueError: when it is no JSON, `check_json` refuses it, or it holds another number.
+        ValueError: when it is not JSON, `check_json` rejects it, or it contains a number that is not allowed.
     """
 
     def within(text: str, number: Callable[[str], float] = float) -> float:
@@ -175,15 +175,15 @@ def _whole_number(text: str) -> int:
 
 
 def check_msgpack(data: bytes, most_values: int) -> None:
-    """Check MessagePack before it is unpacked; nothing is read but the heads of its values.
+    """Check MessagePack before it is unpacked; only the headers of its values are read.
 
     Raises:
-        ValueError: when it holds more values, is nested more deeply than 64 times, or is cut off.
+        ValueError: when it contains more values, is nested more than 64 levels deep, or is truncated.
     """
     if len(data) <= SMALL_BYTES:
         return
     position, values = 0, _ONE
-    left = [1]  # values that are still to come, in each container around
+    left = [1]  # remaining values of each enclosing container
     while left:
         if left[-1] == 0:
             left.pop()
@@ -208,14 +208,14 @@ _FIXED: Final = {
 }
 """The length of values by their first byte: nil, booleans, numbers and short extensions."""
 _BYTES: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4}
-"""The width of the length of byte strings, texts and extensions."""
+"""The width of the length field of byte strings, texts and extensions."""
 _CONTAINERS: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
-"""The width of the count of arrays and maps, and how many values each item is."""
+"""The width of the count field of arrays and maps, and the number of values per item."""
 _EXTENSIONS: Final = range(0xC7, 0xCA)
 
 
 def _head(data: bytes, at: int) -> tuple[int, int]:
-    """Return how many values a value holds, and where the next one begins."""
+    """Return the number of values within a value, and where the next one begins."""
     first = data[at]
     if first <= 0x7F or first >= 0xE0:  # noqa: PLR2004 - a small integer
         return 0, at + 1
@@ -236,12 +236,12 @@ def _head(data: bytes, at: int) -> tuple[int, int]:
 
 
 def unpack(archive: tarfile.TarFile, folder: Path) -> None:
-    """Unpack an archive's files and folders, as this account's own, and nothing outside a folder.
+    """Unpack the files and folders of an archive, owned by this account, and nothing outside a folder.
 
-    The filter of Python's library does that since 3.11.4; older ones, such as Debian 12's 3.11.2, do not have it.
+    Python's own filter does this since 3.11.4; earlier versions, such as Debian 12's 3.11.2, do not have it.
 
     Raises:
-        tarfile.TarError: when it is damaged, or holds what leads outside.
+        tarfile.TarError: when it is damaged, or has members that lead outside.
     """
     if hasattr(tarfile, "data_filter"):
         archive.extractall(folder, filter="data")

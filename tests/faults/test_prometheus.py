@@ -34,7 +34,7 @@ class History:
 
     before: list[Sight] = field(default_factory=list)
     after: list[Sight] = field(default_factory=list)
-    stretches: list[int] = field(default_factory=list)
+    periods: list[int] = field(default_factory=list)
     witnessed: int = 0
     exit_code: int = -1
     ended_after_s: float = 0.0
@@ -70,7 +70,7 @@ def vanish(port: int, left: contextlib.ExitStack) -> None:
 
 
 def steady(folder: Path, witness: Witness) -> FaultySwarm:
-    """Return a swarm whose load is even enough to compare one stretch with the next."""
+    """Return a swarm whose load is even enough to compare one period with the next."""
     profiles = folder / "profiles.toml"
     profiles.write_text(PROFILE)
     return FaultySwarm(
@@ -79,7 +79,7 @@ def steady(folder: Path, witness: Witness) -> FaultySwarm:
 
 
 def run(swarm: FaultySwarm, witness: Witness, history: History, left: contextlib.ExitStack) -> None:
-    """Load for three stretches: before, without, and after."""
+    """Load for three periods: before, without, and after."""
     master = swarm.master()
     workers = [swarm.worker(), swarm.worker()]
     swarm.wait_for_load()
@@ -91,7 +91,7 @@ def run(swarm: FaultySwarm, witness: Witness, history: History, left: contextlib
     gevent.sleep(STRETCH_S)
     scraping = gevent.spawn(scrape, swarm, history.after)
     gevent.sleep(STRETCH_S)
-    history.stretches = [
+    history.periods = [
         witness.between(began_s + number * STRETCH_S, began_s + (number + 1) * STRETCH_S) for number in range(3)
     ]
     history.exit_code = end(master)
@@ -130,9 +130,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 def test_the_load_goes_on_without_prometheus(history: History) -> None:
     """As many requests come while it is away as before and after; each is recorded, and the run ends with a report."""
-    before, away, after = history.stretches
-    assert 0.75 < away / before < 1.25, history.stretches
-    assert 0.75 < after / before < 1.25, history.stretches
+    before, away, after = history.periods
+    assert 0.75 < away / before < 1.25, history.periods
+    assert 0.75 < after / before < 1.25, history.periods
     assert history.exit_code == ExitCode.INTERRUPTED, history.logs
     assert (history.record["delivery"]["completeness"], history.record["delivery"]["missing"]) == (1.0, [])
     assert sum(series["requests"] for series in history.record["series"]) == history.witnessed
@@ -146,7 +146,7 @@ def test_counters_went_on_meanwhile(history: History, name: str) -> None:
     assert series
     for labels in series:
         assert first.samples[name, labels] >= last.samples[name, labels]
-    assert first.value("loadtest_requests_total") - last.value("loadtest_requests_total") > history.stretches[1] / 2
+    assert first.value("loadtest_requests_total") - last.value("loadtest_requests_total") > history.periods[1] / 2
 
 
 def test_final_values_are_fetched_after_it_is_back(history: History) -> None:

@@ -30,7 +30,7 @@ def test_missing_workers_end_the_run_with_a_sentence(swarm: FaultySwarm) -> None
     assert "1 of 2 workers connected within 5 s. Allowed: all that are expected. Next: " in swarm.logs()
 
 
-def test_a_run_goes_on_with_fewer_workers_when_told(swarm: FaultySwarm) -> None:
+def test_a_run_goes_on_with_fewer_workers_on_request(swarm: FaultySwarm) -> None:
     """With LOADTEST_FEWER_WORKERS the run goes on with those that came, and says so."""
     master = swarm.master(*WAIT, workers=3, LOADTEST_FEWER_WORKERS="1")
     swarm.worker()

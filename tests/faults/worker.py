@@ -94,7 +94,7 @@ class Worker:
     leaving: bool = False
 
     def may_lack(self, start_at: float, ended_at: float) -> tuple[float, float]:
-        """Return the stretch of time of which measurements may be lost, given where the record says it begins."""
+        """Return the period of time of which measurements may be lost, given where the record says it begins."""
         if self.killed_at is not None and not self.hurt_until:
             # A referee that waits for a core reads what the worker sent before its end later than that.
             return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), inf

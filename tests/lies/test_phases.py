@@ -234,7 +234,7 @@ def test_errors_that_are_faster_than_successes_do_not_pass(lies: Lies) -> None:
     assert "so percentiles of all requests are too low" in output
 
 
-def test_statistics_reset_in_the_middle_are_noted_beside_the_verdict(lies: Lies) -> None:
+def test_statistics_reset_in_the_middle_are_noted_with_the_verdict(lies: Lies) -> None:
     """Failures that a reset removed are said, and the rate is that of the time that is counted."""
     asked = []
 

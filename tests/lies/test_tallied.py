@@ -104,7 +104,7 @@ class Cached(Referee):
                 peer.send(ok(b"[]" if path == "/list" else b"the same for all"))
 
 
-def test_one_answer_for_all_and_two_requests_for_one_are_told(tell: Callable[..., Told]) -> None:
+def test_identical_responses_and_resent_requests_are_reported(tell: Callable[..., Told]) -> None:
     """Lies 21, 27 and 42: a cache answers where the scenario says that answers vary, and one request stands for two."""
     service = Cached()
     told = tell(ONE_FOR_TWO, *LOAD, service=service, imports=EXPECTING)
@@ -146,7 +146,7 @@ class Empty(Referee):
             peer.send(ok(b"", f"Location: {path}", **moved))
 
 
-def test_answers_that_bring_nothing_are_told(tell: Callable[..., Told]) -> None:
+def test_responses_without_content_are_reported(tell: Callable[..., Told]) -> None:
     """A redirect to itself is no success, a loop of them has failed, and answers without a body are said to be that."""
     told = tell(NOTHING, *LOAD[:-1], "3s", service=Empty())
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
@@ -187,7 +187,7 @@ class Away(Referee):
 
 
 @pytest.mark.parametrize("stock", ["HttpUser", "FastHttpUser"])
-def test_a_page_that_is_not_the_one_that_was_asked_for_is_no_success(tell: Callable[..., Told], stock: str) -> None:
+def test_a_page_that_is_not_the_requested_one_is_no_success(tell: Callable[..., Told], stock: str) -> None:
     """Lie 27 with Locust's own clients: each request ends at the log-in, or brings nothing, and none may vanish."""
     service = Away()
     told = tell(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
@@ -218,7 +218,7 @@ def read(self):
 """
 
 
-def test_reads_of_an_empty_redis_are_told(tell: Callable[..., Told], redis_url: str) -> None:
+def test_reads_of_an_empty_redis_are_reported(tell: Callable[..., Told], redis_url: str) -> None:
     """Lie 41: data that is not there is quickly read; what is meant, and what is found, is not named."""
     redis_user = "from loadtest.clients.redis import RedisJsonUser as HttpUser\n"
     told = tell(MISSING, *LOAD[:-1], "4s", imports=redis_user, REDIS_URL=redis_url)

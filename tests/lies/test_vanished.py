@@ -268,7 +268,7 @@ def test_what_watches_the_run_and_raises_is_not_forgotten(tell: Callable[..., To
     assert "no attribute 'failure_ratio' at " in told.sentence("listener_exceptions")
 
 
-def test_too_few_users_for_the_arrival_rate_are_told(tell: Callable[..., Told]) -> None:
+def test_too_few_users_for_the_arrival_rate_are_reported(tell: Callable[..., Told]) -> None:
     """Lie 14: an open model with too few users drops arrivals, and each is begun or dropped."""
     slow = GET.replace('self.client.get("/ok")', 'self.client.get("/ok"); gevent.sleep(1.0)')
     arguments = ("--profile", "constant-arrival-rate", "--rate", "10", "--users", "2", "--run-time", "6s")
@@ -376,7 +376,7 @@ def on_stop(self):
 """
 
 
-def test_users_that_do_not_end_are_told_and_nothing_is_missing(tell: Callable[..., Told]) -> None:
+def test_users_that_do_not_end_are_reported_and_nothing_is_missing(tell: Callable[..., Told]) -> None:
     """One catches what ends it, the on_stop of another hangs, and that of a third raises."""
     told = tell(DO_NOT_END, *CLOSED[:-1], "3s", LOCUST_STOP_TIMEOUT="1")
     assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
@@ -401,7 +401,7 @@ def get(self):
 """
 
 
-def test_a_task_that_never_yields_is_told(tell: Callable[..., Told]) -> None:
+def test_a_task_that_never_yields_is_reported(tell: Callable[..., Told]) -> None:
     """Nothing else runs in its worker: no user, no report, and no answer to a stop."""
     told = tell(DEAF, *CLOSED[:-1], "20s")
     assert (told.exit_code, told.outcome) == (ExitCode.INTERRUPTED, "interrupted"), told.output

@@ -91,7 +91,7 @@ CLOSED = ("--profile", "quick", "--run-time", "6s")
 
 
 @pytest.mark.parametrize("load", [OPEN, CLOSED], ids=["open", "closed"])
-def test_both_versions_get_the_same_and_a_failure_of_one_is_told(
+def test_both_versions_get_the_same_and_a_failure_of_one_is_reported(
     load: tuple[str, ...], stack: Stack, tmp_path: Path
 ) -> None:
     """Each request of one side is one of the other, with its random data and its item of a feed, which no other request

@@ -293,7 +293,7 @@ def test_fast_moves_the_classes_that_it_may(runs: dict[tuple[str, str], Ran]) ->
     assert moved.isdisjoint({"Caller", "Shopper", "Ours"})
 
 
-def test_plain_locust_counts_our_base_class_beside_its_web_ui(tmp_path: Path) -> None:
+def test_plain_locust_counts_our_base_class_with_its_web_ui(tmp_path: Path) -> None:
     """Its page shows each request that the target counted, and Locust ends as it does with failures."""
     target, port, web_port = Target(), str(free_port()), free_port()
     link = ["--processes", "1", "--master-bind-port", port, "--master-port", port, "--web-port", str(web_port)]

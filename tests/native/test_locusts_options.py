@@ -112,7 +112,7 @@ def test_locusts_variables_and_files_are_settings(tmp_path: Path, witness: Witne
 
 
 @pytest.mark.parametrize("how", [("--autostart", "--autoquit", "1", "--class-picker"), ()])
-def test_autostart_begins_a_test_beside_the_web_ui(tmp_path: Path, witness: Witness, how: tuple[str, ...]) -> None:
+def test_autostart_begins_a_test_with_the_web_ui(tmp_path: Path, witness: Witness, how: tuple[str, ...]) -> None:
     """With --autoquit the process ends after it, with the verdict's exit code; the same by Locust's variables."""
     (tmp_path / "visits.py").write_text(LOCUSTFILE.format(name="Visitor"))
     load = ("-u", "2", "-r", "2", "-t", "3s", "-s", "2", "-H", witness.url)

@@ -146,7 +146,7 @@ def test_a_service_with_another_time_of_day_is_found() -> None:
     assert "NTP" in found[0].sentence
 
 
-def test_a_machine_without_redis_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_redis_gets_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where only the imitation is left, that is a red line with the next step."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(redis_server, "can_install", lambda: False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_CPU_S: Final = 30.0
 _MAX_MEMORY_BYTES: Final = 2 * 1024**3
 _LONGEST_DRAFT: Final = 16 * 1024 * 1024
-"""The most characters of a draft; Python needs hundreds of times as much memory to parse it."""
+"""The maximum number of characters of a draft; Python needs hundreds of times as much memory to parse it."""
 _MAX_NOTES: Final = 100
 _LONGEST_NOTE: Final = 300
 

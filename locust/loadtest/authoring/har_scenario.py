@@ -32,7 +32,7 @@ _SHORTEST_TEXT: Final = 6
 _LOWEST_NUMBER: Final = 100
 _MAX_VALUES: Final = 20_000
 _MAX_COMPARED: Final = 3_000_000
-"""The most comparisons of a value with a text of a request, which take about ten seconds."""
+"""The maximum number of comparisons of a value with a text of a request, which take about ten seconds."""
 _AT_ONCE: Final = 1_000
 """The number of characters that are searched in the time that it takes to start on another text."""
 _WORD: Final = re.compile(r"[\w-]+")

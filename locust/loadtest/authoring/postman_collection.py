@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LARGEST_BYTES: Final = 64 * 1024 * 1024
 _MAX_VALUES: Final = 2_000_000
 _MAX_FILLED: Final = 16 * 1024 * 1024
-"""The most characters of all expanded variables together; variables that contain others can grow exponentially."""
+"""The maximum length of all expanded variables together; variables that contain others can grow exponentially."""
 _VARIABLE: Final = re.compile(r"\{\{([^{}]{1,100})\}\}")
 _OF_PATH: Final = re.compile(r"/:([^/?#]+)(?=[/?#]|$)")
 _SET: Final = re.compile(

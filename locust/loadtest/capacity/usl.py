@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MIN_POINTS = 4
-"""The fewest points for a meaningful fit of three unknowns."""
+"""The minimum number of points for a meaningful fit of three unknowns."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Checking: one iteration of each task of a scenario, before it becomes load."""
+"""Checking: runs one iteration of each task of a scenario, before a load test."""

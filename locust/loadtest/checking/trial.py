@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 TASK_LIMIT_S: Final = 60.0
 LONGEST_LINE: Final = 2_000
-"""The most characters of a line to show, since errors may contain a service's answer."""
+"""The maximum number of characters of a line to show, since errors may contain a service's answer."""
 _STEERING: Final = (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopUser)
 
 

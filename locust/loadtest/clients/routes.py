@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
 MAX_TABLES: Final = 2_000
-"""The most tables of an environment; scenarios that invent labels without end must not fill the memory."""
+"""The maximum number of tables of an environment; scenarios that invent labels without end must not fill the memory."""
 
 
 class Route:

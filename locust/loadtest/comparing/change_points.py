@@ -1,12 +1,12 @@
 """Change points: where a figure of many runs moved from one level to another.
 
-As in Hunter (Fleming et al., ICPE 2023), a series is first divided, within windows, where two neighbouring stretches
+As in Hunter (Fleming et al., ICPE 2023), a series is first divided, within windows, where two neighbouring segments
 differ most, so that the result does not depend on the length of the history. Then divisions that are not significant
 against their whole neighbours are removed, the weakest first. As in E-divisive means (Matteson and James, *Journal of
-the American Statistical Association* 109, 2014), each division is the best over all pairs of neighbouring stretches, so
+the American Statistical Association* 109, 2014), each division is the best over all pairs of neighbouring segments, so
 that a change that was later reverted does not hide either of the two.
 
-Two stretches are compared by the difference of their weighted means, divided by its standard error. The variance of a
+Two segments are compared by the difference of their weighted means, divided by its standard error. The variance of a
 run is the sum of the variance between runs, estimated from the median difference between neighbours, which does not
 require the change points, and the run's own. A run counts as at most `CLIP` standard deviations from the median, so
 that a single outlier causes no division. There are no random numbers: equal histories have equal change points.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 SHORTEST: Final = 3
-"""The fewest runs on each side: a change is known from the third run after it."""
+"""The minimum number of runs on each side: a change is known from the third run after it."""
 WINDOW: Final = 50
 CLIP: Final = 2.5
 RESOLUTION: Final = 0.003
@@ -74,7 +74,7 @@ def change_points(values: Floats, errors: Floats, chance: float) -> list[ChangeP
     Args:
         values: one value per run, such as the logarithm of a time.
         errors: the standard error of each value.
-        chance: the probability that two stretches of equal level are found different; above 0, below 1.
+        chance: the probability that two segments of equal level are found different; above 0, below 1.
     """
     if len(values) < fewest_runs(chance):
         return []
@@ -103,12 +103,12 @@ def _degrees(runs: int) -> float:
 
 
 def _critical(runs: int, chance: float) -> float:
-    """Return by how many standard errors two stretches of equal level differ with this probability."""
+    """Return by how many standard errors two segments of equal level differ with this probability."""
     return student_t(1 - chance / 2, _degrees(runs))
 
 
 _TOO_SHORT: Final = np.tri(WINDOW, k=-1, dtype=bool)
-"""By the indices of a division and of an end: whether less than the shortest stretch lies between them."""
+"""By the indices of a division and of an end: whether less than the shortest segment lies between them."""
 
 
 class _Series:
@@ -119,7 +119,7 @@ class _Series:
         self.weights, self._reach = 1 / variances, CLIP * np.sqrt(variances)
 
     def clipped(self, start: int, stop: int, around: float | None = None) -> Floats:
-        """Return a stretch with values limited to `CLIP` standard deviations from a level, by default its median."""
+        """Return a segment with values limited to `CLIP` standard deviations from a level, by default its median."""
         values, reach = self.values[start:stop], self._reach[start:stop]
         if around is None:
             ordered = np.sort(values)
@@ -128,16 +128,16 @@ class _Series:
         return clipped
 
     def level(self, start: int, stop: int, around: float | None = None) -> float:
-        """Return the mean of a clipped stretch."""
+        """Return the mean of a clipped segment."""
         weights = self.weights[start:stop]
         return float(self.clipped(start, stop, around) @ weights) / float(weights.sum())
 
     def error(self, start: int, middle: int, stop: int) -> float:
-        """Return the standard error of the difference between the levels of two neighbouring stretches."""
+        """Return the standard error of the difference between the levels of two neighbouring segments."""
         return math.sqrt(1 / float(self.weights[start:middle].sum()) + 1 / float(self.weights[middle:stop].sum()))
 
     def distance(self, start: int, middle: int, stop: int) -> float:
-        """Return by how many standard errors two neighbouring stretches differ; 0 if one is too short.
+        """Return by how many standard errors two neighbouring segments differ; 0 if one is too short.
 
         The shorter one is clipped around the level of the longer, so that a few outliers do not form a level of their
         own.
@@ -167,7 +167,7 @@ def _variances(values: Floats, errors: Floats) -> Floats:
 
 
 def _candidates(series: _Series) -> list[int]:
-    """Return where neighbouring stretches differ within a window. The windows overlap by half."""
+    """Return where neighbouring segments differ within a window. The windows overlap by half."""
     runs = len(series.values)
     found: set[int] = set()
     for start in range(0, max(1, runs - WINDOW // 2), WINDOW // 2):
@@ -184,7 +184,7 @@ def _candidates(series: _Series) -> list[int]:
 
 
 def _division(values: Floats, weights: Floats) -> tuple[int, float]:
-    """Return where a stretch is best divided from a part of what follows, and by how many standard errors they differ.
+    """Return where a segment is best divided from a part of what follows, and by how many standard errors they differ.
 
     With L the weight and l the weighted sum before the division, and W and w those of both parts, the means differ by
     (w - l) / (W - L) - l / L, whose standard error is the square root of 1 / L + 1 / (W - L). So the square of their

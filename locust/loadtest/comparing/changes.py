@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Series = tuple[list[int], list["Figure"]]
 """The indices of the runs that have a figure, and the figures."""
 CHANCE: Final = 0.16
-"""The probability that two stretches of equal level are found different, for all figures of a history together. Far
+"""The probability that two segments of equal level are found different, for all figures of a history together. Far
 fewer than one run in six has a false change point, because each must be significant against its whole neighbours."""
 CHANCE_OF_ONE: Final = 0.001
 """The highest such probability of one figure."""

@@ -26,7 +26,7 @@ from loadtest.comparing.difference import (
 )
 from loadtest.estimating.blocked_run import ALL
 from loadtest.estimating.intervals import CONFIDENCE
-from loadtest.estimating.resampling import PAIRS, Estimate, Resampling, pair_stretch, stretch_lengths
+from loadtest.estimating.resampling import PAIRS, Estimate, Resampling, pair_segment, segment_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,7 +77,7 @@ class Comparison:
         new: the newer run's id.
         margin: relative.
         names: the names of both runs, or of one.
-        stretch_s: the length, in seconds, of the longest resampled stretches of each run.
+        segment_s: the length, in seconds, of the longest resampled segments of each run.
         tests: the number of intervals that hold together.
         notes: notes for people, in addition to the figures.
     """
@@ -86,7 +86,7 @@ class Comparison:
     new: str
     margin: float
     names: tuple[NameComparison, ...]
-    stretch_s: tuple[int, int]
+    segment_s: tuple[int, int]
     tests: int
     notes: tuple[str, ...] = ()
 
@@ -138,7 +138,7 @@ class Comparison:
             "error_ratio_margin": self.margin * ERROR_MARGIN_SHARE,
             "confidence": CONFIDENCE,
             "tests": self.tests,
-            "stretch_s": list(self.stretch_s),
+            "stretch_s": list(self.segment_s),
             "notes": list(self.notes),
             "names": [
                 {
@@ -181,9 +181,9 @@ def compare(
         share: the share of the permitted errors, above 0 up to 1; see `loadtest.estimating.looks`.
     """
     metrics = METRICS[1:] if pairing else METRICS  # both sides' throughput is that of the pairs
-    stretches = stretch_lengths(base, new) if pairing else None
+    segments = segment_lengths(base, new) if pairing else None
     seeds = (_SEED, _SEED) if pairing else (_SEED, _SEED + 1)
-    resampled = [Resampling(run, seed, stretches=stretches) for run, seed in zip((base, new), seeds, strict=True)]
+    resampled = [Resampling(run, seed, segments=segments) for run, seed in zip((base, new), seeds, strict=True)]
     names = sorted({*base.series, *new.series}, key=lambda name: (name != ALL, name.name, name.method, name.scenario))
     pairs: list[tuple[Name, _ByMetric]] = []
     for done, name in enumerate(names):
@@ -196,8 +196,8 @@ def compare(
     if pairing:
         _add_pairs(pairs, pairing.ratios)
     progress(len(names), len(names))
-    told = [metric for _, found in pairs for metric, both in found.items() if not obstacle_to(metric, *both)]
-    tests, of_pairs = len(told), told.count(PAIRS)
+    comparable = [metric for _, found in pairs for metric, both in found.items() if not obstacle_to(metric, *both)]
+    tests, of_pairs = len(comparable), comparable.count(PAIRS)
     half = share * _HALF
     levels = (level_of(tests - of_pairs, half), level_of(of_pairs, half)) if of_pairs else (level_of(tests, share), 1.0)
     terms = Terms(*levels, margin, min(base.seconds, new.seconds), pairing.outcomes if pairing else None)
@@ -220,7 +220,7 @@ def compare(
 
 def _add_pairs(found: Iterable[tuple[Name, _ByMetric]], ratios: BlockedRun) -> None:
     """Add the typical ratio of the pairs to the figures of each name that has pairs."""
-    resampling = Resampling(ratios, _SEED, stretches={PAIRS: pair_stretch(ratios)})
+    resampling = Resampling(ratios, _SEED, segments={PAIRS: pair_segment(ratios)})
     for name, by_metric in found:
         estimate = resampling.pairs(ratios.series[name]) if name in ratios.series else None
         by_metric[PAIRS] = (estimate, estimate)
@@ -237,4 +237,4 @@ def level_of(tests: int, share: float = 1.0) -> float:
 
 
 def _longest(resampling: Resampling, run: BlockedRun) -> int:
-    return max(resampling.stretches.values()) * run.width_s
+    return max(resampling.segments.values()) * run.width_s

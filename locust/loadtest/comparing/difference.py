@@ -31,7 +31,7 @@ import numpy as np
 
 from loadtest.comparing import precision
 from loadtest.estimating.intervals import independent, student_t, wilson
-from loadtest.estimating.resampling import MIN_STRETCHES, PAIRS, QUANTILES, Estimate
+from loadtest.estimating.resampling import MIN_SEGMENTS, PAIRS, QUANTILES, Estimate
 from loadtest.measuring.histogram import samples_needed
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 ERROR_MARGIN_SHARE: Final = 0.1
 """The margin of error ratios, as a share of the margin: 5 % become 0.5 percentage points."""
 MIN_REQUESTS: Final = 20
-"""The fewest requests for throughput, error ratio and median."""
+"""The minimum number of requests for throughput, error ratio and median."""
 MIN_BEYOND: Final = 10
-"""The fewest requests beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
+"""The minimum number of requests beyond a higher quantile: p95 needs 200 requests, p99 1,000."""
 OF_NO_TIME: Final = ("throughput", "error_ratio")
 METRICS: Final = (*OF_NO_TIME, *QUANTILES)
 _NORMAL: Final = NormalDist()
-_MIN_DEGREES: Final = MIN_STRETCHES - 1
+_MIN_DEGREES: Final = MIN_SEGMENTS - 1
 
 
 class Conclusion(Enum):
@@ -149,8 +149,8 @@ def obstacle_to(metric: str, base: Estimate | None, new: Estimate | None) -> Obs
                 f"needs {needed:,} requests in each run, but the {run} run has {estimate.requests:,}", factor
             )
         if estimate.degrees < _MIN_DEGREES:
-            reason = f"the {run} run is too short for its slow fluctuations: needs {MIN_STRETCHES} segments"
-            return Obstacle(reason, MIN_STRETCHES / (estimate.degrees + 1))
+            reason = f"the {run} run is too short for its slow fluctuations: needs {MIN_SEGMENTS} segments"
+            return Obstacle(reason, MIN_SEGMENTS / (estimate.degrees + 1))
     return None
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loadtest.estimating.blocked_run import BlockedRun, Name
 
 MAX_STRIPS: Final = 20
-"""The most names that are drawn: those with the most pairs."""
+"""The maximum number of names that are drawn: those with the most pairs."""
 _WIDTH: Final = 1_000
 _HEIGHT: Final = 90
 _REACH: Final = 3.0  # the least range drawn on both sides of no difference, in margins

@@ -61,7 +61,7 @@ class PairCounter:
     """
 
     def __init__(self, environment: Environment) -> None:
-        self._recorder = Recorder.beside_locusts(environment)
+        self._recorder = Recorder.alongside_locust(environment)
         environment.events.request.add_listener(self._on_request)  # type: ignore[no-untyped-call]
 
     @staticmethod

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_STRIPS: Final = 60
-"""The most strips per history; all changes are listed in any case."""
+"""The maximum number of strips per history; all changes are listed in any case."""
 
 
 def html(histories: Sequence[History]) -> str:

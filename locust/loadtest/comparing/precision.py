@@ -1,6 +1,6 @@
 """Precision: how long runs must be for a comparison to decide.
 
-The error of a figure shrinks with the square root of a run's length, if the run contains many of the stretches over
+The error of a figure shrinks with the square root of a run's length, if the run contains many of the segments over
 which its requests are correlated. A difference of two equal figures is decided when its whole interval lies within the
 margin. That happens in `POWER` of all comparisons if the half-width of the interval plus the quantile of the error fits
 into the margin (the usual sample size of an equivalence test, Chow, Shao and Wang, *Sample Size Calculations in

@@ -19,7 +19,7 @@ from loadtest.comparing import baselines
 from loadtest.comparing.comparability import conditions
 from loadtest.comparing.difference import METRICS, requests_needed
 from loadtest.estimating.blocked_run import BlockedRun, Name
-from loadtest.estimating.resampling import MIN_STRETCHES, Resampling, stretch_lengths
+from loadtest.estimating.resampling import MIN_SEGMENTS, Resampling, segment_lengths
 from loadtest.reporting import document as run_document
 from loadtest.run_folder import RunFolder
 
@@ -73,7 +73,7 @@ class RunFigures:
             RecordError: when its blocks are damaged.
         """
         run = BlockedRun.of(document)
-        resampling = Resampling(run, seed=1, draws=_DRAWS, stretches=_stretches(run))
+        resampling = Resampling(run, seed=1, draws=_DRAWS, segments=_segments(run))
         source = document["context"].get("source") or {}
         return cls(
             run_id,
@@ -151,13 +151,13 @@ class RunFigures:
         return cls(run_id, started_at, key, verdict, dict(kept["conditions"]), _versions(kept["versions"]), figures)
 
 
-def _stretches(run: BlockedRun) -> dict[str, int]:
-    """Return the number of blocks in a stretch, by figure: of a run that is too short for its slow fluctuations, fewer.
+def _segments(run: BlockedRun) -> dict[str, int]:
+    """Return the number of blocks in a segment, by figure: of a run that is too short for its slow fluctuations, fewer.
 
-    Stretches as long as the run would all be alike, and a figure of which least is known would have no error at all.
+    Segments as long as the run would all be alike, and a figure of which least is known would have no error at all.
     """
-    most = max(1, math.ceil(run.blocks ** (1 / 3)), run.blocks // MIN_STRETCHES)
-    return {figure: min(length, most) for figure, length in stretch_lengths(run).items()}
+    most = max(1, math.ceil(run.blocks ** (1 / 3)), run.blocks // MIN_SEGMENTS)
+    return {figure: min(length, most) for figure, length in segment_lengths(run).items()}
 
 
 def _versions(found: Mapping[str, Any]) -> dict[str, str | None]:

@@ -44,7 +44,7 @@ _DUET: Final = (
 )
 _LONGEST_S: Final = 3600.0
 """The longest run that is recommended, in seconds."""
-_LARGEST_TOLD: Final = 10.0
+_LARGEST_SHOWN: Final = 10.0
 """The largest relative change that is reported as detectable with its size."""
 _DAY_S: Final = 86_400.0
 """The longest run whose length is reported, in seconds."""
@@ -221,7 +221,7 @@ def not_listed(found: Sequence[tuple[Name, Difference]]) -> str:
 
 def method(comparison: Comparison) -> str:
     """Return a sentence about the method of the comparison."""
-    base_s, new_s = comparison.stretch_s
+    base_s, new_s = comparison.segment_s
     points = comparison.margin * ERROR_MARGIN_SHARE * 100
     return (
         f"{comparison.tests} intervals, simultaneous at {CONFIDENCE:.0%} confidence; "
@@ -252,7 +252,7 @@ def found_from(difference: Difference) -> str:
 
 def _size(relative: float) -> str:
     """Return the size of a detectable relative change; for a very large one, only that it is large."""
-    return f"over {_LARGEST_TOLD:.0%}" if relative > _LARGEST_TOLD else f"{relative:.1%}"
+    return f"over {_LARGEST_SHOWN:.0%}" if relative > _LARGEST_SHOWN else f"{relative:.1%}"
 
 
 def _length(seconds: float) -> str:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MAX_RUNS: Final = 100
 """The number of latest runs in the folder among which a report looks for those of its history."""
 MAX_NAMES: Final = 100
-"""The most names for which a report computes its history: each takes hundredths of a second. Runs with more names are
-left to `loadtest history --changes`."""
+"""The maximum number of names for which a report computes its history: each takes hundredths of a second. Runs with
+more names are left to `loadtest history --changes`."""
 MAX_STRIPS: Final = 12
 
 

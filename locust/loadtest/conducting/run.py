@@ -421,7 +421,7 @@ class Run:
         The test continues if the run could not be compared if it ended now, which is reported once: the obstacle may
         shrink.
         """
-        measured, is_told = RecordKeeper.of(self._environment), False
+        measured, is_announced = RecordKeeper.of(self._environment), False
         for look_s in looks_s:
             gevent.sleep(max(0.0, begins_at + look_s - steady_clock.now()))
             if (record := measured.record) is None:
@@ -432,8 +432,8 @@ class Run:
             if found.is_decided and not found.hindrances:
                 self._end_for(DECIDED, sentence)
                 return
-            if found.is_decided and not is_told:
-                is_told = True
+            if found.is_decided and not is_announced:
+                is_announced = True
                 self.say(f"goes on      {sentence}, but the run could not be compared: {'; '.join(found.hindrances)}")
 
     def _load_data_again(self) -> None:

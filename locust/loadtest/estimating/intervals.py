@@ -2,7 +2,7 @@
 
 A run is a sample: if it is repeated, its percentiles differ. Each interval here contains the system's figure with
 probability `CONFIDENCE`. All figures are ratios of two sums over blocks, whose error is that of the circular block
-bootstrap of `resampling`. For a sum it need not be drawn: it is the mean square of all stretches of neighbouring blocks
+bootstrap of `resampling`. For a sum it need not be drawn: it is the mean square of all segments of neighbouring blocks
 (Künsch, *Annals of Statistics* 17, 1989).
 
 A *share* has Wilson's interval (*Journal of the American Statistical Association* 22, 1927), for the number of
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from loadtest.estimating.resampling import MIN_STRETCHES, quantiles, stretch_length
+from loadtest.estimating.resampling import MIN_SEGMENTS, quantiles, segment_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 CONFIDENCE: Final = 0.95
 _LEVEL: Final = 1 - (1 - CONFIDENCE) / 2
 _Z: Final = NormalDist().inv_cdf(_LEVEL)
-_MAX_STRETCHES: Final = 8
-"""The most stretches per run, which makes them longer than the optimum for the estimated error. With the optimum, the
-error is too low and the interval too narrow when seconds are correlated. The loss of degrees of freedom costs less
-(Schmeiser, *Operations Research* 30, 1982). In simulated runs of 5 minutes, whose seconds vary by 10 % with an
-autocorrelation of 0.7, 95 % of the intervals contain the median, instead of 91 %."""
+_MAX_SEGMENTS: Final = 8
+"""The maximum number of segments per run, which makes them longer than the optimum for the estimated error. With the
+optimum, the error is too low and the interval too narrow when seconds are correlated. The loss of degrees of freedom
+costs less (Schmeiser, *Operations Research* 30, 1982). In simulated runs of 5 minutes, whose seconds vary by 10 % with
+an autocorrelation of 0.7, 95 % of the intervals contain the median, instead of 91 %."""
 
 
 _LONGEST_MEMORY: Final = 0.9
@@ -143,18 +143,18 @@ def _ratio(part: Floats, whole: Floats, own_of: Callable[[float], float]) -> _Ra
         return None
     value = float(part.sum()) / requests
     beyond = part - value * whole
-    stretch = max(stretch_length(beyond), blocks // _MAX_STRETCHES)
-    degrees = blocks // stretch - 1
-    if degrees < MIN_STRETCHES - 1:
+    segment = max(segment_length(beyond), blocks // _MAX_SEGMENTS)
+    degrees = blocks // segment - 1
+    if degrees < MIN_SEGMENTS - 1:
         return None
-    sums = np.convolve(np.concatenate((beyond, beyond[: stretch - 1])), np.ones(stretch), "valid")
-    seen = (1 - stretch / blocks) * _seen(beyond, stretch, own_of(value))
-    variance = blocks / stretch * float(np.mean(sums**2)) / seen
+    sums = np.convolve(np.concatenate((beyond, beyond[: segment - 1])), np.ones(segment), "valid")
+    seen = (1 - segment / blocks) * _seen(beyond, segment, own_of(value))
+    variance = blocks / segment * float(np.mean(sums**2)) / seen
     return _Ratio(value, math.sqrt(variance) / requests, requests, student_t(_LEVEL, degrees))
 
 
-def _seen(values: Floats, stretch: int, own: float) -> float:
-    """Return the share of the variance that stretches capture, above 0 up to 1: they miss correlation past their ends.
+def _seen(values: Floats, segment: int, own: float) -> float:
+    """Return the share of the variance that segments capture, above 0 up to 1: they miss correlation past their ends.
 
     It is that of a first-order autoregressive series to which each block's requests add a variance of their own, which
     hides how long the correlation lasts. The autocorrelation is estimated too low by about (1 + 3r) / n (Marriott and
@@ -163,7 +163,7 @@ def _seen(values: Floats, stretch: int, own: float) -> float:
 
     Args:
         values: deviations from 0, by block.
-        stretch: the number of blocks per stretch.
+        segment: the number of blocks per segment.
         own: the part of the sum of their squares that is due to single requests.
     """
     square, half = float(values @ values), 0.5 / math.sqrt(len(values))
@@ -175,8 +175,8 @@ def _seen(values: Floats, stretch: int, own: float) -> float:
         return 1.0
     remembering = max(1 - own / square, alike + half)  # the correlated share of the variance; not known to be smaller
     memory = min(_LONGEST_MEMORY, alike / remembering)
-    lags = np.arange(1, stretch)
-    within = 1 + 2 * alike * float((1 - lags / stretch) @ memory ** (lags - 1))
+    lags = np.arange(1, segment)
+    within = 1 + 2 * alike * float((1 - lags / segment) @ memory ** (lags - 1))
     return within / (1 + 2 * alike / (1 - memory))
 
 

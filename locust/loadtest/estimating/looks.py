@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 FIRST_S: Final = 20.0
-"""Seconds before which a run has too few independent stretches for an interval."""
+"""Seconds before which a run has too few independent segments for an interval."""
 FACTOR: Final = 1.5
 
 

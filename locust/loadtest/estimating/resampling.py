@@ -1,16 +1,16 @@
 """Resampling: how much a run's figures would vary if the run were repeated under the same conditions.
 
 Requests that are close in time are correlated: a slow second slows all of them, and often those of the next second too.
-Treating them as independent would make every confidence interval too narrow. So whole stretches of neighbouring blocks
+Treating them as independent would make every confidence interval too narrow. So whole segments of neighbouring blocks
 are drawn, with replacement, until the length of the run is reached, and each figure is computed from each draw: the
 circular block bootstrap (Künsch, *Annals of Statistics* 17, 1989; Politis and Romano, in *Exploring the Limits of
 Bootstrap*, 1992).
 
-The length of the stretches follows from the run's own autocorrelation, by the rule of Politis and White (*Econometric
+The length of the segments follows from the run's own autocorrelation, by the rule of Politis and White (*Econometric
 Reviews* 23, 2004, with the correction of Patton, Politis and White, 28, 2009). It is computed for each figure
 separately: a tail may have bursts that do not show in the median. The autocorrelation of a quantile is that of the
-share of requests above it. All names of a run use the same draws. A bootstrap of few stretches understates the variance
-by the share of a stretch in the run; the estimate is corrected for that.
+share of requests above it. All names of a run use the same draws. A bootstrap of few segments understates the variance
+by the share of a segment in the run; the estimate is corrected for that.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _NORMAL_MAD: Final = 1.4826
 _ITERATIONS: Final = 20
 _ONE_DEVIATION: Final = (0.1587, 0.8413)
 _OVERLAPPING: Final = 1.5
-"""Degrees of freedom of overlapping stretches divided by those of disjoint ones (Meketon and Schmeiser, *Winter
+"""Degrees of freedom of overlapping segments divided by those of disjoint ones (Meketon and Schmeiser, *Winter
 Simulation Conference* 1984)."""
-MIN_STRETCHES: Final = 6
-"""The fewest independent stretches from which a run's noise can be estimated."""
+MIN_SEGMENTS: Final = 6
+"""The minimum number of independent segments from which a run's noise can be estimated."""
 _TOO_LONG: Final = 1 / 4
-"""The longest stretch as a part of the run; a run that needs longer ones has too few of them."""
+"""The longest segment as a part of the run; a run that needs longer ones has too few of them."""
 _TINY: Final = 1e-9
 _BANDS: Final = 2.0  # Politis and White's c
 _MIN_LAGS: Final = 5  # their K_N
@@ -72,24 +72,24 @@ class Estimate:
     """The figure in each draw: the logarithm of a time or throughput, the ratio itself for the error ratio."""
 
 
-def stretch_lengths(run: BlockedRun, other: BlockedRun | None = None) -> dict[str, int]:
-    """Return the blocks per stretch, by figure; given another run on the same blocks, those for the differences."""
+def segment_lengths(run: BlockedRun, other: BlockedRun | None = None) -> dict[str, int]:
+    """Return the blocks per segment, by figure; given another run on the same blocks, those for the differences."""
     indicators = _indicators(run)
     if other is not None:
         indicators = {figure: series - indicators[figure] for figure, series in _indicators(other).items()}
-    return {figure: stretch_length(series) for figure, series in indicators.items()}
+    return {figure: segment_length(series) for figure, series in indicators.items()}
 
 
-def pair_stretch(ratios: BlockedRun) -> int:
-    """Return the blocks per stretch for the ratios of pairs."""
-    return stretch_length(sum((_typical(series)[1] for series in ratios.series.values()), np.zeros(ratios.blocks)))
+def pair_segment(ratios: BlockedRun) -> int:
+    """Return the blocks per segment for the ratios of pairs."""
+    return segment_length(sum((_typical(series)[1] for series in ratios.series.values()), np.zeros(ratios.blocks)))
 
 
-def stretch_length(values: Floats) -> int:
-    """Return the stretch length, in blocks and within bounds, for a series of values by block."""
+def segment_length(values: Floats) -> int:
+    """Return the segment length, in blocks and within bounds, for a series of values by block."""
     blocks: int = len(values)
     length: int = max(1, math.ceil(blocks ** (1 / 3)), math.ceil(_politis_white(values)))
-    return min(length, max(1, blocks)) if length > blocks * _TOO_LONG else min(length, max(1, blocks // MIN_STRETCHES))
+    return min(length, max(1, blocks)) if length > blocks * _TOO_LONG else min(length, max(1, blocks // MIN_SEGMENTS))
 
 
 def _indicators(run: BlockedRun) -> dict[str, Floats]:
@@ -108,7 +108,7 @@ def _indicators(run: BlockedRun) -> dict[str, Floats]:
 
 
 def _politis_white(values: Floats) -> float:
-    """Return the optimal stretch length for the mean of a stationary series; 1 for a constant one."""
+    """Return the optimal segment length for the mean of a stationary series; 1 for a constant one."""
     count = len(values)
     if not count:
         return 1.0
@@ -132,20 +132,20 @@ def _politis_white(values: Floats) -> float:
 class Resampling:
     """The draws of one run, and the estimates from them."""
 
-    def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS, stretches: dict[str, int] | None = None) -> None:
+    def __init__(self, run: BlockedRun, seed: int, draws: int = DRAWS, segments: dict[str, int] | None = None) -> None:
         """Draw the resamples.
 
         Args:
-            run: the run; with too few stretches, its estimates have too few degrees of freedom.
+            run: the run; with too few segments, its estimates have too few degrees of freedom.
             seed: the same seed gives the same draws.
             draws: the number of draws.
-            stretches: the stretch lengths in blocks, by figure; by default those computed from the run. Two runs on the
+            segments: the segment lengths in blocks, by figure; by default those computed from the run. Two runs on the
                 same blocks have the same draws if seed and lengths are the same.
         """
         self._run = run
-        self.stretches = stretches or stretch_lengths(run)
+        self.segments = segments or segment_lengths(run)
         random = np.random.default_rng(seed)
-        lengths = sorted(set(self.stretches.values()))
+        lengths = sorted(set(self.segments.values()))
         self._weights = {length: _weights(run.blocks, length, draws, random) for length in lengths}
 
     def estimates(self, series: BlockedSeries) -> dict[str, Estimate]:
@@ -174,18 +174,18 @@ class Resampling:
         estimate = self._estimate(
             PAIRS, math.exp(value), value + self._drawn(PAIRS, influence), float(series.times.sum())
         )
-        separate = self._run.blocks / self.stretches[PAIRS] - 1
+        separate = self._run.blocks / self.segments[PAIRS] - 1
         return replace(estimate, degrees=int(_OVERLAPPING * separate))
 
     def _drawn(self, figure: str, counts: Floats) -> Floats:
         """Return the sums over the blocks of each draw."""
-        sums: Floats = (self._weights[self.stretches[figure]] @ counts.astype(np.float32)).astype(np.float64)
+        sums: Floats = (self._weights[self.segments[figure]] @ counts.astype(np.float32)).astype(np.float64)
         return sums
 
     def _estimate(self, figure: str, value: float, drawn: Floats, requests: float) -> Estimate:
-        stretch = self.stretches[figure]
-        error = float(drawn.std()) / math.sqrt(max(1 - stretch / self._run.blocks, _TINY))
-        return Estimate(value, error, int(requests), self._run.blocks // stretch - 1, drawn)
+        segment = self.segments[figure]
+        error = float(drawn.std()) / math.sqrt(max(1 - segment / self._run.blocks, _TINY))
+        return Estimate(value, error, int(requests), self._run.blocks // segment - 1, drawn)
 
 
 def _log(values: Floats) -> Floats:
@@ -193,19 +193,19 @@ def _log(values: Floats) -> Floats:
     return logarithms
 
 
-def _weights(blocks: int, stretch: int, draws: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
+def _weights(blocks: int, segment: int, draws: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
     """Return how often each block is drawn: one row per draw, whose sum is the number of blocks."""
     if not blocks:
         return np.zeros((draws, 0), np.float32)
-    drawn = math.ceil(blocks / stretch)
+    drawn = math.ceil(blocks / segment)
     starts = random.integers(0, blocks, (draws, drawn))
-    steps = np.zeros((draws, blocks + stretch + 1))
+    steps = np.zeros((draws, blocks + segment + 1))
     row = np.repeat(np.arange(draws), drawn)
     np.add.at(steps, (row, starts.ravel()), 1)
-    np.add.at(steps, (row, starts.ravel() + stretch), -1)
-    times = np.cumsum(steps, axis=1)[:, : blocks + stretch]
-    times[:, :stretch] += times[:, blocks:]  # a stretch that reaches the end continues at the beginning
-    return (times[:, :blocks] * (blocks / (drawn * stretch))).astype(np.float32)
+    np.add.at(steps, (row, starts.ravel() + segment), -1)
+    times = np.cumsum(steps, axis=1)[:, : blocks + segment]
+    times[:, :segment] += times[:, blocks:]  # a segment that reaches the end continues at the beginning
+    return (times[:, :blocks] * (blocks / (drawn * segment))).astype(np.float32)
 
 
 def quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
@@ -226,7 +226,7 @@ def quantiles(counts: Floats, series: BlockedSeries, q: float) -> Floats:
 def _typical(series: BlockedSeries) -> tuple[float, Floats]:
     """Return the typical logarithm of the ratios of pairs, and each block's influence on it; NaN without pairs.
 
-    Each block contributes its trimmed mean, weighted by the inverse of its variance. During some stretches, only one
+    Each block contributes its trimmed mean, weighted by the inverse of its variance. During some segments, only one
     side waits for a CPU core. Their means give them away, and they get less weight or none: Tukey's biweight (Beaton
     and Tukey, *Technometrics* 16, 1974), with the influence function of such estimates (Huber and Ronchetti, *Robust
     Statistics*, 2009, 3.2). If blocks differ by no more than their pairs do, the estimate is as efficient as the mean,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 AGGREGATED: Final = "Aggregated"
 MAX_ERRORS: Final = 100
-"""The most combinations of method, name and error class that are exported; further ones count as `other`."""
+"""Maximum number of combinations of method, name and error class that are exported; further ones count as `other`."""
 _RUNNING: Final = {STATE_SPAWNING: 1, STATE_RUNNING: 2}
 _IN_TOTAL: Final = ("num_requests", "num_failures")
 """The statistics whose total row is shown by dashboard 11985."""

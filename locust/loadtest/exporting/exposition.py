@@ -55,9 +55,9 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text"
 OPENMETRICS_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 MAX_SERIES: Final = 12_000
-"""The most time series in one exposition."""
+"""The maximum number of time series in one exposition."""
 MAX_OTHERS: Final = 5
-"""The most combinations of scenario and method with an `other` of their own."""
+"""The maximum number of combinations of scenario and method with an `other` of their own."""
 SLICE_S: Final = 0.001
 """Seconds of work per turn of the event loop."""
 
@@ -92,9 +92,9 @@ class Exposition:
         }
         others = (MAX_OTHERS + 1) * self._lines(ERROR_CLASSES)
         steps = (MAX_STEPS + 1) * _PER_STEP
-        beside = steps + _PER_STREAM + len(CONNECTION_PHASES) * HISTOGRAM_LINES
+        extra = steps + _PER_STREAM + len(CONNECTION_PHASES) * HISTOGRAM_LINES
         once = MAX_RULES + MAX_FAILURES + 1 + _SINGLE + RECENT_LINES
-        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + once + beside + others
+        fixed = (MAX_SCENARIOS + 1) * _PER_SCENARIO + 3 * MAX_WORKERS + once + extra + others
         self._budget = SeriesBudget(max_series - fixed - (compatibility.FIXED_LINES if compatible else 0))
         self._series: dict[SeriesKey, SeriesText] = {}
         self._recent: dict[SeriesKey, RecentText] = {}

@@ -44,15 +44,15 @@ if TYPE_CHECKING:
     from loadtest.measuring.streams import StreamView
 
 MAX_SCENARIOS: Final = 10
-"""The most scenarios with metrics of their own; later ones count as `other`."""
+"""The maximum number of scenarios with metrics of their own; later ones count as `other`."""
 MAX_WORKERS: Final = 200
-"""The most workers with metrics of their own: those with the lowest numbers."""
+"""The maximum number of workers with metrics of their own: those with the lowest numbers."""
 MAX_RULES: Final = 50
-"""The most thresholds whose limits are exported: the first of a run."""
+"""The maximum number of thresholds whose limits are exported: the first of a run."""
 MAX_CHANGES: Final = 50
-"""The most changes in a run's history that are exported: the latest figures that changed."""
+"""The maximum number of changes in a run's history that are exported: the latest figures that changed."""
 MAX_STEPS: Final = 20
-"""The most transactions, and checks, with metrics of their own, in order of first occurrence."""
+"""The maximum number of transactions, and checks, with metrics of their own, in order of first occurrence."""
 RUN_STATES: Final = (STATE_INIT, STATE_SPAWNING, STATE_RUNNING, STATE_CLEANUP, STATE_STOPPING, STATE_STOPPED)
 WORKER_STATES: Final = (*RUN_STATES, STATE_MISSING)
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 LEASE_S: Final = 3.0
 RESERVE: Final = 512
-"""The fewest items that a worker holds, whatever its rate; fewer if the swarm would hold more than half of a source."""
+"""The minimum items that a worker holds, whatever its rate; fewer if the swarm would hold over half of a source."""
 MAX_ITEMS: Final = 20_000
 """Most items in one message."""
 MAX_BYTES: Final = 900_000

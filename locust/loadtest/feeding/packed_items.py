@@ -16,7 +16,7 @@ import numpy as np
 LARGEST_BYTES: Final = 256 * 1024
 """The largest item."""
 MAX_ITEMS: Final = 10_000_000
-"""The most items of one source; a small file that expands to very many would fill the master's memory."""
+"""The maximum number of items of one source; a small file that expands to very many would fill the master's memory."""
 DEEPEST: Final = 32
 """The deepest nesting of lists and mappings in an item."""
 _BARE: Final = -1

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 ID_COLUMNS: Final = ("id", "user_id", "_id")
 _SHOWN: Final = 60
 _MAX_SHOWN: Final = 20
-"""The most column names in a sentence."""
+"""The maximum number of column names in a sentence."""
 
 
 @dataclass(frozen=True)

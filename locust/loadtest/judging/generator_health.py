@@ -130,7 +130,7 @@ SLOWER_S: Final = 0.005
 SHARE: Final = 0.5
 """The smallest tolerated number of requests per user of a worker, divided by that of the others."""
 COMPARED_REQUESTS: Final = 200
-"""The fewest requests, of a worker or expected of it, for a comparison with the others."""
+"""The minimum number of requests, of a worker or expected of it, for a comparison with the others."""
 
 
 def violations(record: RunRecord, watch: Watch) -> list[Violation]:
@@ -150,9 +150,9 @@ def process_violations(watch: Watch) -> list[Violation]:
 
 def _violations_of(observed: Observed) -> Iterator[Violation]:
     for name, rule in SUSTAINED.items():
-        stretch, mean = observed.longest[name], observed.sums[FIGURES.index(name)] / observed.seconds
-        if stretch.seconds >= SUSTAINED_S:
-            yield _violation(observed.subject, rule, stretch.mean, stretch.seconds)
+        period, mean = observed.longest[name], observed.sums[FIGURES.index(name)] / observed.seconds
+        if period.seconds >= SUSTAINED_S:
+            yield _violation(observed.subject, rule, period.mean, period.seconds)
         elif observed.seconds >= SUSTAINED_S and mean >= rule.limit:
             yield _violation(observed.subject, rule, mean, observed.seconds)
     for name, rule in PEAKS.items():

@@ -245,8 +245,8 @@ def _nothing_measured(record: RunRecord) -> str:
     """Say that there was no request, and why, if an exception explains it."""
     for row in record.exceptions():
         return f"the run measured no request: the scenario raised {row}. Next: fix the scenario"
-    beside = f" of its load, and {_setup_counts(record)}" if record.setup else ""
-    return f"the run measured no request{beside}. Next: check the workers' logs"
+    in_setup = f" of its load, and {_setup_counts(record)}" if record.setup else ""
+    return f"the run measured no request{in_setup}. Next: check the workers' logs"
 
 
 def _all_warm_up(record: RunRecord) -> Iterator[str]:

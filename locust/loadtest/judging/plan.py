@@ -38,7 +38,7 @@ _DEVIATIONS: Final = 4.0
 
 
 _FEW_ARRIVALS: Final = 25.0
-"""The fewest planned arrivals for a surplus: a run that was interrupted at once planned a fraction of one."""
+"""Minimum number of planned arrivals for a surplus: a run that was interrupted at once planned a fraction of one."""
 
 
 class Shortfall(NamedTuple):

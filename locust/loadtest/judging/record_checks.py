@@ -57,7 +57,7 @@ FASTER: Final = 0.5
 FASTER_S: Final = 0.005
 """The smallest difference between these medians, in seconds."""
 FEW_FAILURES: Final = 20
-"""The fewest failures, and successes, of one name for a comparison of their times."""
+"""The minimum number of failures, and successes, of one name for a comparison of their times."""
 LOAD_ADVICE: Final = (
     "run longer or start users faster; check the exceptions and the workers' logs for users that ended themselves or "
     "never started"

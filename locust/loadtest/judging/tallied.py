@@ -38,7 +38,7 @@ LOOKUP_RATIO: Final = 0.10
 LOOKUP_S: Final = 0.010
 """The smallest mean time of a look-up, in seconds, from which they count."""
 MIN_LOOKUPS: Final = 5
-"""The fewest look-ups that count: one slow look-up does not affect a run."""
+"""The minimum number of look-ups that count: one slow look-up does not affect a run."""
 VARIED_RATIO: Final = 0.05
 """Share of responses that must differ from the previous one, where the scenario says that they vary."""
 COMPARED_ANSWERS: Final = 20
@@ -48,25 +48,25 @@ MIN_REQUESTS: Final = 20
 RESENT_RATIO: Final = 0.05
 """Share of a name's requests that were retried: more than closed idle connections explain."""
 MIN_RESENT: Final = 5
-"""The fewest retries that count."""
+"""The minimum number of retries that count."""
 NOWHERE_RATIO: Final = 0.01
 """Share of a name's requests whose 3xx response was not a usable redirect."""
 MISS_RATIO: Final = 0.99
 """Share of a name's Redis commands that found nothing, from which hardly any command found something."""
 MIN_MISSES: Final = 20
-"""The fewest of these commands that count."""
+"""The minimum number of of these commands that count."""
 NOTED_MISS_RATIO: Final = 0.1
 """Share of a name's Redis commands that found nothing, from which they are noted."""
 AWAY_RATIO: Final = 0.9
 """Share of a name's requests that were redirected to one place, from which that place was measured, not the name."""
 AWAY_NAMES: Final = 2
-"""The fewest names that were redirected to the same place."""
+"""The minimum number of names that were redirected to the same place."""
 AWAY_SHARE: Final = 0.5
 """The smallest share of all requests that these names made."""
 EXTRA_RATIO: Final = 0.01
 """Share of a name's requests that were redirected or retried."""
 MIN_CONNECTIONS: Final = 10
-"""The fewest connections to a name with several addresses, for a note that all went to one of them."""
+"""The minimum number of connections to a name with several addresses, for a note that all went to one of them."""
 KEY_RATIO: Final = 0.9
 """Share of a scenario's sampled commands that named the same key."""
 MIN_SAMPLED: Final = 20

@@ -23,7 +23,7 @@ COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
 _WHOLE_FROM: Final = 10_000  # from this value on, four significant digits would need an exponent
 
 
-def told_apart(value: float, limit: float) -> str:
+def rounded_for_limit(value: float, limit: float) -> str:
     """Return a number with four significant digits, or as many as are needed to see on which side of a limit it is.
 
     "Failed with 100%" would not be a reason for a rule that requires 100 %.
@@ -81,7 +81,7 @@ class Threshold:
 
     @property
     def samples_needed(self) -> int:
-        """The fewest samples from which the aggregate can be judged; 1 for all but percentiles and error ratios.
+        """Minimum number of samples from which the aggregate can be judged; 1 for all but percentiles and error ratios.
 
         The extremes p0 and p100 are, like min and max, those of the existing samples. For an upper limit of an error
         ratio, it is the number of requests from which a run without failures meets the rule, as for a percentile of 0
@@ -124,7 +124,7 @@ class Threshold:
         """Return a value, given in the unit of `limit`, as text; a time in milliseconds, as in every table."""
         unit = "ms" if self.kind == "time" else self.unit
         size = UNITS[self.kind][unit]
-        digits = f"{value:.0f}" if self.kind == "count" else told_apart(value / size, self.limit / size)
+        digits = f"{value:.0f}" if self.kind == "count" else rounded_for_limit(value / size, self.limit / size)
         return f"{digits}{unit}"
 
     @property

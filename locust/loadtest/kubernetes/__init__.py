@@ -1,1 +1,1 @@
-"""Kubernetes: a run on a cluster by one command, with what deploy/kubernetes describes."""
+"""Kubernetes: a run on a cluster with one command, using the manifests in deploy/kubernetes."""

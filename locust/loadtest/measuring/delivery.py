@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from loadtest.measuring.recorder import Recorder
 
 WINDOW: Final = 120
-"""The most unacknowledged deltas that a worker keeps. At this limit it continues counting into the next delta, which
-then spans more than a second: an outage of the master costs time resolution but no samples, and memory stays
-bounded."""
+"""The maximum number of unacknowledged deltas that a worker keeps. At this limit it continues counting into the next
+delta, which then spans more than a second: an outage of the master costs time resolution but no samples, and memory
+stays bounded."""
 RESEND_AFTER_S: Final = 8.0
 """Seconds after which a worker resends an unacknowledged delta. The master acknowledges with its answer to a heartbeat,
 every other second; final and repeated deltas at once."""
 BATCH: Final = 30
-"""The most deltas per message."""
+"""The maximum number of deltas per message."""
 
 
 class Acknowledgement(NamedTuple):

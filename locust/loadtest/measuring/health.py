@@ -308,7 +308,7 @@ def _words(path: Path) -> list[str]:
 
 
 @dataclass(slots=True)
-class Stretch:
+class Period:
     """Consecutive seconds in which a figure was at or above its limit in `SATURATED`."""
 
     seconds: float = 0.0
@@ -317,7 +317,7 @@ class Stretch:
 
     @property
     def mean(self) -> float:
-        """The figure's mean over the stretch; 0 if there was none."""
+        """The figure's mean over the period; 0 if there was none."""
         return self.weighted / self.seconds if self.seconds else 0.0
 
 
@@ -333,8 +333,8 @@ class Observed:
     sums: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
     """The sums of the values, each multiplied by its seconds."""
     highest: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
-    longest: dict[str, Stretch] = field(default_factory=lambda: {name: Stretch() for name in SATURATED})
-    """The longest stretch of each figure in `SATURATED`."""
+    longest: dict[str, Period] = field(default_factory=lambda: {name: Period() for name in SATURATED})
+    """The longest period of each figure in `SATURATED`."""
     late: Histogram = field(default_factory=Histogram)
     """The wake-ups that were late by `LATE_S` or more: see `lag_s`."""
     requests: int = 0
@@ -342,7 +342,7 @@ class Observed:
     response_s: float = 0.0
     """The sum of the requests' response times, in seconds."""
     user_seconds: float = 0.0
-    _current: dict[str, Stretch] = field(default_factory=dict)
+    _current: dict[str, Period] = field(default_factory=dict)
 
     def mean(self) -> Health:
         """The means over the run."""
@@ -375,11 +375,11 @@ class Observed:
             if value < limit:
                 self._current.pop(name, None)
                 continue
-            stretch = self._current.setdefault(name, Stretch())
-            stretch.seconds += seconds
-            stretch.weighted += value * seconds
-            if stretch.seconds >= self.longest[name].seconds:
-                self.longest[name] = stretch
+            period = self._current.setdefault(name, Period())
+            period.seconds += seconds
+            period.weighted += value * seconds
+            if period.seconds >= self.longest[name].seconds:
+                self.longest[name] = period
 
 
 class Watch:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 MAX_SERIES: Final = 2_000
-"""The most series (scenario, method, name) that are counted separately; further names count as ``other``."""
+"""Maximum number of series (scenario, method, name) that are counted separately; further names count as ``other``."""
 MAX_OTHER_SERIES: Final = 200
-"""The most combinations of scenario and method that get their own ``other``."""
+"""The maximum number of combinations of scenario and method that get their own ``other``."""
 MAX_SCENARIOS: Final = 100
 MAX_HOSTS: Final = 20
-"""The most hosts with ports, per process, whose connections are counted separately; further ones count as ``other``."""
+"""The maximum number of host:port pairs, per process, with their own connection counts; further ones are ``other``."""
 MAX_LABEL_CHARS: Final = 200
-"""The most characters of a label. Longer ones are truncated, so labels with the same beginning count together."""
+"""The maximum length of a label. Longer ones are truncated, so labels with the same beginning count together."""
 OTHER: Final = "other"
 LOAD: Final = "load"
 SETUP: Final = "setup"

@@ -33,7 +33,7 @@ def _rounded(milliseconds: float) -> float:
 _KEYS_MS: Final = [_rounded(middle / _NS_PER_MS) for middle in MIDDLES_NS.tolist()]
 
 SECONDS_KEPT: Final = 60
-"""The most per-second counts that an entry keeps. Locust reads the last 12 s but would keep every second of the run."""
+"""The maximum number of per-second counts per entry. Locust reads the last 12 s but would keep the whole run."""
 _OWN_LISTENERS: Final = (
     "setup_distributed_stats_event_listeners.<locals>.on_report_to_master",
     "setup_distributed_stats_event_listeners.<locals>.on_worker_report",

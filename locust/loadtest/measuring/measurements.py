@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 MAX_MESSAGES: Final = 200
-"""The most distinct error messages (by series and class) that are kept between two takes."""
+"""The maximum number of distinct error messages (by series and class) that are kept between two takes."""
 MAX_TALLIES: Final = 5_000
-"""The most distinct tallies that are kept between two takes."""
+"""The maximum number of distinct tallies that are kept between two takes."""
 MAX_TASKS: Final = 500
-"""The most tasks that are counted separately."""
+"""The maximum number of tasks that are counted separately."""
 FURTHER_MESSAGES: Final = "(further messages)"
 OWN_END: Final = "the user ended itself"
 """The exception's message when a scenario's code stopped its own user."""
 LISTENERS: Final = "listeners"
 """The scenario of an exception that a listener of Locust's events raised."""
 _COMPACT_ABOVE: Final = 65_536
-"""The most requests whose durations wait to be merged. It bounds the memory, and the time of one merge to a few ms."""
+"""The maximum number of unmerged durations, which limits memory, and the time of one merge to a few milliseconds."""
 
 
 class ErrorCount(NamedTuple):

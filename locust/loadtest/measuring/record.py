@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 MAX_ERRORS: Final = 1_000
-"""The most distinct errors (by series, class and message) that are kept."""
+"""The maximum number of distinct errors (by series, class and message) that are kept."""
 MAX_EXCEPTIONS: Final = 200
-"""The most distinct exceptions (by scenario, class, message and place) that are kept."""
+"""The maximum number of distinct exceptions (by scenario, class, message and place) that are kept."""
 RESET: Final = "reset"
 """The event kind that says what a reset of the statistics removed from the record."""
 FEED: Final = "feed"
@@ -78,7 +78,7 @@ SOFTWARE: Final = "software"
 """The event kind that says that a worker ran code other than the master's."""
 _IN_BLOCKS: Final = frozenset({LOAD, SETUP, PAIR, TRANSACTION, CHECK, ITERATION, *TIMES, *CONNECTION_PHASES})
 MAX_EVENTS: Final = 500
-"""The most events that are kept; later ones are dropped."""
+"""The maximum number of events that are kept; later ones are dropped."""
 
 
 @dataclass(slots=True)
@@ -144,7 +144,7 @@ class RunRecord:
     def since(self, second: int) -> RunRecord:
         """A record, without a time line, of everything added from now on for this second and later ones."""
         if second not in self._later:
-            self._later[second] = self._beside()
+            self._later[second] = self._new_part()
         return self._later[second]
 
     def forget(self, second: int) -> None:
@@ -166,13 +166,13 @@ class RunRecord:
             if phase == LOAD:
                 self._count(part, second)
             else:
-                self.apart.setdefault(phase, self._beside())._count(part, second, phase)
+                self.apart.setdefault(phase, self._new_part())._count(part, second, phase)
 
     def of_phase(self, phase: str) -> RunRecord:
         """The record of one phase: this record for the load, otherwise a separate one, which may be empty."""
-        return self if phase == LOAD else self.apart.get(phase) or self._beside()
+        return self if phase == LOAD else self.apart.get(phase) or self._new_part()
 
-    def _beside(self) -> RunRecord:
+    def _new_part(self) -> RunRecord:
         return RunRecord(self.run_id, self.started_at, labels=self.labels)
 
     @property

@@ -42,7 +42,7 @@ from loadtest.measuring.stock_requests import (
     is_locusts_own,
     mark_counted,
     size_of,
-    tally_beside,
+    add_pending_tallies,
     text_of,
 )
 from loadtest.measuring.traces import Sampler, ids_of
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FOLD_SLICE: Final = 8_192
-"""The most samples that are folded per turn of the event loop: about a millisecond."""
+"""The maximum number of samples that are folded per turn of the event loop: about a millisecond."""
 SERIES_SLICE: Final = 256
-"""The most series that are folded per turn. Each costs about 2 µs in addition to its samples."""
+"""The maximum number of series that are folded per turn. Each costs about 2 µs in addition to its samples."""
 FOLD_PAYS: Final = 64
 """The mean number of samples per series from which folding early pays off. With fewer, the end of the second is early
 enough."""
@@ -146,7 +146,7 @@ class Recorder:
         return recorder
 
     @classmethod
-    def beside_locusts(cls, environment: Environment) -> Recorder:
+    def alongside_locust(cls, environment: Environment) -> Recorder:
         """The recorder of an Environment, as `of` returns it; under plain Locust, one that counts nothing.
 
         If no record was requested before the first user, Locust's own statistics are the only ones. They remain
@@ -357,7 +357,7 @@ class Recorder:
             headers = getattr(getattr(response, "request", None), "headers", None)
             error_class = class_of(exception) if exception else ""
             self.note_trace(series, headers, intended_s, sent_s, end_s, error_class)
-        tally_beside(series, response, None if exception or request_type == "HEAD" else response_bytes)
+        add_pending_tallies(series, response, None if exception or request_type == "HEAD" else response_bytes)
 
     def note_trace(  # noqa: PLR0917 - a sample has that many parts
         self,

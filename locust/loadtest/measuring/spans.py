@@ -148,7 +148,7 @@ class SpanExport:
         last = gevent.spawn(self._processor.shutdown)
         last.join(timeout=LAST_S)
         if not last.ready():
-            self._exporter.tell("it did not take the last ones in time")
+            self._exporter.warn("it did not take the last ones in time")
             last.kill(block=False)
 
 
@@ -163,23 +163,23 @@ class _Exporter:
     def __init__(self, exporter: Any, results: Any) -> None:
         self._exporter = exporter
         self._results = results
-        self._has_told = False
+        self._has_warned = False
 
     def export(self, spans: Sequence[Any]) -> Any:
         """Export a batch."""
         try:
             result = self._exporter.export(spans)
         except Exception as error:
-            self.tell(str(error))
+            self.warn(str(error))
             return self._results.FAILURE
         if result is not self._results.SUCCESS:
-            self.tell("it does not answer, or refuses them")
+            self.warn("it does not answer, or refuses them")
         return result
 
-    def tell(self, why: str) -> None:
+    def warn(self, why: str) -> None:
         """Log that spans are lost, unless that was already logged."""
-        if not self._has_told:
-            self._has_told = True
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "spans are not exported to %s: %s. The run goes on, and its figures do not change. Next: start the "
                 "collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",

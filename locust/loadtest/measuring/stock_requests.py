@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from loadtest.measuring.series import Series
 
-BESIDE: Final = "loadtest_beside"
+PENDING_TALLIES: Final = "loadtest_pending_tallies"
 """The attribute of a greenlet or a response that holds what happened alongside a request of Locust's own clients."""
 MAX_RESPONSE_BYTES: Final = 1 << 50
 """A limit below which sums, of 63 bits, do not overflow."""
@@ -82,7 +82,7 @@ def size_of(response_length: float | str | None) -> int:
     return size
 
 
-def tally_beside(series: Series, response: Any, body_bytes: int | None) -> None:
+def add_pending_tallies(series: Series, response: Any, body_bytes: int | None) -> None:
     """Count what happened alongside a request of Locust's own clients: see `loadtest.swarm.replacements.clients`.
 
     Args:
@@ -90,12 +90,12 @@ def tally_beside(series: Series, response: Any, body_bytes: int | None) -> None:
         response: the response, if there is one.
         body_bytes: the size of a successful response's body; None for a response without a body, or a failure.
     """
-    of_caught = getattr(response, BESIDE, None)
-    beside = getattr(gevent.getcurrent(), BESIDE, None) if of_caught is None else of_caught
-    if beside is None:
+    of_caught = getattr(response, PENDING_TALLIES, None)
+    pending = getattr(gevent.getcurrent(), PENDING_TALLIES, None) if of_caught is None else of_caught
+    if pending is None:
         series.tally(UNKNOWN)
         return
-    for counted in beside:
+    for counted in pending:
         series.tally(*counted)
     if response is None:
         return

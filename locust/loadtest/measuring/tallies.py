@@ -59,7 +59,7 @@ TALLIES: Final = (
 REDIRECTION: Final = 300
 CLIENT_ERROR: Final = 400
 MAX_PLACES: Final = 8
-"""The most redirect targets, and service versions, that are kept per name. Further ones count without a detail."""
+"""The maximum number of redirect targets, and of service versions, per name. Further ones count without a detail."""
 
 
 class TallyCount(NamedTuple):

@@ -31,7 +31,7 @@ PER_KIND: Final = 3
 MAX_KINDS: Final = 500
 """The number of combinations of request name and outcome with traces, within a second and within a run."""
 MAX_UNDER_WAY: Final = 10_000
-"""The most traced requests, not counted yet, whose spans a process holds for export."""
+"""The maximum number of traced requests, not counted yet, whose spans a process holds for export."""
 _SAMPLED: Final = 1  # the sampled flag
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _TRACEPARENT: Final = re.compile(

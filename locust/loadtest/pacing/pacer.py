@@ -53,8 +53,8 @@ class Agenda:
     def take(self, assignment: Assignment) -> None:
         """Switch to an assignment at its instant."""
         starts = [self._until(assignment.from_s)]
-        for stretch in assignment.inherited:
-            starts += stretch.times()
+        for portion in assignment.inherited:
+            starts += portion.times()
         self._lay_out(np.sort(np.concatenate(starts)))
         self._more = assignment.own.times() if assignment.own else iter(())
 

@@ -342,12 +342,12 @@ class ArrivalWorker:
             gevent.sleep(_POLL_S)
         self._prepare_pool()
         self._swarm.send(READY, None)
-        told = 0
+        reported = 0
         asked_s = time.perf_counter()
         while self._pacer is not None and self._pool is not None:
-            if told != self._number and self._pacer.is_idle and self._pool.is_quiet:
-                told = self._number
-                self._swarm.send(DONE, told)
+            if reported != self._number and self._pacer.is_idle and self._pool.is_quiet:
+                reported = self._number
+                self._swarm.send(DONE, reported)
             if time.perf_counter() - asked_s > _CLOCK_EVERY_S:
                 asked_s = time.perf_counter()
                 self._ask_time()

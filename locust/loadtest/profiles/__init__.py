@@ -1,1 +1,1 @@
-"""How much load, for how long: load profiles, and how Locust is made to follow one."""
+"""Load profiles: how much load is generated for how long, and the Locust shape that follows one."""

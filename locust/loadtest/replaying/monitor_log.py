@@ -1,4 +1,4 @@
-"""MonitorLog: the commands in the output of Redis' MONITOR, as redis-cli prints it.
+"""MonitorLog: reads the commands in the output of Redis' MONITOR, as redis-cli prints it.
 
 1764174000.123456 [0 127.0.0.1:52114] "JSON.SET" "cart:17" "$" "{\\"n\\": 1}"
 """
@@ -27,8 +27,8 @@ class Command(NamedTuple):
     """One command.
 
     Attributes:
-        start_s: when Redis executed it, a Unix time.
-        db: the number of the database.
+        start_s: when Redis executed it, as a Unix time.
+        db: the database number.
         words: its name and its arguments.
     """
 
@@ -38,7 +38,7 @@ class Command(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name in capital letters."""
+        """The name in upper case."""
         return self.words[0].decode("latin-1").upper()
 
 
@@ -46,13 +46,13 @@ class MonitorLog:
     """The commands of a log.
 
     Args:
-        path: of the log.
+        path: the path of the log.
 
     Attributes:
-        commands: in the order of their starts.
+        commands: the commands, in the order of their starts.
 
     Raises:
-        UsageError: when it cannot be read, with the line of what is wrong.
+        UsageError: when it cannot be read, with the number of the malformed line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +60,7 @@ class MonitorLog:
         self.commands: list[Command] = []
         for number, line in enumerate(file.lines(), 1):
             text = line.rstrip("\r\n")
-            if text in {"", "OK"}:  # what MONITOR answers first
+            if text in {"", "OK"}:  # the first reply to MONITOR
                 continue
             found = _LINE.fullmatch(text) if text.isascii() else None
             if found is None or not line.endswith("\n"):

@@ -18,7 +18,7 @@ from loadtest import untrusted
 from loadtest.exceptions import StackError
 from loadtest.replaying import path_names
 from loadtest.replaying.monitor_log import MonitorLog
-from loadtest.replaying.replay import NAME, SEED, chosen, listed, told, write
+from loadtest.replaying.replay import NAME, SEED, chosen, listed, selection_of, write
 from loadtest.settings.fetching import in_time
 from loadtest.settings.redis_url import db_of, said, server_of
 from loadtest.settings.urls import without_credentials
@@ -80,7 +80,7 @@ class MonitorReplay:
         paths = [_path(one.words[places[one.name]]) for one in commands]
         by_path = path_names.names_of(paths)
         names = [f"{NAME}{by_path[each]}" for each in paths]
-        sentences = [told(commands, len(every), len(set(names)), starts_s)]
+        sentences = [selection_of(commands, len(every), len(set(names)), starts_s)]
         if left_out:
             sentences.append(f"{left_out.total():,} commands are left out: {listed(left_out)}")
         return cls(commands, names, starts_s, sentences, redis_url)

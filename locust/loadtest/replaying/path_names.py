@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_SIBLINGS: Final = 40
-"""The most different path segments at one position; more are values of one kind, such as article names."""
+"""The maximum number of different path segments at one position; more are values of one kind, such as article names."""
 _DEEPEST: Final = 20
 _LONGEST_PART: Final = 60
 _LONGEST_ID: Final = 500

@@ -110,7 +110,7 @@ class Replay:
         _check_hosts(path, hosts, wanted)
         requests, starts_s = chosen(path, log.requests, sum(hosts.values()), selection)
         names = path_names.names_of(request.target for request in requests)
-        sentences = [told(requests, sum(hosts.values()), len(set(names.values())), starts_s)]
+        sentences = [selection_of(requests, sum(hosts.values()), len(set(names.values())), starts_s)]
         if log.left_out:
             sentences.append(f"{log.left_out:,} lines hold no request that can be sent")
         return cls(requests, names, starts_s, sentences)
@@ -158,7 +158,7 @@ def chosen(path: Path, requests: Sequence[Timed], count: int, selection: Selecti
     return found, starts_s
 
 
-def told(requests: Sequence[Timed], count: int, names: int, starts_s: Sequence[float]) -> str:
+def selection_of(requests: Sequence[Timed], count: int, names: int, starts_s: Sequence[float]) -> str:
     """Return what is replayed, for people."""
     began, ended = (_shown(requests[index].start_s) for index in (0, -1))
     part = f"{len(requests):,} of {count:,} requests, from {began} to {ended}"

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     Columns = npt.NDArray[np.int64]
 
 MAX_NAMES: Final = 40
-"""The most names that are drawn: those with the most requests."""
+"""The maximum number of names that are drawn: those with the most requests."""
 MAX_CLASSES: Final = 8
-"""The most error classes that are drawn: the most frequent ones."""
-MAX_STRETCHES: Final = 150
-"""The most points of a name's curves."""
-_MIN_STRETCHES: Final = 4
-"""The fewest intervals, each with one percentile, into which a run is divided so that each has enough requests."""
+"""The maximum number of error classes that are drawn: the most frequent ones."""
+MAX_INTERVALS: Final = 150
+"""The maximum number of points in a name's curves."""
+_MIN_INTERVALS: Final = 4
+"""The minimum number of intervals, each with one percentile, into which a run is divided."""
 _BARS_PER_OCTAVE: Final = 4
 _SHORTEST_S: Final = 0.5
 """The shortest time under load, in seconds, for which a rate or a percentile is drawn."""
@@ -214,7 +214,7 @@ def _bars(histogram: Histogram) -> dict[str, list[Any]]:
 def _over_time(document: Document, counts: Columns, bins: Columns, width_s: int) -> dict[str, Any]:
     """Return rates and percentiles over time."""
     many = int(counts[0].max(initial=-1)) + 1
-    wide = max(1, math.ceil(many / MAX_STRETCHES))
+    wide = max(1, math.ceil(many / MAX_INTERVALS))
     starts = np.arange(0, many, wide) * width_s
     widths = _under_load_s(document, starts, np.minimum(wide * width_s, many * width_s - starts))
     requests, failures = (np.bincount(counts[0] // wide, counts[row], len(starts)) for row in (2, 3))
@@ -228,7 +228,7 @@ def _over_time(document: Document, counts: Columns, bins: Columns, width_s: int)
     }
 
 
-def _percentile(share: float, at: Columns, bins: Columns, stretches: int) -> list[float | None]:
+def _percentile(share: float, at: Columns, bins: Columns, intervals: int) -> list[float | None]:
     """Return a percentile for each interval, by nearest rank.
 
     Neighbouring intervals with too few requests each share the percentile of all their requests; if all of them
@@ -236,17 +236,17 @@ def _percentile(share: float, at: Columns, bins: Columns, stretches: int) -> lis
     """
     needed, total = samples_needed(share), int(bins[3].sum())
     if total < needed:
-        return [None] * stretches
-    merged = max(1, min(math.ceil(needed * stretches / total), stretches // _MIN_STRETCHES))
+        return [None] * intervals
+    merged = max(1, min(math.ceil(needed * intervals / total), intervals // _MIN_INTERVALS))
     at = at // merged
     order = np.lexsort((bins[2], at))
     summed = np.cumsum(bins[3][order])
-    inside = np.bincount(at, bins[3], math.ceil(stretches / merged)).astype(np.int64)
+    inside = np.bincount(at, bins[3], math.ceil(intervals / merged)).astype(np.int64)
     ranks = np.cumsum(inside) - inside + np.maximum(1, np.ceil(share * inside)).astype(np.int64)
     places = np.minimum(np.searchsorted(summed, ranks), len(summed) - 1)
     values = (MIDDLES_NS[bins[2][order][places]] / 1e9).tolist()
     shown = [_ms(value) if count >= needed else None for value, count in zip(values, inside.tolist(), strict=True)]
-    return [shown[stretch // merged] for stretch in range(stretches)]
+    return [shown[interval // merged] for interval in range(intervals)]
 
 
 def _run(entry: dict[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import numpy as np
 from loadtest import untrusted
 from loadtest.exceptions import NoRunError, RecordError
 from loadtest.judging.outcome import Outcome
-from loadtest.judging.threshold import told_apart
+from loadtest.judging.threshold import rounded_for_limit
 from loadtest.measuring import record_dict, record_file
 from loadtest.measuring.histogram import samples_needed
 from loadtest.measuring.labels import MAX_OTHER_SERIES, MAX_SCENARIOS, MAX_SERIES, PHASES
 from loadtest.measuring.record_dict import DICT_FORMAT, QUANTILES
 from loadtest.progress import counted, milliseconds, one_line
-from loadtest.reporting import groups, sureness
+from loadtest.reporting import groups, percentile_intervals
 from loadtest.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _measured(record: RunRecord) -> Document:
     """Return the measurements, with the interval of each percentile."""
     made = record_dict.as_dict(record)
     made["groups"] = groups.of(made["series"])
-    sureness.add(made, record)
+    percentile_intervals.add(made, record)
     return made
 
 
@@ -305,7 +305,7 @@ def _stream_figures(stream: dict[str, Any]) -> list[str]:
     ]
 
 
-def sure_ms(times: Times, figure: str) -> str:
+def ms_with_interval(times: Times, figure: str) -> str:
     """Return a figure in milliseconds with its interval in brackets, or what it is lacking."""
     ends = interval_ms(times, figure)
     return lacking(times, figure) or f"{milliseconds(times[figure])}{f' ({ends})' if ends else ''}"
@@ -415,7 +415,7 @@ def by_name(document: Document, kind: str = "series") -> list[dict[str, Any]]:
 
 def met(check: dict[str, Any]) -> str:
     """Return the share of passed checks, as text; 100 % only if the check never failed."""
-    return f"{told_apart(100 * (check['made'] - check['failures']) / check['made'], 100)}%"
+    return f"{rounded_for_limit(100 * (check['made'] - check['failures']) / check['made'], 100)}%"
 
 
 def earlier_and_own(document: Document) -> list[dict[str, Any]]:

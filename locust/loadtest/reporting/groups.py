@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Series = dict[str, Any]
 
 GROUPED_FROM: Final = 10
-"""The fewest names that form a group."""
+"""The minimum number of names that form a group."""
 
 
 def of(series: Sequence[Series]) -> list[Series]:

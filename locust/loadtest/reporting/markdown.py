@@ -21,7 +21,7 @@ from loadtest.reporting.document import (
     rate_per_s,
     setup_sentence,
     stream_rows,
-    sure_ms,
+    ms_with_interval,
     target_sentence,
     times_apart,
     times_sentences,
@@ -59,7 +59,7 @@ def summary(document: Document) -> str:
     ]
     if document["thresholds"]:
         rows = [
-            (MARKS.get(one["outcome"], ""), *map(_escape, (one["rule"], one["worded"], _sureness(one))))
+            (MARKS.get(one["outcome"], ""), *map(_escape, (one["rule"], one["worded"], _interval(one))))
             for one in document["thresholds"]
         ]
         lines += [*_table(("", "threshold", "value", "95 % interval"), rows), ""]
@@ -89,7 +89,7 @@ def summary(document: Document) -> str:
     return "".join(f"{one_line(line)}\n" for line in lines)
 
 
-def _sureness(result: dict[str, Any]) -> str:
+def _interval(result: dict[str, Any]) -> str:
     spread = result.get("spread") or "-"
     return f"{spread}: {outcome_of(result)}" if result.get("is_narrow") else spread
 
@@ -108,17 +108,17 @@ def _row(name: str, series: dict[str, Any], document: Document) -> tuple[str, ..
         f"{series['requests']:,}",
         f"{series['failures']:,}",
         f"{rate_per_s(series, document):,.1f}",
-        *(sure_ms(series["response_time"], time) for time in _TIMES),
+        *(ms_with_interval(series["response_time"], time) for time in _TIMES),
     )
 
 
 def _stream(one: Series, figures: list[str]) -> list[str]:
-    times = [sure_ms(one[kind], figure) for kind, figure in STREAM_TIMES]
+    times = [ms_with_interval(one[kind], figure) for kind, figure in STREAM_TIMES]
     return [name_of(one), *figures[: -len(times)], *times]
 
 
 def _step(one: dict[str, Any], times: Sequence[str]) -> tuple[str, ...]:
-    figures = (sure_ms(one["response_time"], time) for time in times)
+    figures = (ms_with_interval(one["response_time"], time) for time in times)
     return _escape(one["name"]), f"{one['made']:,}", f"{one['failures']:,}", *figures
 
 

@@ -84,12 +84,12 @@ def sources(paths: Sequence[Path], known: Collection[str]) -> tuple[Path, ...]:
     own = [file.resolve() for path in paths for file in _files(path)]
     folders = {file.parent for file in own}
     imported = [getattr(module, "__file__", None) for name, module in sys.modules.items() if name not in known]
-    beside = [
+    neighbours = [
         file
         for file in (Path(name).resolve() for name in imported if name)
         if any(map(file.is_relative_to, folders)) and not file.is_relative_to(_PACKAGE) and _LIBRARIES not in file.parts
     ]
-    return tuple(sorted({*own, *beside}))
+    return tuple(sorted({*own, *neighbours}))
 
 
 def _each(functions: Iterable[Callable[..., Any] | None], *, whatever_fails: bool = False) -> Callable[..., Any] | None:

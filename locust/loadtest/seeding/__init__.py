@@ -1,4 +1,4 @@
-"""Seeding: made-up users, the same for the same seed, written to Redis or MongoDB, and a file with their ids.
+"""Seeding: generates users, the same for the same seed, writes them to Redis or MongoDB, and their ids to a file.
 
-tests/unit/seeding/test_commands.py tests all of it through the command.
+Tested through the command, in tests/unit/seeding/test_commands.py.
 """

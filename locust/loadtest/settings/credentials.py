@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LONGEST: Final = 1024
 """The longest secret that `read_secret` accepts, in characters."""
 MAX_ACCOUNTS: Final = 1_000_000
-"""The most accounts in a file; each worker holds all of them."""
+"""The maximum number of accounts in a file; each worker holds all of them."""
 LARGEST_BYTES: Final = 256 * 1024 * 1024
 """The largest file of accounts."""
 _LARGEST_TOKEN_BYTES: Final = 64 * 1024

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_CONNECTIONS: Final = 1_000
-"""The most simultaneous connections, twice those of the largest stack on one machine; further ones are closed."""
+"""The maximum number of connections, twice that of the largest stack on one machine; further ones are closed."""
 MAX_HELD_BYTES: Final = 256 * 1024 * 1024
-"""The most memory for queued messages of all connections together; a master's container has 2 GiB."""
+"""The maximum memory for queued messages of all connections together; a master's container has 2 GiB."""
 _BEYOND: Final = 1.5
 """The multiple of `MAX_HELD_BYTES` beyond which every connection that sends anything is closed."""
 _MAX_PER_BYTE: Final = 32
-"""The most memory per byte on the wire: an empty message part takes 2 bytes on the wire and 64 in memory."""
+"""The maximum memory per byte on the wire: an empty message part takes 2 bytes on the wire and 64 in memory."""
 _LOOK_EVERY_S: Final = 0.05
 _COUNT_EVERY: Final = 10
 """The number of looks per count of each connection's bytes, while memory does not grow."""

@@ -33,9 +33,9 @@ less than half of it."""
 LONGEST_TEXT: Final = 10_000
 """Characters of an exception, or of a line of a log, that are sent and kept."""
 MAX_VALUES: Final = 1_000_000
-"""The most values in a master's message. The arrivals of a profile with the most segments take two thirds of it."""
+"""The maximum number of values in a master's message. The arrivals of the longest profile take two thirds of it."""
 MAX_VALUES_OF_A_WORKER: Final = untrusted.SMALL_BYTES
-"""The most values in a worker's message. Its measurements, the bulk of it, are packed columns of bytes."""
+"""The maximum number of values in a worker's message. Its measurements, the bulk of it, are packed columns of bytes."""
 _PARTS: Final = 3
 _TEXT: Final = 1024 * 1024
 _Count = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
@@ -166,8 +166,8 @@ class ArrivalsMessage(TypedDict):
 
 
 _Parts = Annotated[int, Field(ge=1, le=10**15)]
-AssignedStretch = tuple[ArrivalsMessage | None, _Instant, _Whole, _Parts, _Instant, float]
-"""A share of arrivals. None in place of the arrivals stands for those of the worker's own stretch."""
+AssignedPortion = tuple[ArrivalsMessage | None, _Instant, _Whole, _Parts, _Instant, float]
+"""A share of arrivals. None in place of the arrivals stands for those of the worker's own portion."""
 
 
 class AssignedArrivals(TypedDict):
@@ -175,16 +175,16 @@ class AssignedArrivals(TypedDict):
 
     number: _Whole
     from_s: _Instant
-    own: AssignedStretch | None
-    inherited: list[AssignedStretch]
+    own: AssignedPortion | None
+    inherited: list[AssignedPortion]
 
 
 def _complete(assigned: AssignedArrivals) -> AssignedArrivals:
     own = assigned["own"]
     if own is not None and own[0] is None:
-        raise ValueError("the worker's own stretch has no arrivals")
-    if own is None and any(stretch[0] is None for stretch in assigned["inherited"]):
-        raise ValueError("an inherited stretch has no arrivals")
+        raise ValueError("the worker's own portion has no arrivals")
+    if own is None and any(portion[0] is None for portion in assigned["inherited"]):
+        raise ValueError("an inherited portion has no arrivals")
     return assigned
 
 

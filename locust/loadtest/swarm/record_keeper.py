@@ -367,7 +367,7 @@ class MasterRecordKeeper(RecordKeeper):
     def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
         super()._flush(feed=feed, complete_s=complete_s)
         self._note_listeners()
-        self._note_strangers()
+        self._note_other_software()
 
     def _close(self) -> None:
         super()._close()
@@ -378,12 +378,12 @@ class MasterRecordKeeper(RecordKeeper):
         if self.record is not None:
             self.record.add_exceptions(listeners.take_raised(), self._collector.second_of(time.perf_counter()))
 
-    def _note_strangers(self) -> None:
+    def _note_other_software(self) -> None:
         """Record, once per run, each worker whose code differs from the master's."""
         record, accounts = self.record, self._collector.ledger.accounts
         if record is None or not self.running:
             return
-        for worker, differs_by in self._reports.strangers.items():
+        for worker, differs_by in self._reports.other_software.items():
             if worker not in accounts or not accounts[worker].highest:
                 continue
             text = f"worker {accounts[worker].index} ran {differs_by} than the master"

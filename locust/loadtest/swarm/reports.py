@@ -64,7 +64,7 @@ class Reports:
         self._waiting: list[_Received] = []
         self._offsets_s: dict[str, float] = {}
         self._software = Session.of(runner.environment).find(Software)
-        self.strangers: dict[str, str] = {}
+        self.other_software: dict[str, str] = {}
         """How each worker's software differs from the master's, by worker name."""
         self._stops_s: dict[str, float] = {}
         """The deadline of each worker that was told again to stop."""
@@ -103,9 +103,9 @@ class Reports:
         if self._software is None:  # unknown, for example when Locust is used as a library
             return
         if differs_by := self._software.differs_by(software):
-            self.strangers[worker] = differs_by
+            self.other_software[worker] = differs_by
         else:
-            self.strangers.pop(worker, None)
+            self.other_software.pop(worker, None)
 
     def _stop_again(self, worker: str, state: str) -> None:
         """Stop a worker that still runs after the end: it was cut off or suspended and missed the message."""
@@ -146,7 +146,7 @@ class Reports:
         """Forget workers that are no longer known."""
         for worker in set(self._offsets_s).difference(known):
             del self._offsets_s[worker]
-            self.strangers.pop(worker, None)
+            self.other_software.pop(worker, None)
 
     def _offset_s(self, worker: str, seen_s: float) -> float:
         # The smallest difference seen is closest to that of the clocks, because it includes the shortest delay of a

@@ -43,13 +43,13 @@ it and the worker reconnects. TCP alone backs off exponentially: after an outage
 back half a minute late."""
 LONGEST_NAME = 200
 MAX_NAMES = 10_000
-"""The most names of workers that a master remembers. Beyond this, names without a connection are forgotten."""
+"""Maximum number of names of workers that a master remembers. Beyond this, names without a connection are forgotten."""
 MAX_UNREAD = 64
-"""The most messages queued in a worker. At their maximum size they take 1 GiB, half the memory of a worker's container.
-Further messages queue in the kernel, then in the master."""
+"""The maximum number of messages queued in a worker. At their maximum size they take 1 GiB, half the memory of a
+worker's container. Further messages queue in the kernel, then in the master."""
 MAX_UNSENT = 1_000
-"""The most messages queued for one connection. Beyond this, a worker's send fails, and its deltas are sent again later;
-the master drops messages for that one worker."""
+"""The maximum number of messages queued for one connection. Beyond this, a worker's send fails, and its deltas are sent
+again later; the master drops messages for that one worker."""
 _OWN_MARK = b"\n" + secrets.token_hex(16).encode()
 """The suffix of a worker's name in the identity of its connection. The name is public, but the suffix is known to the
 two ends only, so nobody can take over a connection by its name. It stays the same when a worker reconnects."""

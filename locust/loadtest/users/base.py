@@ -68,7 +68,7 @@ class LoadUser(User):
         """Create the user; it runs when Locust starts it."""
         super().__init__(environment)
         LoadUser.enter_phase(self, LOAD)  # set this early, the attributes take 400 bytes less per user
-        self.recorder = Recorder.beside_locusts(environment)
+        self.recorder = Recorder.alongside_locust(environment)
 
     def start(self, group: Group) -> Greenlet[Any, Any]:
         """Run this user in a greenlet of a group, as Locust does, in a kilobyte less memory."""

@@ -103,7 +103,7 @@ class UserPool:
 
     @property
     def limit(self) -> int:
-        """The most users that there may be."""
+        """The maximum number of users that there may be."""
         return self._cumulated[-1] if self._cumulated else 0
 
     @property

@@ -54,7 +54,7 @@ def check(name: str, is_met: object) -> bool:
 
 def check_of(user: Any, name: str, is_met: object) -> bool:
     """Count the check of a known user: see `check`."""
-    series = Recorder.beside_locusts(user.environment).series(scenario_of(user), "", name, CHECK)
+    series = Recorder.alongside_locust(user.environment).series(scenario_of(user), "", name, CHECK)
     now_s = perf_counter()
     if is_met:
         series.success(now_s, now_s, now_s, 0)

@@ -235,7 +235,7 @@ class Level:
 
 
 def _enter(user: Any, phase: str) -> None:
-    """Have a user's requests recorded as of this phase."""
+    """Record a user's requests as requests of this phase from now on."""
     enter_phase = getattr(user, "enter_phase", None)  # of a LoadUser
     if enter_phase is not None:
         enter_phase(phase)

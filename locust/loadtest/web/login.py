@@ -41,7 +41,7 @@ _WHO: Final = "owner"
 _NUMBER: Final = "loadtest_session"
 TOKEN_HEADER: Final = "X-Loadtest-Token"  # noqa: S105 - the header's name
 MAX_SESSIONS: Final = 100
-"""The most simultaneous sessions; a further login ends the oldest."""
+"""The maximum number of simultaneous sessions; a further login ends the oldest."""
 
 
 class Owner(UserMixin):  # type: ignore[misc]

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 _HELP: Final = {
     "load_profile": f"its own users and ramp up; {AS_ENTERED}: those of the fields",
     "arrival_rate": "per second at the peak; open model only",
-    "thresholds": "besides the file's, such as p99 < 50ms, error_ratio < 1%",
+    "thresholds": "in addition to the file's, such as p99 < 50ms, error_ratio < 1%",
 }
 _ADDRESS: Final = "/loadtest-profiles"
 _SWARM: Final = "locust.swarm"  # the endpoint of POST /swarm

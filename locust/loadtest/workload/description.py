@@ -234,11 +234,11 @@ def _problems_of_operations(description: Description) -> Iterator[str]:
     updates = [name for name in done if OPERATIONS[name].effect == "update"]
     if updates and (keys.filled < keys.size or keys.ttl):
         yield (
-            f"operations.{updates[0]} changes documents that may not be there. Allowed: with keys.fill = 1 and without "
+            f"operations.{updates[0]} changes documents that may not exist. Allowed: with keys.fill = 1 and without "
             "keys.ttl. Next: correct those, or leave it out."
         )
     if "json_arrappend" in done and "json_set" not in done:
         yield (
-            "operations.json_arrappend makes documents grow without end. Allowed: beside json_set, which writes them "
-            "anew. Next: add json_set."
+            "operations.json_arrappend makes documents grow without end. Allowed: together with json_set, which "
+            "rewrites them. Next: add json_set."
         )

@@ -13,7 +13,7 @@ from loadtest.cli import main
 from loadtest.comparing import baselines, changes, run_figures, trend
 from loadtest.comparing.run_figures import RunFigures
 from loadtest.estimating.blocked_run import ALL, BlockedRun
-from loadtest.estimating.resampling import stretch_lengths
+from loadtest.estimating.resampling import segment_lengths
 from loadtest.exceptions import ExitCode
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
@@ -58,7 +58,7 @@ def test_a_run_too_short_for_its_fluctuations_has_errors_all_the_same() -> None:
         record.add(recorder.take(), second)
     record.load_s, record.ended = 11.0, True
     made = reports.run_document(record)
-    assert stretch_lengths(BlockedRun.of(made))["p50"] == 9
+    assert segment_lengths(BlockedRun.of(made))["p50"] == 9
     assert RunFigures.of(made, "wavering").figures[ALL]["p50"][1] > 0.05
 
 

@@ -193,7 +193,7 @@ def test_a_run_that_measured_nothing_is_no_baseline(runs_dir: Path) -> None:
     assert loadtest(runs_dir, "baseline", "set", "empty", "--force").exit_code == 0
 
 
-def test_an_interrupted_run_is_taken_only_when_told(runs_dir: Path) -> None:
+def test_an_interrupted_run_is_taken_only_on_request(runs_dir: Path) -> None:
     """`compare`, `baseline set` and `history` leave it out, say why, and take it with an option."""
     refused = loadtest(runs_dir, "compare", "monday", "short")
     assert (refused.exit_code, "short is interrupted" in refused.stderr) == (ExitCode.USAGE, True)

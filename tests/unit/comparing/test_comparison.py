@@ -179,7 +179,7 @@ def test_a_document_compared_with_itself_is_the_same() -> None:
     assert [one["change"] for one in document["names"][0]["differences"]] == [0.0] * 5
 
 
-def test_of_many_clear_differences_ten_are_told_in_words() -> None:
+def test_of_many_clear_differences_ten_are_described_in_words() -> None:
     """Those that are worse first; the table has all, and the number of the rest is said."""
     base, new = (
         run(replace(BUSY, names=8), np.random.default_rng(2), factors)
@@ -206,12 +206,12 @@ def test_of_many_clear_differences_ten_are_told_in_words() -> None:
     ("seconds", "told"),
     [(119, "119 s"), (120, "2 min"), (7_199, "120 min"), (7_200, "2 h"), (172_799, "48 h"), (172_800, "2 d")],
 )
-def test_a_length_is_told_in_its_nearest_unit(seconds: float, told: str) -> None:
+def test_a_length_is_shown_in_the_nearest_unit(seconds: float, told: str) -> None:
     """Of each unit from two on."""
     assert text.duration(seconds) == told
 
 
-def test_no_absurd_size_is_told() -> None:
+def test_no_absurd_size_is_reported() -> None:
     """Of two runs that show nothing, a change would have been found from some thousands of percent on."""
     (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
     p50 = next(one for one in name.differences if one.metric == "p50")

@@ -177,7 +177,7 @@ def test_no_response_time_is_judged_of_a_version_that_waited_for_a_core_half_of_
     assert any("waited for a core of this machine for 31 of 60 s" in (reason or "") for reason in reasons) is is_void
 
 
-def test_a_little_waiting_for_a_core_is_only_told() -> None:
+def test_a_little_waiting_for_a_core_is_only_noted() -> None:
     """It is in the response times of both, and in the interval."""
     found, _ = duet.compare_sides(document(1.02), VERSIONS, duet.MARGIN, uses=(Use(3.0, 5.0, 5.0),) * 2)
     assert conclusions(found)["pairs"] is Conclusion.WORSE

@@ -9,7 +9,7 @@ from bench.compare import simulation
 from bench.compare.simulation import System
 from loadtest.comparing.pairing import Outcomes
 from loadtest.estimating.blocked_run import ALL, BlockedRun
-from loadtest.estimating.resampling import PAIRS, Resampling, pair_stretch
+from loadtest.estimating.resampling import PAIRS, Resampling, pair_segment
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_two_sides_share_of_their_failures(outcomes: Outcomes, correlation:
     assert outcomes.correlation == pytest.approx(correlation)
 
 
-def test_the_outcomes_are_told_in_a_sentence() -> None:
+def test_the_outcomes_are_described_in_a_sentence() -> None:
     """With the chance where one side failed alone."""
     assert Outcomes(10, 0, 2, 0, 4).sentence() == (
         "12 pairs of requests: both failed in 0, only the base in 0, only the new one in 2 (probability of this, if "
@@ -57,7 +57,7 @@ def test_the_typical_ratio_and_its_error_are_those_of_making_the_duet_again() ->
     random, values, errors = np.random.default_rng(5), [], []
     for seed in range(60):
         ratios = simulation.duet(system, random, {0: 1.03})[2].ratios
-        resampling = Resampling(ratios, seed, 300, stretches={PAIRS: pair_stretch(ratios)})
+        resampling = Resampling(ratios, seed, 300, segments={PAIRS: pair_segment(ratios)})
         estimate = resampling.pairs(next(iter(ratios.series.values())))
         values.append(math.log(estimate.value))
         errors.append(estimate.error)
@@ -76,14 +76,14 @@ def test_crowded_seconds_count_less() -> None:
             logarithms = 0.03 + np.where(second % 4 == 0, times * noise, noise)
             series = simulation.blocked_series(60, second, np.exp(logarithms), np.zeros(len(second), np.bool_))
             ratios = BlockedRun("pairs", 1, 60, {ALL: series})
-            estimate = Resampling(ratios, 1, 200, stretches={PAIRS: pair_stretch(ratios)}).pairs(series)
+            estimate = Resampling(ratios, 1, 200, segments={PAIRS: pair_segment(ratios)}).pairs(series)
             assert math.log(estimate.value) == pytest.approx(0.03, abs=5 * estimate.error)
             found.append(estimate.error)
     assert np.mean(errors[5.0]) < 1.35 * np.mean(errors[1.0])
 
 
-def test_stretches_in_which_one_side_alone_was_slow_count_for_nothing() -> None:
-    """In 9 of 60 seconds, three stretches, the new side took a quarter longer: a mean would be 4 % too high."""
+def test_segments_in_which_only_one_side_was_slow_do_not_count() -> None:
+    """In 9 of 60 seconds, three segments, the new side took a quarter longer: a mean would be 4 % too high."""
     random, second = np.random.default_rng(7), np.repeat(np.arange(60), 200)
     slow = np.isin(second // 3, (4, 9, 15))
     values, errors = [], []
@@ -91,7 +91,7 @@ def test_stretches_in_which_one_side_alone_was_slow_count_for_nothing() -> None:
         ratios = np.exp(random.normal(0.03, 0.28, len(second)) + 0.25 * slow)
         series = simulation.blocked_series(60, second, ratios, np.zeros(len(second), np.bool_))
         run = BlockedRun("pairs", 1, 60, {ALL: series})
-        estimate = Resampling(run, seed, 200, stretches={PAIRS: pair_stretch(run)}).pairs(series)
+        estimate = Resampling(run, seed, 200, segments={PAIRS: pair_segment(run)}).pairs(series)
         values.append(math.log(estimate.value))
         errors.append(estimate.error)
     assert np.mean(values) == pytest.approx(0.03, abs=0.003)
@@ -108,5 +108,5 @@ def test_few_pairs_a_second_are_typical_too() -> None:
         logarithms[5] = 3.0
         series = simulation.blocked_series(60, second, np.exp(logarithms), np.zeros(len(second), np.bool_))
         run = BlockedRun("pairs", 1, 60, {ALL: series})
-        values.append(math.log(Resampling(run, 1, 20, stretches={PAIRS: pair_stretch(run)}).pairs(series).value))
+        values.append(math.log(Resampling(run, 1, 20, segments={PAIRS: pair_segment(run)}).pairs(series).value))
     assert np.mean(values) == pytest.approx(0.03, abs=3 * 0.05 / math.sqrt(40 * 29) + 0.002)

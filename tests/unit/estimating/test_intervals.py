@@ -34,7 +34,7 @@ def test_intervals_hold_the_figure_of_the_system(system: System, least: float) -
 
 
 def test_the_interval_of_independent_requests_is_little_wider_than_theory_says() -> None:
-    """That of a median of known distribution, over 20 runs: for the error is estimated from eight stretches."""
+    """That of a median of known distribution, over 20 runs: for the error is estimated from eight segments."""
     random, ratios = np.random.default_rng(1), []
     for _ in range(20):
         (series, *_) = run(System(names=1, weather=0.0, memory=0.0), random).series.values()
@@ -45,8 +45,8 @@ def test_the_interval_of_independent_requests_is_little_wider_than_theory_says()
     assert 1.0 < np.median(ratios) < 1.6
 
 
-def test_what_stretches_miss_of_seconds_that_remember_is_added() -> None:
-    """Of 600 series of a minute, each second 0.7 of the one before, 95 % hold the rate; by the stretches alone 89 %."""
+def test_correlation_beyond_the_ends_of_segments_is_added() -> None:
+    """Of 600 series of a minute, each second 0.7 of the one before, 95 % hold the rate; by the segments alone 89 %."""
     random, held = np.random.default_rng(12), []
     for _ in range(600):
         series = [random.normal()]
@@ -86,7 +86,7 @@ def test_a_burst_makes_the_interval_wider() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 5])
-def test_a_run_of_few_stretches_has_no_interval(seconds: int) -> None:
+def test_a_run_of_few_segments_has_no_interval(seconds: int) -> None:
     """Nor has one without requests."""
     second = np.repeat(np.arange(seconds), 100)
     series = blocked_series(seconds, second, np.full(len(second), 0.01), np.zeros(len(second), np.bool_))

@@ -11,10 +11,10 @@ from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.estimating.resampling import Resampling
 
 
-@pytest.mark.parametrize("stretch", [1, 4, 7])
-def test_every_draw_is_as_long_as_the_run(stretch: int) -> None:
+@pytest.mark.parametrize("segment", [1, 4, 7])
+def test_every_draw_is_as_long_as_the_run(segment: int) -> None:
     """Each draw's weights sum to the run's blocks, and every block is as likely as any other."""
-    weights = resampling._weights(30, stretch, 4_000, np.random.default_rng(1))
+    weights = resampling._weights(30, segment, 4_000, np.random.default_rng(1))
     assert np.allclose(30, weights.sum(axis=1), atol=1e-3)
     assert np.allclose(1, weights.mean(axis=0), atol=0.12)
 
@@ -36,11 +36,11 @@ def test_errors_are_those_of_making_the_run_again(system: System) -> None:
     assert {figure: ratio for figure, ratio in ratios.items() if not 0.65 < ratio < 1.5} == {}
 
 
-def test_a_long_memory_asks_for_long_stretches() -> None:
-    """Independent seconds need short stretches, seconds that remember long ones."""
+def test_strong_autocorrelation_needs_long_segments() -> None:
+    """Independent seconds need short segments, seconds that remember long ones."""
     random = np.random.default_rng(3)
     lengths = [
-        np.median([resampling.stretch_lengths(run(system, random))["p50"] for _ in range(9)])
+        np.median([resampling.segment_lengths(run(system, random))["p50"] for _ in range(9)])
         for system in (System(seconds=300, weather=0.1, memory=0.0), System(seconds=300, weather=0.1, memory=0.9))
     ]
     assert lengths[0] <= 8
@@ -49,7 +49,7 @@ def test_a_long_memory_asks_for_long_stretches() -> None:
 
 def test_a_run_without_blocks_has_no_estimates() -> None:
     """Without measurements there is nothing to estimate."""
-    assert resampling.stretch_lengths(BlockedRun("none", 1, 0, {})) == {
+    assert resampling.segment_lengths(BlockedRun("none", 1, 0, {})) == {
         "throughput": 1,
         "error_ratio": 1,
         "p50": 1,

@@ -146,7 +146,7 @@ def test_limits_are_bounded(environment: Environment) -> None:
     assert len(limits) == MAX_RULES
 
 
-def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_and_verdict_of_the_run_are_reported(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a run is open its stage and that stage's start are there; the verdict so far is, too, and stays."""
     before = scrape(environment)
     assert total(before, "loadtest_run_verdict") == 0
@@ -170,7 +170,7 @@ def test_stage_and_verdict_of_the_run_are_told(environment: Environment, monkeyp
     assert [taken.stage(began_at + s)[0] for s in (-1, 0, 9.9, 10, 29.9, 30, 35)] == [0, 1, 1, 2, 2, 3, 0]
 
 
-def test_changes_in_the_history_of_a_run_are_told(environment: Environment) -> None:
+def test_changes_in_the_history_of_a_run_are_reported(environment: Environment) -> None:
     """Each at the start of the first run after it; of two changes of a figure in one direction the later one."""
     kinds = [("2026-01-01T00:00:00+00:00", "worse"), ("2026-01-02T00:00:00+00:00", "worse")]
     kinds += [("2026-01-01T12:00:00+00:00", "better")]

@@ -87,7 +87,7 @@ def test_counts_sums_and_buckets_are_exact(environment: Environment) -> None:
         assert value(samples, f"{histogram}_sum", **labels) == pytest.approx(sum(times_s), abs=1e-7)
 
 
-def test_response_time_and_service_time_are_told_apart(environment: Environment) -> None:
+def test_response_time_and_service_time_are_distinguished(environment: Environment) -> None:
     """A late send shows in the response time and in the schedule lag, not in the service time."""
     recorder = Recorder.of(environment)
     recorder.series("mine", "GET", "late").success(10.0, 12.0, 12.5, 1)

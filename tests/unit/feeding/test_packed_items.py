@@ -38,7 +38,7 @@ def test_each_is_kept_once_and_in_its_place() -> None:
     assert [*items.without_duplicates()] == [3, {"a": 1, "b": 2}, 1, {"c": 1, "d": 2}, 2, "3"]
 
 
-def test_items_of_one_hash_are_told_apart() -> None:
+def test_items_of_one_hash_are_distinguished() -> None:
     """A hash alone does not make a duplicate."""
     items = PackedItems()
     for item in ("a", "b", "a"):

@@ -165,7 +165,7 @@ def test_narrow_is_what_another_run_may_turn_round(
 
 
 def test_a_limit_that_hardly_any_request_comes_near_is_not_narrow() -> None:
-    """Slow requests came in two stretches, so p95 has no upper end; but a second, unlike 28 ms, is far beyond all."""
+    """Slow requests came in two segments, so p95 has no upper end; but a second, unlike 28 ms, is far beyond all."""
     record, recorder, chance = RunRecord("r", 1_700_000_000.0), Recorder(), Random(5)
     for second in range(60):
         for _ in range(40):

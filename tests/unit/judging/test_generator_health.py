@@ -28,7 +28,7 @@ def test_a_busy_master_is_not_helped_by_another_worker(figure: str, rule: health
 
 
 def test_the_seconds_must_follow_each_other() -> None:
-    """One good second restarts the count, and the longest stretch is reported."""
+    """One good second restarts the count, and the longest period is reported."""
     watch = Watch()
     for cpu in (0.95, 0.95, 0.95, 0.95, 0.2, 0.97, 0.97, 0.97, 0.97, 0.97, 0.97, 0.1, 0.92):
         watch.add("worker 3", Health(cpu_ratio=cpu), 1.0, 5)

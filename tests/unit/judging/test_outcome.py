@@ -37,7 +37,7 @@ def test_declared_requests_that_were_never_made_are_named() -> None:
     assert [note for note in decide(record, ()).notes if "declared" in note] == []
 
 
-def test_iterations_that_sent_nothing_stand_beside_the_verdict_before_they_break_a_rule() -> None:
+def test_iterations_that_sent_nothing_are_noted_before_they_break_a_rule() -> None:
     """A closed run may have a task that only waits."""
     key = ("shop", "Shopper.think")
     [note] = [note for note in decide(RunRecord(tasks={key: 100}, idle={key: 10}), ()).notes if "no request" in note]
@@ -251,7 +251,7 @@ def test_a_run_that_mostly_failed_is_no_pass_unless_a_rule_judges_its_errors(
     assert verdict.outcome is expected
 
 
-def test_what_a_reset_removed_is_noted_beside_the_verdict() -> None:
+def test_what_a_reset_removed_is_noted_with_the_verdict() -> None:
     """The note is the event's text; a reset of nothing is none."""
     record = one_request()
     record.reset(7)
@@ -285,7 +285,7 @@ def test_a_load_that_ended_within_its_warm_up_is_no_pass(
     assert any(reason.startswith(said) for reason in verdict.reasons) is (load_s == 8.0 and warm_up_s == 10.0)
 
 
-def test_failed_checks_and_transactions_are_noted_beside_the_verdict() -> None:
+def test_failed_checks_and_transactions_are_noted_with_the_verdict() -> None:
     """They change no outcome without a threshold, but nobody overlooks them; those that worked are not worth a note."""
     record, recorder = one_request(), Recorder()
     for name in ("id", "id", "new"):
@@ -359,7 +359,7 @@ def test_an_interrupted_run_without_requests_is_interrupted() -> None:
     ]
 
 
-def test_an_imitation_is_noted_beside_the_verdict() -> None:
+def test_an_imitation_is_noted_with_the_verdict() -> None:
     """Its figures are not those of Redis; the outcome stays."""
     record = one_request()
     record.context["imitation"] = True

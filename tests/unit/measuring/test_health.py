@@ -152,8 +152,8 @@ def test_a_watch_sums_up_each_process() -> None:
     assert (worker["mean"]["cpu_ratio"], worker["highest"]["cpu_ratio"]) == (0.625, 0.75)
 
 
-def test_the_longest_saturated_stretch_is_kept() -> None:
-    """A value below the limit ends a stretch; the longest one is kept with its length and mean."""
+def test_the_longest_saturated_period_is_kept() -> None:
+    """A value below the limit ends a period; the longest one is kept with its length and mean."""
     watch = Watch()
     for cpu_ratio in (0.95, 0.5, 0.90, 1.0, 0.89, 0.99):
         watch.add("worker 0", Health(cpu_ratio=cpu_ratio), 2.0, users=1)

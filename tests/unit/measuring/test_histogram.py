@@ -123,7 +123,7 @@ def test_memory_is_constant() -> None:
     assert before == histogram.counts.nbytes == BINS * 8
 
 
-def test_a_sub_millisecond_median_is_told() -> None:
+def test_a_sub_millisecond_median_is_reported() -> None:
     """A median of 0.35 ms is not 0."""
     assert Histogram.of([0.0001, 0.00035, 0.0007]).quantile(0.5) == pytest.approx(0.00035, rel=0.01)
 

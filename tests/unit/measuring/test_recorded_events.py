@@ -73,7 +73,7 @@ def test_under_plain_locust_its_statistics_count_every_request() -> None:
     """Where nobody keeps a record, nothing is kept for one, and Locust's own listener gets what clients notify."""
     environment = Environment(user_classes=[Shopper])
     environment.create_local_runner()
-    recorder = Recorder.beside_locusts(environment)
+    recorder = Recorder.alongside_locust(environment)
     assert Recorder.of(environment) is recorder
     run_for_a_moment(environment)  # a stock user beside
     series = recorder.series("shop", "GET", "look")
@@ -93,7 +93,7 @@ def test_under_plain_locust_its_statistics_count_every_request() -> None:
 def test_a_user_made_before_the_runner_is_recorded() -> None:
     """There are no statistics of Locust's to leave the counting to."""
     environment = Environment(user_classes=[Shopper])
-    recorder = Recorder.beside_locusts(environment)
+    recorder = Recorder.alongside_locust(environment)
     recorder.series("shop", "GET", "look").success(1.0, 1.0, 1.007, 3)
     assert list(recorder.take().requests) == [1]
 

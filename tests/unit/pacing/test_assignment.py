@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.assignment import ArrivalAllocator, Assignment, Schedule, Stretch
+from loadtest.pacing.assignment import ArrivalAllocator, Assignment, Schedule, Portion
 from loadtest.pacing.pacer import Agenda
 from loadtest.profiles.curve import LoadCurve, Stage
 
@@ -87,7 +87,7 @@ def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spa
     for worker in workers.values():
         worker.work_until(math.inf)
     started = np.sort([start for worker in [*workers.values(), *finished] for start in worker.started])
-    expected = np.concatenate(list(Stretch(whole, Share(0, 1), -math.inf).times()))
+    expected = np.concatenate(list(Portion(whole, Share(0, 1), -math.inf).times()))
     assert len(started) == len(expected)
     assert np.allclose(expected, started, rtol=0, atol=1e-6)
 
@@ -107,12 +107,12 @@ def test_a_changed_rate_holds_from_its_instant(at_s: float, rate_per_s: float) -
         workers[name].work_until(math.inf)
     started = np.sort([start for worker in workers.values() for start in worker.started])
     expected = np.concatenate(
-        [*Stretch(before, Share(0, 1), 0, from_s).times(), *Stretch(after, Share(0, 1), 0).times()]
+        [*Portion(before, Share(0, 1), 0, from_s).times(), *Portion(after, Share(0, 1), 0).times()]
     )
     assert np.allclose(expected, started, rtol=0, atol=1e-6)
 
 
-def test_a_worker_that_is_out_is_told() -> None:
+def test_a_worker_that_is_out_is_reported() -> None:
     """A worker that is left out, and lives, gets an assignment of nothing from the instant on."""
     allocator = ArrivalAllocator(schedule())
     allocator.assign(["a", "b"], 1000.0)
@@ -131,7 +131,7 @@ def test_a_second_loss_passes_on_what_was_inherited() -> None:
     survivor.agenda.take(allocator.assign(["b", "c"], 1010.25, {"a": 1010.0})["c"])
     survivor.agenda.take(allocator.assign(["c"], 1010.35, {"b": 1010.1})["c"])
     survivor.work_until(math.inf)
-    expected = np.concatenate(list(Stretch(whole, Share(0, 1), 1010.1).times()))
+    expected = np.concatenate(list(Portion(whole, Share(0, 1), 1010.1).times()))
     assert np.allclose(expected, sorted(start for start in survivor.started if start >= 1010.1), rtol=0, atol=1e-6)
 
 

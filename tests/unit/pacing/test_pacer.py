@@ -6,7 +6,7 @@ import gevent
 import pytest
 
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.assignment import Assignment, Schedule, Stretch
+from loadtest.pacing.assignment import Assignment, Schedule, Portion
 from loadtest.pacing.pacer import STOP_S, Pacer
 from loadtest.profiles.curve import LoadCurve, Stage
 from tests.link_peers import eventually
@@ -15,7 +15,7 @@ from tests.link_peers import eventually
 def assignment_of(rate_per_s: float, duration_s: float, from_s: float) -> Assignment:
     """Return an assignment of a whole constant rate."""
     schedule = Schedule(Arrivals(LoadCurve.of([Stage(duration_s, rate_per_s, "step")])), from_s)
-    return Assignment(1, from_s, Stretch(schedule, Share(0, 1), from_s))
+    return Assignment(1, from_s, Portion(schedule, Share(0, 1), from_s))
 
 
 def test_starts_are_made_at_their_times() -> None:

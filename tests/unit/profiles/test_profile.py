@@ -137,7 +137,7 @@ def test_settings_that_do_not_fit_are_refused(options: dict[str, object], expect
         LoadProfile.of(config(**options))
 
 
-def test_own_profiles_stand_beside_the_shipped_ones(tmp_path: Path) -> None:
+def test_own_profiles_add_to_the_shipped_ones(tmp_path: Path) -> None:
     """One's own file adds profiles, and wins where it has the name of a shipped one."""
     file = tmp_path / "mine.toml"
     file.write_text('[quick]\nusers = 3\nrun_time = "5s"\n[mine]\nusers = 4\nrun_time = "5s"\n')

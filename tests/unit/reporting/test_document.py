@@ -17,7 +17,7 @@ from loadtest.measuring.record_dict import QUANTILES
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.record_rows import Interruption
 from loadtest.measuring.recorder import Recorder
-from loadtest.reporting import chart_data, document, markdown, run_page, summary, sureness
+from loadtest.reporting import chart_data, document, markdown, run_page, summary, percentile_intervals
 from loadtest.run_folder import RECORD, STREAM
 from tests import reports
 
@@ -198,7 +198,7 @@ def test_each_percentile_of_a_run_has_an_interval_that_holds_it() -> None:
 
 def test_names_beyond_the_most_frequent_have_no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of thousands of names ends all the same."""
-    monkeypatch.setattr(sureness, "MAX_PERCENTILES", 1)
+    monkeypatch.setattr(percentile_intervals, "MAX_PERCENTILES", 1)
     made = reports.run_document(reports.record(20, names=("a", "b", "c")))
     assert sum("intervals" in one["response_time"] for one in made["series"]) == 1
 
@@ -222,7 +222,7 @@ def test_a_group_of_names_has_intervals() -> None:
     assert quick[0] < made["groups"][0]["response_time"]["p50_s"] < quick[1] < slow[0]
 
 
-def test_names_that_two_scenarios_have_are_told_apart() -> None:
+def test_names_that_two_scenarios_have_are_distinguished() -> None:
     """As in a duet, whose sides make the same requests: on the terminal, in the comment, on the page and its charts."""
     recorder, record = Recorder(), RunRecord("duet", 1_700_000_000.0)
     for scenario, name in (("base", "a"), ("new", "a"), ("new", "own")):

@@ -17,7 +17,7 @@ def test_verdict_thresholds_and_names_are_there() -> None:
     assert "\n| all | 400 | 0 | 40.0 |" in text
 
 
-def test_why_requests_failed_is_beside_the_verdict() -> None:
+def test_why_requests_failed_is_shown_with_the_verdict() -> None:
     """With the most frequent reason first."""
     text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
     (line,) = [line for line in text.split("| threshold |")[0].splitlines() if line.startswith("- Failed: ")]

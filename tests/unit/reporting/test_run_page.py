@@ -159,7 +159,7 @@ def test_a_percentile_of_too_few_requests_says_how_many_it_needs() -> None:
     assert re.search(r"<dt>p95</dt><dd>[\d.]+ <small>ms</small></dd>", written)
 
 
-def test_percentiles_of_a_stretch_are_those_of_its_requests() -> None:
+def test_percentiles_of_an_interval_are_those_of_its_requests() -> None:
     """They are the histogram's own, whatever else is in the blocks."""
     run = reports.record(10, names=("a",), per_s=400)
     (_, one) = chart_data.of(reports.run_document(run))["names"]
@@ -274,7 +274,7 @@ def test_transactions_are_drawn_over_time() -> None:
     assert "transaction_blocks" not in reports.run_document()
 
 
-def test_thresholds_stand_beside_what_they_judge() -> None:
+def test_thresholds_are_shown_next_to_what_they_judge() -> None:
     """A name, a transaction and a check have the outcome of the rules that are on just them."""
     rules = 'p50{name="a"} < 1us, p95(transaction_time) < 100ms, check_ratio > 99.9%, p99 < 1s'
     html = run_page.html(reports.run_document(reports.add_steps(reports.record()), rules=rules))

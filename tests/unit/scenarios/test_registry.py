@@ -196,7 +196,7 @@ def test_a_built_in_scenario_leaves_the_host_to_the_stack(name: str) -> None:
     assert scenarios.load(name).hosts == {}
 
 
-def test_the_files_of_a_scenario_are_its_own_and_those_that_it_imports_from_beside_them(tmp_path: Path) -> None:
+def test_the_files_of_a_scenario_are_its_own_and_those_that_it_imports_from_their_folder(tmp_path: Path) -> None:
     """What lies there and is not imported is none of it, and a built-in scenario is of the package's files."""
     helper = file_of(tmp_path, "PAUSE_S = 1\n", "beside_the_sourced.py")
     file_of(tmp_path, "", "never_imported.py")

@@ -160,7 +160,7 @@ def test_a_worker_that_ends_starts_no_users(worker: WorkerRunner) -> None:
     assert worker.user_count == 0
 
 
-def test_what_takes_long_is_handled_beside_other_messages(worker: WorkerRunner) -> None:
+def test_what_takes_long_does_not_delay_other_messages(worker: WorkerRunner) -> None:
     """A concurrent handler does not keep the worker from receiving."""
     gate, ended = WorkerGate.of(worker), []
 

@@ -12,7 +12,7 @@ from locust.rpc import Message
 
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.assignment import Assignment, Schedule, Stretch
+from loadtest.pacing.assignment import Assignment, Schedule, Portion
 from loadtest.profiles.curve import LoadCurve, Stage
 from loadtest.swarm import messages
 from loadtest.swarm.messages import (
@@ -35,9 +35,9 @@ from loadtest.swarm.messages import (
 )
 from loadtest.swarm.software import Software
 
-STRETCH = Stretch(Schedule(Arrivals(LoadCurve.of([Stage(5, 100, "step")]), "even", 3), 12.5), Share(0, 2), 12.5)
-STARTS = replace(STRETCH.schedule.arrivals, starts=np.array([0.0, 0.5, 4.0]).tobytes())
-KNOWN = Stretch(Schedule(STARTS, 12.5), Share(0, 2), 12.5)
+PORTION = Portion(Schedule(Arrivals(LoadCurve.of([Stage(5, 100, "step")]), "even", 3), 12.5), Share(0, 2), 12.5)
+STARTS = replace(PORTION.schedule.arrivals, starts=np.array([0.0, 0.5, 4.0]).tobytes())
+KNOWN = Portion(Schedule(STARTS, 12.5), Share(0, 2), 12.5)
 HEARTBEAT = Heartbeat(state="running", current_cpu_usage=5, current_memory_usage=7)
 PAYLOADS = [
     (REPORT, Report(1.5, [b"\xff\x00"], HEARTBEAT, Users(user_classes_count={"Idle": 3}, user_count=3))),
@@ -46,7 +46,7 @@ PAYLOADS = [
     (ACKNOWLEDGEMENT, Acknowledgement("a run", 3, (5, 7))),
     (ACKNOWLEDGEMENT, None),
     (TIME, ClockAnswer(1.0, 2.0, "a clock")),
-    (ASSIGNMENT, AssignmentMessage(10, Assignment(1, 12.5, STRETCH, (STRETCH,)).to_wire())),
+    (ASSIGNMENT, AssignmentMessage(10, Assignment(1, 12.5, PORTION, (PORTION,)).to_wire())),
     (ASSIGNMENT, AssignmentMessage(10, Assignment(1, 12.5, KNOWN).to_wire())),
     (ASSIGNMENT, AssignmentMessage(0, Assignment(2, 13.0, None).to_wire())),
     (BATCH_REQUEST, BatchRequestMessage("feed", (1, 2, 3, 4, 5, 6, False), 1.0, (0, 0.0, 0.0))),
@@ -94,11 +94,11 @@ def test_starts_that_are_none_are_refused(starts: bytes) -> None:
         ASSIGNMENT.read([1, wire])
 
 
-def test_inherited_stretches_share_the_arrivals_of_the_own_one() -> None:
+def test_inherited_portions_share_the_arrivals_of_the_own_one() -> None:
     """A profile's arrivals are megabytes; sent again with each, a message would be too long."""
-    assignment = Assignment(1, 12.5, KNOWN, (KNOWN._replace(until_s=13.0), STRETCH))
+    assignment = Assignment(1, 12.5, KNOWN, (KNOWN._replace(until_s=13.0), PORTION))
     wire = assignment.to_wire()
-    assert [stretch[0] is None for stretch in wire["inherited"]] == [True, False]
+    assert [portion[0] is None for portion in wire["inherited"]] == [True, False]
     assert Assignment.from_wire(wire) == assignment
     for damaged in ({**wire, "own": None}, {**wire, "own": (None, *KNOWN.to_wire()[1:])}):
         with pytest.raises(ValueError, match="of a pacing_assignment message"):

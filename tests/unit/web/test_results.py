@@ -23,7 +23,7 @@ def test_a_run_that_goes_on_says_how(tmp_path: Path) -> None:
     assert in_no_stage == "50.0 requests/s, 10 users"
 
 
-def test_the_chart_has_response_time_beside_service_time(tmp_path: Path) -> None:
+def test_the_chart_has_response_time_next_to_service_time(tmp_path: Path) -> None:
     """A point for each ten seconds, the latest last, at most `MAX_POINTS`; none of a stretch without an answer."""
     record = reports.record(25, ("a",), 50)
     times = result_dict(RunResult(record, decide(record, []), tmp_path))["times"]

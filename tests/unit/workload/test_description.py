@@ -122,7 +122,7 @@ def test_what_changes_documents_needs_them(tmp_path: Path, change: tuple[str, st
     """An increment of a key that is not there would be a failure that nobody meant."""
     text = RIGHT.replace("json_merge = 0", "json_numincrby = 1")
     (line,) = problems(tmp_path, text.replace(*change))
-    assert line.startswith("w.toml, line 15: operations.json_numincrby changes documents that may not be there. ")
+    assert line.startswith("w.toml, line 15: operations.json_numincrby changes documents that may not exist. ")
     (tmp_path / "w.toml").write_text(text)
     assert "json_numincrby" in read(tmp_path / "w.toml").shares
 

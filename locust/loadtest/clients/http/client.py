@@ -88,7 +88,7 @@ class HttpClient(Sender):
         self._use_routes(shared=True)
 
     def enter(self, phase: str) -> None:
-        """Record the requests that begin from now on as of this phase, ``setup`` or ``load``."""
+        """Record the requests that begin from now on as requests of this phase, ``setup`` or ``load``."""
         self._phase = phase
         self._use_routes(shared=self._is_shared)
 

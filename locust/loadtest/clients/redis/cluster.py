@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MAX_HOPS: Final = 16
 """How often MOVED, ASK and TRYAGAIN make one command be sent at most, as in redis-py."""
 MAX_NODES: Final = 1_000
-"""The most connections of one user, as many as a cluster can have nodes; beyond that, the oldest is closed."""
+"""Maximum number of connections of one user, as many as a cluster can have nodes; beyond that, the oldest is closed."""
 _TRY_AGAIN_S: Final = 0.02
 _ASKING: Final = hiredis.pack_command(("ASKING",))
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from loadtest.measuring.series import Series
 
 _MAX_APART: Final = 256
-"""The most requests between two sampled ones."""
+"""The maximum number of requests between two sampled ones."""
 _KEYS: Final = 8
-"""The most keys that are counted at a time."""
+"""The maximum number of keys that are counted at a time."""
 _OFTEN: Final = 3
-"""The fewest samples for which a key is named once there were more than `_KEYS` keys; with many keys, few reach it."""
+"""The samples that a key needs to be named once there are more than `_KEYS` keys; with many keys, few reach it."""
 _JSON: Final = "JSON."
 _BY_KEY: Final = frozenset(
     {

@@ -52,7 +52,7 @@ _CUT_HEAD: Final = re.compile(rb"[*~>%|]\d*\r?\Z")
 _ANY_HEAD: Final = re.compile(rb"[*~>%|](?:(\d+)\r\n|\d*\r?\Z)")
 
 MAX_ELEMENTS: Final = 2**24
-"""The most elements that the arrays, sets and maps of a reply may announce together; they take 128 MiB."""
+"""The maximum number of elements that the arrays, sets and maps of a reply may announce together; they take 128 MiB."""
 _FEW_ELEMENTS: Final = 2**16
 """Up to this many elements are counted without checking whether a head is real."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 MAX_CONNECTIONS: Final = 64
-"""The most connections of one user. It has one, unless several greenlets use its client or a transaction holds one."""
+"""The maximum number of connections per user. It has one unless greenlets share it or a transaction holds one."""
 
 # The types of replies that are not errors.
 _GOOD_REPLIES: Final = frozenset({bytes, int, list, type(None), str, dict, bool, float, set, tuple})

@@ -76,7 +76,7 @@ class DeadlineSweeper:
                 self._start()
 
     def waiting(self) -> list[tuple[int, float]]:
-        """A key for each wait in progress: the connection and its deadline, which every request sets anew."""
+        """A key for each wait in progress: the connection and its deadline, which every request resets."""
         return [(id(each), each.deadline_s) for each in self.watched if each.waiter is not None]
 
     def _start(self) -> None:

@@ -163,8 +163,8 @@ class Endpoint:
         Args:
             refusals: the error of each address.
         """
-        told = {address: error for address, error in refusals.items() if len(refusals) == 1 or _has_way_to(address)}
-        errors = told or refusals
+        routed = {address: error for address, error in refusals.items() if len(refusals) == 1 or _has_way_to(address)}
+        errors = routed or refusals
         if limits := sorted(filter(None, map(own_limits.reached, errors.values()))):
             return TransportError(GENERATOR, f"cannot connect to {self}: {limits[0]}")
         reasons = {

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MAX_UNREAD: Final = 1_000
 MAX_UNREAD_BYTES: Final = MAX_MESSAGE_BYTES
-"""The most unread events, and their bytes or characters; beyond that, the oldest are counted and dropped."""
+"""Maximum number of unread events, and their bytes or characters; beyond that, the oldest are counted and dropped."""
 _DONE: Final = 1000
 _GOING_AWAY: Final = 1001
 

@@ -20,7 +20,7 @@ from requests.exceptions import RequestException
 
 from loadtest.clients.transport.endpoint import is_address
 from loadtest.measuring.recorder import Recorder
-from loadtest.measuring.stock_requests import BESIDE
+from loadtest.measuring.stock_requests import PENDING_TALLIES
 from loadtest.measuring.tallies import CONNECTION, ELSEWHERE, LOOKUP, RETRY
 from loadtest.settings import hosts
 
@@ -33,16 +33,16 @@ _HEADERS_AT: Final = 4
 """The number of positional arguments after the name among which a FastHttpUser's headers may be."""
 
 
-class _Beside(list[tuple[str, str, float]]):
+class _PendingTallies(list[tuple[str, str, float]]):
     """Events during the current greenlet's request, such as opened connections: kind, detail and seconds."""
 
     tries = 0  # attempts of a FastHttpUser since the last response
 
 
-def _beside() -> _Beside:
+def _pending_tallies() -> _PendingTallies:
     """Return the record of the current request; a discarded one outside the requests of Locust's clients."""
-    found: _Beside | None = getattr(gevent.getcurrent(), BESIDE, None)
-    return _Beside() if found is None else found
+    found: _PendingTallies | None = getattr(gevent.getcurrent(), PENDING_TALLIES, None)
+    return _PendingTallies() if found is None else found
 
 
 class _Settled(clients.ResponseContextManager):
@@ -90,17 +90,17 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
         waiting = {} if recorder is None else recorder.open_requests
         request_id = next(_request_ids)
         waiting[request_id] = began_s
-        greenlet, beside = gevent.getcurrent(), _Beside()
+        greenlet, pending = gevent.getcurrent(), _PendingTallies()
         is_absolute = fasthttp.absolute_http_url_regexp.match(url)
         if is_absolute and not url.startswith(self.base_url or url):
-            beside.append((ELSEWHERE, urlsplit(url).netloc.rpartition("@")[2], 0.0))
-        setattr(greenlet, BESIDE, beside)
+            pending.append((ELSEWHERE, urlsplit(url).netloc.rpartition("@")[2], 0.0))
+        setattr(greenlet, PENDING_TALLIES, pending)
         hosts.begin_request(self.base_url or "", url if is_absolute else "")
         if recorder is not None and recorder.sampler.ratio and len(args) < _HEADERS_AT:
             own = getattr(self, "headers", None) or getattr(getattr(self, "client", None), "default_headers", None)
             more["headers"], _ = recorder.sampler.apply(more.get("headers"), own or ())
         try:
-            return _settled(original(self, method, url, name, *args, **more), beside)
+            return _settled(original(self, method, url, name, *args, **more), pending)
         except (gevent.GreenletExit, gevent.Timeout) as cause:
             self.request_event.fire(
                 request_type=method,
@@ -116,12 +116,12 @@ def request(original: Callable[..., Any]) -> Callable[..., Any]:
             raise
         finally:
             del waiting[request_id]
-            setattr(greenlet, BESIDE, None)
+            setattr(greenlet, PENDING_TALLIES, None)
 
     return request
 
 
-def _settled(response: Any, beside: _Beside) -> Any:
+def _settled(response: Any, pending: _PendingTallies) -> Any:
     """Return a response whose request counts even if the scenario catches it and never marks it.
 
     It counts as soon as nothing references the response. Reference cycles would delay that until the garbage collector
@@ -130,9 +130,9 @@ def _settled(response: Any, beside: _Beside) -> Any:
     if not getattr(response, "_catch_response", False) or type(response) not in _SETTLED:
         return response
     response.__class__ = _SETTLED[type(response)]
-    told = response.request_meta["response"]  # the same object, or the one that a FastHttpUser's response is made of
-    setattr(told, BESIDE, beside)
-    if told is response:
+    counted = response.request_meta["response"]  # the same object, or the one that a FastHttpUser's response is made of
+    setattr(counted, PENDING_TALLIES, pending)
+    if counted is response:
         response.request_meta["response"] = None
     error = getattr(response, "error", None)
     while error is not None:
@@ -146,7 +146,7 @@ def open_connection(original: Callable[..., Any]) -> Callable[..., Any]:
     def open_connection(self: Any) -> Any:
         began_s = perf_counter()
         connection = original(self)
-        _beside().append((CONNECTION, "", perf_counter() - began_s))
+        _pending_tallies().append((CONNECTION, "", perf_counter() - began_s))
         return connection
 
     return open_connection
@@ -186,7 +186,7 @@ looking_up: Final[Callable[[Any], Any]] = _LookingUp
 
 def _note_lookup(host: str, began_s: float) -> None:
     if not is_address(host):
-        _beside().append((LOOKUP, host, perf_counter() - began_s))
+        _pending_tallies().append((LOOKUP, host, perf_counter() - began_s))
 
 
 def increment(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -194,7 +194,7 @@ def increment(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def increment(self: Any, *args: Any, **more: Any) -> Any:
         further = original(self, *args, **more)  # raises when no further attempt is left
-        _beside().append((RETRY, "", 0.0))
+        _pending_tallies().append((RETRY, "", 0.0))
         return further
 
     return increment
@@ -204,10 +204,10 @@ def get_socket(original: Callable[..., Any]) -> Callable[..., Any]:
     """Count a request that a FastHttpUser retries by itself over another connection."""
 
     def get_socket(self: Any) -> Any:
-        beside = _beside()
-        if beside.tries:
-            beside.append((RETRY, "", 0.0))
-        beside.tries += 1
+        pending = _pending_tallies()
+        if pending.tries:
+            pending.append((RETRY, "", 0.0))
+        pending.tries += 1
         return original(self)
 
     return get_socket
@@ -218,7 +218,7 @@ def send(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def send(self: Any, request: Any) -> Any:
         response = original(self, request)
-        _beside().tries = 0
+        _pending_tallies().tries = 0
         return response
 
     return send

@@ -152,7 +152,7 @@ def test_the_first_request_of_an_iteration_takes_the_intended_start(redis_url):
         assert user.intended_start_s is None
 
 
-def test_listeners_of_locust_are_told_of_every_request(redis_url):
+def test_listeners_of_locust_receive_every_request(redis_url):
     """A listener of events.request gets Locust's arguments for a good request, a bad one and a pipeline."""
     events = []
     with running_user(redis_url) as user:

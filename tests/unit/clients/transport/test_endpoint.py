@@ -217,7 +217,7 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["silent", "refuses"])
-def test_the_next_address_is_tried_beside_a_silent_one(monkeypatch, first):
+def test_the_next_address_is_tried_in_parallel_with_a_silent_one(monkeypatch, first):
     """A name with two addresses is reached by the second, soon, where the first is silent or refuses."""
     with socket.create_server(("127.0.0.2", 0), backlog=0) as silent, gevent.socket.socket() as good:
         port = silent.getsockname()[1]
@@ -301,7 +301,7 @@ def test_a_limit_of_the_generator_at_one_address_is_the_reason(two_addresses, mo
     assert caught.value.error_class == "generator"
 
 
-def test_the_machine_of_a_container_is_told_where_its_service_has_to_listen(monkeypatch):
+def test_the_machine_of_a_container_is_advised_where_its_service_has_to_listen(monkeypatch):
     """A refusal of host.docker.internal says what to do about it."""
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.2", 0))

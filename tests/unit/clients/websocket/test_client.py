@@ -256,7 +256,7 @@ def test_plain_requests_do_not_switch():
             assert error_classes(user) == {"protocol": 1}
 
 
-def test_close_codes_are_told_apart():
+def test_close_codes_are_distinguished():
     """What is said to be wrong fails the session once; a normal end does not."""
     wrong = {"close_code": 1}
     for code, classes, who in ((1000, {}, "server"), (1011, wrong, "error"), (4001, wrong, "error")):

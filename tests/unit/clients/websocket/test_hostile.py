@@ -124,7 +124,7 @@ def test_what_cannot_be_decompressed_is_a_protocol_error():
     assert found == ("protocol", "what the server compressed cannot be decompressed")
 
 
-def test_an_end_without_a_close_frame_is_told():
+def test_an_end_without_a_close_frame_is_reported():
     """By the end of the connection, within a frame too, and by a reset."""
     assert outcome(lambda _: None) == ("closed", "the connection ended without a close frame")
     assert outcome(lambda peer: peer.send(frame(TEXT, b"hello")[:4]))[0] == "closed"

@@ -138,7 +138,7 @@ def test_how_long_the_iterations_of_a_stock_user_take_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("how", ["a timeout of its own", "its stop()", "an error in on_stop"])
-def test_however_a_stock_user_ends_itself_it_is_told(how: str) -> None:
+def test_however_a_stock_user_ends_itself_it_is_reported(how: str) -> None:
     """Nothing that ends a user vanishes."""
 
     class Ending(User):
@@ -189,7 +189,7 @@ class Hanging(User):
         gevent.sleep(60)
 
 
-def test_users_that_do_not_end_hold_up_nobody_and_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_users_that_do_not_end_hold_up_nobody_and_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends, with the place of each (replaces Runner.stop_users)."""
     monkeypatch.setattr(users, "ENDING_S", 0.3)
     environment = Environment(user_classes=[Clinging, Hanging])

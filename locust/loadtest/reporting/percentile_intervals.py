@@ -1,4 +1,4 @@
-"""Sureness: the 95 % confidence interval of each percentile of a run, next to its value in the run's document.
+"""PercentileIntervals: the 95 % confidence interval of each percentile, next to its value in the run's document.
 
 Readers of the document find it in the figures of a histogram, under `intervals`: see docs/reference/record.md. A
 percentile with too few samples, or of a run that is too short, has none.
