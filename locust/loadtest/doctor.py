@@ -94,7 +94,7 @@ def _redis(config: Config) -> str:
         redis_server.check_given(config.redis_url)
         found = ", ".join(redis_server.modules(config.redis_url)) or "not listable"
         return f"the Redis of REDIS_URL answers and has RedisJSON (modules: {found})"
-    return f"a run will start {redis_server.prospect()}"
+    return f"a run will start {redis_server.expected_server()}"
 
 
 def _ports(config: Config) -> str:

@@ -138,7 +138,7 @@ def all_at_once(*more: Check, options: Mapping[str, object] | None = None) -> It
     try:
         yield
     except UsageError as error:
-        config, problems = Config.sound_part(options)
+        config, problems = Config.valid_part(options)
         try:
             check(config, *more)
         except UsageError as others:

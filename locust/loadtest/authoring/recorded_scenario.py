@@ -212,32 +212,32 @@ def _is_unparsed(request: Recorded) -> bool:
 
 def _use_account(request: Recorded) -> None:
     """Replace the secrets in a body or query with an account from ACCOUNTS_FILE or the token from TOKEN_FILE."""
-    request.target = _let_in_by_query(request.target)
+    request.target = _query_without_secrets(request.target)
     if request.fields:
-        changed = _let_in({name: content for name, file, content, _ in request.fields if file is None})
+        changed = _without_secrets({name: content for name, file, content, _ in request.fields if file is None})
         request.fields = [
             (name, file, content if file else changed[name], kind) for name, file, content, kind in request.fields
         ]
     elif _is_form(request):
-        changed = _let_in(dict(request.body))
+        changed = _without_secrets(dict(request.body))
         marked = {name: value for name, value in changed.items() if code_text.sample(value, "") != value}
         request.body = [[name, marked.get(name, text)] for name, text in request.body]
     else:
-        request.body = _let_in(request.body)
+        request.body = _without_secrets(request.body)
 
 
-def _let_in_by_query(target: str) -> str:
+def _query_without_secrets(target: str) -> str:
     path, question, query = target.partition("?")
     pairs = []
     for pair in query.split("&"):
         name, equals, value = pair.partition("=")
         plain = unquote_plus(value)
-        changed = _let_in({unquote_plus(name): plain})[unquote_plus(name)]
+        changed = _without_secrets({unquote_plus(name): plain})[unquote_plus(name)]
         pairs.append(pair if changed == plain else f"{name}{equals}{quote(changed, safe='')}")
     return WEB_TOKEN.sub(code_text.mark("self.token"), path) + question + "&".join(pairs)
 
 
-def _let_in(value: Any, name: str = "") -> Any:
+def _without_secrets(value: Any, name: str = "") -> Any:
     """Return a value of a body with its secrets replaced by parts of an account or by the token.
 
     Args:
@@ -246,18 +246,19 @@ def _let_in(value: Any, name: str = "") -> Any:
     """
     if isinstance(value, dict):
         label = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), "value")
-        of_pair = {"value": _let_in({label: value["value"]})[label]} if "value" in value and label != "value" else {}
-        return {key: _let_in(each, str(key)) for key, each in value.items()} | of_pair | _account_in(value)
+        is_pair = "value" in value and label != "value"
+        of_pair = {"value": _without_secrets({label: value["value"]})[label]} if is_pair else {}
+        return {key: _without_secrets(each, str(key)) for key, each in value.items()} | of_pair | _account_in(value)
     if isinstance(value, list):
-        return [_let_in(each, name) for each in value]
+        return [_without_secrets(each, name) for each in value]
     is_own = _is_literal(value) and value not in {"", 0}  # otherwise it comes from a response, or is not a secret
     if is_own and (is_named(name) or WEB_TOKEN.fullmatch(str(value))):
         return code_text.mark("self.token")
-    return _let_in_text(value) if isinstance(value, str) else value
+    return _text_without_secrets(value) if isinstance(value, str) else value
 
 
-def _let_in_text(text: str) -> str:
-    return replaced(text, lambda name, value: _let_in({name: value})[name], code_text.mark("self.token"))
+def _text_without_secrets(text: str) -> str:
+    return replaced(text, lambda name, value: _without_secrets({name: value})[name], code_text.mark("self.token"))
 
 
 def _account_in(fields: dict[str, Any]) -> dict[str, str]:

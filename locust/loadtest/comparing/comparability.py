@@ -71,7 +71,7 @@ def check_settings(base: Document, configuration: Mapping[str, Any]) -> None:
         )
 
 
-def hindrances(base: Document, document: Document) -> list[str]:
+def obstacles(base: Document, document: Document) -> list[str]:
     """Return what prevents a comparison of a run in progress with its baseline, whatever it measures.
 
     Args:

@@ -50,7 +50,7 @@ def look(config: Config, document: Document) -> Look:
     runs = as_long(BlockedRun.of(base), BlockedRun.of(document))
     longest_s = config.run_time or 0.0
     found = compare(*runs, share=looks.share(longest_s))
-    return Look(is_answer(found, longest_s), tuple(comparability.hindrances(base, document)))
+    return Look(is_answer(found, longest_s), tuple(comparability.obstacles(base, document)))
 
 
 def is_answer(found: Comparison, longest_s: float) -> bool:

@@ -108,8 +108,8 @@ def _ratio(base_ms: float | None, new_ms: float | None) -> float:
     return new_ms / base_ms if base_ms and new_ms else math.nan
 
 
-class Dealer:
-    """Deals each item of a feed to both sides of a user.
+class SharedFeed:
+    """Gives each item of a feed to both sides of a user.
 
     Args:
         feeder: the process's feeder, or any object with its `next`.
@@ -202,7 +202,7 @@ class DuetUser(LoadUser):
 
     def on_start(self) -> None:
         """Start both sides."""
-        dealers = {name: Dealer(getattr(self, name)) for name in _feeds_of(type(self))}
+        dealers = {name: SharedFeed(getattr(self, name)) for name in _feeds_of(type(self))}
         self._sides = [
             _Side(kind(self.environment), {name: partial(dealer.next, number) for name, dealer in dealers.items()})
             for number, kind in enumerate(self.sides)

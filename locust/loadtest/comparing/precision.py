@@ -26,7 +26,7 @@ def resolution(error: float, t: float, degrees: float) -> float:
         t: half the width of the comparison's intervals, in standard errors.
         degrees: degrees of freedom of the error of a comparison.
     """
-    return math.expm1(sure(t, degrees) * _TWO_RUNS * error)
+    return math.expm1(detectable(t, degrees) * _TWO_RUNS * error)
 
 
 def found_from(half: float, error: float, degrees: float, margin: float, *, is_of_a_duet: bool) -> float:
@@ -42,11 +42,11 @@ def found_from(half: float, error: float, degrees: float, margin: float, *, is_o
     """
     if not error:
         return margin
-    distance = sure(half / error, degrees) * error
-    return max(margin + sure(0.0, degrees) * error, distance) if is_of_a_duet else margin + distance
+    distance = detectable(half / error, degrees) * error
+    return max(margin + detectable(0.0, degrees) * error, distance) if is_of_a_duet else margin + distance
 
 
-def sure(t: float, degrees: float) -> float:
+def detectable(t: float, degrees: float) -> float:
     """Return the difference, in standard errors, that is distinguished from none with probability `POWER`.
 
     That is more than the half-width of the interval plus the quantile of the error: another comparison estimates

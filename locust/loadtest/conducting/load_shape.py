@@ -15,7 +15,7 @@ import gevent
 from locust.exception import StopTest
 
 from loadtest.exceptions import described
-from loadtest.judging.plan import AskedByShape, begins_s
+from loadtest.judging.plan import RequestedByShape, begins_s
 from loadtest.measuring import steady_clock
 from loadtest.profiles.shape import ProfileShape
 from loadtest.swarm import preparation
@@ -58,7 +58,7 @@ class WatchedShape:
         self.error = ""
         """The error that it raised during the load."""
         self._first: tuple[Any, ...] | None = None
-        self._asked: AskedByShape | None = None
+        self._asked: RequestedByShape | None = None
 
     @classmethod
     def watch(cls, environment: Environment) -> WatchedShape | None:
@@ -92,6 +92,6 @@ class WatchedShape:
             self._first = asked  # this one starts the test
             return
         if self._asked is None or self._asked.record is not record:
-            self._asked = AskedByShape(record)
+            self._asked = RequestedByShape(record)
             self._asked.follow(begins_s(record), *(self._first or (None,))[:2])
         self._asked.follow(steady_clock.now() - math.floor(record.started_at), *(asked or (None,))[:2])

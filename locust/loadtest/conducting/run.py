@@ -152,7 +152,7 @@ class Run:
         context["tasks"] = declared.tasks(self._environment.user_classes)
         measured = RecordKeeper.of(self._environment)
         measured.stream_to(self._folder.stream, self._folder.name, configuration, context)
-        measured.tell_apart(self._peers())
+        measured.separate_usage(self._peers())
         self._hooks.set_up()
 
     def _new_folder(self) -> RunFolder:
@@ -429,12 +429,12 @@ class Run:
             so_far = document.so_far(record, self._verdict(judge.results()), measured.watch, judge.load_s)
             found = gevent.get_hub().threadpool.apply(look, (so_far,))
             sentence = f"the answer was known after {steady_clock.now() - begins_at:.0f} s of load"
-            if found.is_decided and not found.hindrances:
+            if found.is_decided and not found.obstacles:
                 self._end_for(DECIDED, sentence)
                 return
             if found.is_decided and not is_announced:
                 is_announced = True
-                self.say(f"goes on      {sentence}, but the run could not be compared: {'; '.join(found.hindrances)}")
+                self.say(f"goes on      {sentence}, but the run could not be compared: {'; '.join(found.obstacles)}")
 
     def _load_data_again(self) -> None:
         sentence = self._data.load_again()

@@ -22,7 +22,7 @@ class Look(NamedTuple):
 
     is_decided: bool
     """Whether the answer is known."""
-    hindrances: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
     """The reasons, one sentence each, why the run could not be compared if it ended now."""
 
 

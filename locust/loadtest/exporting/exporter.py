@@ -180,7 +180,7 @@ def _tls(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def _let_go(sock: Any) -> None:
+def _close_connection(sock: Any) -> None:
     """Close a connection, even during a TLS handshake. A greenlet that waits for it gets end of file or an OSError."""
     with contextlib.suppress(OSError):
         sock._sock.shutdown(socket.SHUT_RDWR)
@@ -203,7 +203,7 @@ class _Server(WSGIServer):
         first = next(iter(self._awaited))
         if self.pool.full() and first is not sock:
             self.go_on(first)
-            _let_go(first)
+            _close_connection(first)
 
     def go_on(self, sock: Any) -> None:
         """Record that a client is no longer waited for."""
@@ -239,7 +239,7 @@ class _Handler(WSGIHandler):
 
     def handle_one_request(self) -> Any:
         """Serve one request, or close the connection if it takes too long, even if bytes keep arriving."""
-        timer = gevent.spawn_later(REQUEST_TIMEOUT_S, _let_go, self.socket)
+        timer = gevent.spawn_later(REQUEST_TIMEOUT_S, _close_connection, self.socket)
         self.server.wait_for(self.socket)
         try:
             return super().handle_one_request()

@@ -136,7 +136,7 @@ def change_rate(record: RunRecord, second: float, rate_per_s: float) -> None:
     record.context["plan"] = {**plan, "levels": [*before, *steps, *after], "arrivals_total": total}
 
 
-class AskedByShape:
+class RequestedByShape:
     """The load that a locustfile's load shape requested, known only from its ticks: the run's plan so far."""
 
     def __init__(self, record: RunRecord) -> None:

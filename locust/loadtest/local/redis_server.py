@@ -148,11 +148,11 @@ class _Server(NamedTuple):
     """Of a port and a folder."""
 
 
-def prospect() -> str:
+def expected_server() -> str:
     """Return which Redis a run on this machine would use, without starting it.
 
     Raises:
-        UsageError: it would be the imitation.
+        UsageError: when it would be the imitation.
     """
     for server in _with_json_on_path():
         return f"{server.described}, which has RedisJSON"

@@ -157,7 +157,7 @@ class Collector:
             worker = self.workers[name]
             if worker.state not in _AWAY:
                 self._note(now_s, f"worker {worker.index} left")
-                self.ledger.excuse(name)
+                self.ledger.discard_unused(name)
             worker.state, worker.users = GONE, 0
             if now_s - worker.seen_s > INDEX_KEPT_S:
                 del self.workers[name]

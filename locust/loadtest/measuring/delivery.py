@@ -280,8 +280,8 @@ class Ledger:
             self.accounts[worker] = Account(index, now_s)
         return self.accounts[worker]
 
-    def excuse(self, worker: str) -> None:
-        """Expect nothing from a worker that left properly before it sent anything: it had not begun."""
+    def discard_unused(self, worker: str) -> None:
+        """Discard the account of a worker that left properly before it sent anything: nothing of it is missing."""
         if worker in self.accounts and not self.accounts[worker].highest:
             del self.accounts[worker]
 

@@ -156,8 +156,8 @@ class HealthProbe:
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._remember()
 
-    def tell_apart(self, peers: Peers) -> None:
-        """Tell these processes' use of the machine from that of all others from now on."""
+    def separate_usage(self, peers: Peers) -> None:
+        """Measure these processes' use of the machine separately from that of all others from now on."""
         self._run = CpuTime(peers.run) if peers.run else None
         self._target = CpuTime(peers.target) if peers.target else None
         self._remember()

@@ -139,7 +139,7 @@ class ArrivalCoordinator:
         self._ready: list[str] = []
         self._done: dict[str, int] = {}
         self._keeper: gevent.Greenlet[..., None] | None = None
-        link.on(TIME_REQUEST, self._tell_time)
+        link.on(TIME_REQUEST, self._send_time)
         link.on(READY, lambda worker, _payload: self._on_ready(worker))
         link.on(LEAVING, self._on_leaving)
         link.on(DONE, self._on_done)
@@ -251,7 +251,7 @@ class ArrivalCoordinator:
         number = self._allocator.number if self._allocator else 0
         return all(self._done.get(worker) == number for worker in self._ready)
 
-    def _tell_time(self, worker: str, sent_s: float) -> None:
+    def _send_time(self, worker: str, sent_s: float) -> None:
         self._link.send(TIME, ClockAnswer(sent_s, time.perf_counter(), clock_identity()), worker)
 
     def _on_ready(self, worker: str) -> None:

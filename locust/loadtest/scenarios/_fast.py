@@ -43,7 +43,7 @@ def convert(user_classes: Iterable[type[Any]]) -> tuple[str, ...]:
     """
     bases: tuple[type[Any], ...] = (*_IN_PLACE_OF, PytestUser)
     stock = {kind: base for kind in user_classes for base in bases if issubclass(kind, base)}
-    reasons = {kind: _reason_to_stay(kind, base) for kind, base in stock.items()}
+    reasons = {kind: _reason_against_conversion(kind, base) for kind, base in stock.items()}
     staying = {root for kind, reason in reasons.items() if reason for root in _roots(kind, stock[kind])}
     moved, sentences = [], []
     for kind, base in stock.items():
@@ -75,7 +75,7 @@ def _rebase(roots: Iterable[type[Any]], stock: type[Any]) -> str:
     return ""
 
 
-def _reason_to_stay(kind: type[Any], stock: type[Any]) -> str:
+def _reason_against_conversion(kind: type[Any], stock: type[Any]) -> str:
     """Return why a class must keep its client; empty if it can be moved."""
     if stock is PytestUser:
         return "it is a test function"

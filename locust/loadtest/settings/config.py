@@ -327,13 +327,13 @@ class Config(BaseModel):
         Raises:
             UsageError: a setting is wrong; the message names all wrong ones.
         """
-        config, problems = cls.sound_part(options, environ=environ, file=file)
+        config, problems = cls.valid_part(options, environ=environ, file=file)
         if problems:
             raise UsageError("\n".join(problems))
         return config
 
     @classmethod
-    def sound_part(
+    def valid_part(
         cls,
         options: Mapping[str, object] | None = None,
         *,

@@ -74,8 +74,8 @@ _urls: Final[ContextVar[tuple[str, ...]]] = ContextVar("urls", default=())
 """The URLs named by the scenario for that request."""
 
 
-def open_up(networks: Iterable[Network]) -> None:
-    """Unblock these networks, which a person named, for the requests of this process."""
+def unblock(networks: Iterable[Network]) -> None:
+    """Unblock these networks, which the user named, for the requests of this process."""
     _opened.update(networks)
     is_closed.cache_clear()
     is_inside.cache_clear()
@@ -243,7 +243,7 @@ def open_allowed(allowed: str | None) -> None:
         UsageError: an item is not a name, an address or a network.
     """
     _allowed.update(Targets(allowed))
-    open_up(_allowed.networks)
+    unblock(_allowed.networks)
     _guard_process()
 
 

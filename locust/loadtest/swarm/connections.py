@@ -165,7 +165,7 @@ class Connections:
         if largest <= _SMALL_BYTES and all_taken:
             self._calm_bytes = self._trimmed(min(self._calm_bytes, self._trimmed_bytes))
             self._arrived_bytes = 0
-            self._let_in()
+            self._accept_again()
         else:
             self._bound_memory(senders, largest)
 
@@ -192,7 +192,7 @@ class Connections:
         held_bytes = min(grown_bytes, _MAX_PER_BYTE * self._arrived_bytes)
         if held_bytes <= MAX_HELD_BYTES:
             if held_bytes <= MAX_HELD_BYTES / 2:
-                self._let_in()
+                self._accept_again()
             return
         self.has_room = False
         why = f"messages that wait took {grown_bytes / 2**20:.0f} MiB of memory"
@@ -201,7 +201,7 @@ class Connections:
         elif _MAX_PER_BYTE * sum(self._waiting.values()) > MAX_HELD_BYTES:
             self._cut_off({one for one, bytes_ in self._waiting.items() if bytes_ >= largest / 2}, why)
 
-    def _let_in(self) -> None:
+    def _accept_again(self) -> None:
         self._cut.clear()
         self.has_room = True
 

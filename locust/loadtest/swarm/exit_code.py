@@ -32,7 +32,7 @@ class ProcessExitCode:
         self._environment = environment
         self._code: int | None = None
         if not isinstance(sys.excepthook, partial):  # already installed for another Environment
-            sys.excepthook = partial(_say_what_ended, sys.excepthook)
+            sys.excepthook = partial(_report_cause, sys.excepthook)
         # Locust calls these in reverse order, so this one runs last.
         handlers: list[Any] = environment.events.quitting._handlers
         handlers.insert(0, self._settle)
@@ -49,7 +49,7 @@ class ProcessExitCode:
     def _settle(self, **_: object) -> None:
         if self._code is None:
             return
-        if not self._code and (reason := _unheard()):
+        if not self._code and (reason := _late_error()):
             self._code = int(ExitCode.ERROR)
             output().print(f"error: {reason}", markup=False)
         theirs = self._environment.process_exit_code
@@ -59,12 +59,12 @@ class ProcessExitCode:
             output().print(f"exit code    {theirs}, set by the locustfile", markup=False)
 
 
-def _unheard() -> str:
-    """Return what went wrong in this process outside its runs; empty when nothing did."""
+def _late_error() -> str:
+    """Return the error that occurred in this process outside its runs, as a sentence; empty if there was none."""
     if raised := listeners.take_raised():
         return (
             f"a listener of Locust's events raised {raised[0].exception}: {raised[0].message} at {raised[0].place}. "
-            "Next: correct it; what it should have done after the run was not done."
+            "Next: correct it; its work after the run is missing."
         )
     if log.unhandled_greenlet_exception:
         return (
@@ -74,13 +74,13 @@ def _unheard() -> str:
     return ""
 
 
-def _say_what_ended(
+def _report_cause(
     tell: Callable[..., object], kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Also print to the screen what ended the process, for example Locust failing to write the file of --html."""
+    """Also print to the screen the error that ended the process, such as Locust failing to write the --html file."""
     output().print(
         f"error: {kind.__name__} ended the process: {without_credentials(str(error))}. Next: see the master's log; "
-        "what Locust should have written then is missing.",
+        "the files that Locust writes at the end are missing.",
         markup=False,
     )
     tell(kind, error, trace)

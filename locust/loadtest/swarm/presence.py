@@ -136,13 +136,13 @@ class WorkerPresence:
         self._lose_unconnected()
         self._pause_s = max(_TOGETHER_S, _PAUSES * (time.monotonic() - began_s))
         gevent.spawn_later(AGAIN_S, self._lose_unconnected)
-        gevent.spawn_later(RETURN_S, self._tell_locust)
+        gevent.spawn_later(RETURN_S, self._notify_locust)
 
     def _lose_unconnected(self) -> None:
         for worker in [worker for worker in self._there if not self.is_connected(worker)]:
             self._lose(worker)
 
-    def _tell_locust(self) -> None:
+    def _notify_locust(self) -> None:
         """Report the worker as missing: Locust checks once a second and acts on a loss by itself."""
         self._lose_unconnected()
         for worker in self.peers():

@@ -32,13 +32,13 @@ def keep(runner: MasterRunner) -> gevent.Greenlet[..., NoReturn]:
     return gevent.spawn(_look, runner)
 
 
-def let_go(runner: MasterRunner, worker: WorkerNode) -> None:
-    """Assign no more users to a worker whose process has begun to end."""
+def stop_assigning(runner: MasterRunner, worker: WorkerNode) -> None:
+    """Assign no more users to a worker that is shutting down."""
     if worker not in staying([worker]):
         return
     setattr(worker, _ENDING, True)
     if runner._users_dispatcher is not None:  # a test is running
-        logger.info("%s ends: its users go to the others", worker.id)
+        logger.info("%s is shutting down: its users go to the others", worker.id)
         runner._users_dispatcher.remove_worker(worker)
 
 

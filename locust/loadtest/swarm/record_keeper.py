@@ -175,8 +175,8 @@ class RecordKeeper:
         self._path, self._run_id, self._runs = path, run_id, 0
         self._configuration, self._context = dict(configuration or {}), dict(context or {})
 
-    def tell_apart(self, find_peers: Callable[[], Peers]) -> None:
-        """Tell the CPU usage of the processes that take part in the runs from that of everything else on the machine.
+    def separate_usage(self, find_peers: Callable[[], Peers]) -> None:
+        """Measure the CPU usage of the processes that take part in the runs separately from everything else.
 
         Args:
             find_peers: finds the processes that take part. It is called when a run begins or a worker joins.
@@ -192,7 +192,7 @@ class RecordKeeper:
         started_at = steady_clock.now()
         run_id, self._run_id = self._run_id or new_run_id(secrets.token_hex(2)), ""
         record = RunRecord(run_id, started_at, dict(self._configuration), dict(self._context))
-        self._look_around()
+        self._update_workers()
         self._collector.begin(record, time.perf_counter())
         if self._path is not None:
             suffix = f"-{self._runs}" if self._runs > 1 else ""
@@ -228,7 +228,7 @@ class RecordKeeper:
         self._probe.stop()
         self._loops.end()
 
-    def _look_around(self) -> None:
+    def _update_workers(self) -> None:
         """Update the collector's list of workers."""
 
     def _gather(self) -> None:
@@ -239,9 +239,9 @@ class RecordKeeper:
 
     def _flush(self, *, feed: bool = True, complete_s: float | None = None) -> None:
         """Add everything that arrived since the last call to the record and what is derived from it."""
-        self._bring_everywhere(self._collector.flush(complete_s), feed=feed)
+        self._publish(self._collector.flush(complete_s), feed=feed)
 
-    def _bring_everywhere(self, seconds: Sequence[Second], *, feed: bool = True) -> None:
+    def _publish(self, seconds: Sequence[Second], *, feed: bool = True) -> None:
         record, runner = self.record, self._environment.runner
         if record is None or runner is None:
             return
@@ -255,7 +255,7 @@ class RecordKeeper:
     def _tick(self) -> None:
         """The work of each second."""
         now_s = time.perf_counter()
-        self._look_around()
+        self._update_workers()
         self._observe(now_s)
         self._flush(complete_s=now_s - 1.0)
         if self._file is not None:
@@ -263,7 +263,7 @@ class RecordKeeper:
 
     def _look_for_peers(self) -> None:
         if self._find_peers is not None:
-            self._probe.tell_apart(self._find_peers())
+            self._probe.separate_usage(self._find_peers())
         self._peers_known = True
 
     def _observe(self, now_s: float) -> None:
@@ -275,7 +275,7 @@ class RecordKeeper:
     def _close(self) -> None:
         """Close the record of the run, if one is open."""
         if self._collector.running:
-            self._bring_everywhere(self._collector.end())
+            self._publish(self._collector.end())
             record = self.record
             if record is not None:
                 _log.info(
@@ -351,9 +351,9 @@ class MasterRecordKeeper(RecordKeeper):
 
     def lost(self, peer: str) -> None:  # noqa: ARG002 - Locust's list has the state of each worker
         """Update the workers from Locust's list."""
-        self._look_around()
+        self._update_workers()
 
-    def _look_around(self) -> None:
+    def _update_workers(self) -> None:
         now_s = time.perf_counter()
         present = self._presence.states()
         for name, state in present.items():
@@ -442,7 +442,7 @@ class LocalRecordKeeper(RecordKeeper):
         self._deliver(self._reporter.finish(time.perf_counter()))
         self._close()
 
-    def _look_around(self) -> None:
+    def _update_workers(self) -> None:
         runner = self._environment.runner
         self._collector.join(LOCAL, runner.state if runner is not None else STATE_STOPPED, time.perf_counter())
 

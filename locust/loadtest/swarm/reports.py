@@ -83,7 +83,7 @@ class Reports:
         """Handle a heartbeat as Locust does, except that the acknowledgement answers it later."""
         client = self._runner.clients[worker]
         if heartbeat.state == STATE_STOPPING:  # its process ends; Locust counts it as running until it has
-            rebalancing.let_go(self._runner, client)
+            rebalancing.stop_assigning(self._runner, client)
             state = STATE_RUNNING if client.state == STATE_MISSING else client.state
             heartbeat = heartbeat.model_copy(update={"state": state})
         cpu_usage: float = heartbeat.current_cpu_usage

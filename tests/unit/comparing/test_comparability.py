@@ -111,7 +111,7 @@ def test_runs_with_different_requests_are_refused(base: dict[str, Any], requests
         said = f"{one} made {requests} requests {gone['method']} {gone['name']}, and {another} none"
         with pytest.raises(UsageError, match=re.escape(said)):
             comparability.check(*runs)
-        assert said in comparability.hindrances(*runs)
+        assert said in comparability.obstacles(*runs)
 
 
 def test_a_missing_name_that_is_expected_rarely_may_be_chance(base: dict[str, Any]) -> None:
@@ -119,9 +119,9 @@ def test_a_missing_name_that_is_expected_rarely_may_be_chance(base: dict[str, An
     first, second = ({**row, "requests": requests} for row, requests in zip(base["series"], (100, 900), strict=False))
     other = changed(base)
     base["series"], other["series"] = [first, second], [{**second, "requests": 90}]
-    assert not any("requests" in problem for problem in comparability.hindrances(base, other))
+    assert not any("requests" in problem for problem in comparability.obstacles(base, other))
     other["series"] = [{**second, "requests": 220}]
-    assert any("made 100 requests" in problem for problem in comparability.hindrances(base, other))
+    assert any("made 100 requests" in problem for problem in comparability.obstacles(base, other))
 
 
 def test_a_missing_name_may_be_among_those_that_are_not_kept_apart(base: dict[str, Any]) -> None:
@@ -129,9 +129,9 @@ def test_a_missing_name_may_be_among_those_that_are_not_kept_apart(base: dict[st
     row = {**base["series"][0], "requests": 1_000}
     other = changed(base)
     base["series"], other["series"] = [row, {**row, "name": "rare"}], [row, {**row, "name": "other"}]
-    assert not any("rare" in problem for problem in comparability.hindrances(base, other))
+    assert not any("rare" in problem for problem in comparability.obstacles(base, other))
     other["series"].pop()
-    assert any("rare" in problem for problem in comparability.hindrances(base, other))
+    assert any("rare" in problem for problem in comparability.obstacles(base, other))
 
 
 def test_a_run_with_many_names_less_names_five(base: dict[str, Any]) -> None:

@@ -60,10 +60,10 @@ def test_a_run_that_would_not_be_compared_says_why(config: Config) -> None:
     assert found == Look(True, ("it is not trustworthy so far", "worker 0 was at 97% CPU"))
     so_far = new(30, 1.3)
     so_far["events"].append({"second": 5.0, "kind": "users", "text": "changed to 3"})
-    assert decision.look(config, so_far).hindrances == ("somebody changed the load of new",)
+    assert decision.look(config, so_far).obstacles == ("somebody changed the load of new",)
     so_far = new(30, 1.3)
     so_far["workers"] = [{"subject": "master", "seconds": 30.0, "mean": {"others_cpu_ratio": 0.6}}]
-    (busy,) = decision.look(busy_less(config), so_far).hindrances
+    (busy,) = decision.look(busy_less(config), so_far).obstacles
     assert busy == "other processes took 0% of the generator's cores in one run and 60% in the other"
 
 

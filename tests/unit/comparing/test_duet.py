@@ -18,7 +18,7 @@ from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, compare
 from loadtest.comparing.core_waits import CoreWaits, Use
 from loadtest.comparing.difference import Conclusion
-from loadtest.comparing.duet_user import Dealer, PairCounter
+from loadtest.comparing.duet_user import SharedFeed, PairCounter
 from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.estimating.looks import Look
@@ -299,7 +299,7 @@ def test_an_item_of_a_feed_is_dealt_to_both_sides() -> None:
             gevent.sleep(0)
             return next(items)
 
-    dealer = Dealer(Waiting())
+    dealer = SharedFeed(Waiting())
     sides = [gevent.spawn(lambda side=side: [dealer.next(side) for _ in range(4)]) for side in (0, 1)]
     gevent.joinall(sides)
     assert sides[0].value == sides[1].value == [{"id": number} for number in range(4)]

@@ -223,7 +223,7 @@ def shaped(ticks: list[tuple[int, float] | None], running: int | None = None) ->
     """A record of a load shape that was asked once a second, under which Locust started what it could."""
     record = RunRecord(context={"plan": None}, load_s=float(len(ticks)))
     record.note(0.4, "start", "load begins")
-    asked, level = plan.AskedByShape(record), 0
+    asked, level = plan.RequestedByShape(record), 0
     for second, tick in enumerate(ticks):
         users, rate = (0, 0) if tick in {None, "not asked"} else tick
         level += max(-int(rate), min(int(rate), users - level))

@@ -62,16 +62,16 @@ def test_a_redis_8_without_json_is_known_at_once_and_remembered(path: Path) -> N
     assert len(again) == 1
     starts = log.read_text().splitlines()
     assert ["--loadmodule" in line for line in starts] == [False, True, True]
-    assert redis_server.prospect() == "redis-server 8.0.2 with the module in .cache"
+    assert redis_server.expected_server() == "redis-server 8.0.2 with the module in .cache"
     assert len(log.read_text().splitlines()) == 3
 
 
 def test_another_redis_8_is_asked_again(path: Path) -> None:
     """What is remembered is about one program: one that is installed over it may have RedisJSON."""
     install(path)
-    assert redis_server.prospect() == "redis-server 8.0.2 with the module in .cache"
+    assert redis_server.expected_server() == "redis-server 8.0.2 with the module in .cache"
     install(path, f"--loadmodule {redisjson_module.FILE}")
-    assert redis_server.prospect() == "redis-server 8.0.2, which has RedisJSON"
+    assert redis_server.expected_server() == "redis-server 8.0.2, which has RedisJSON"
     assert started(path)[1][0].startswith("redis-server 8.0.2 on port")
 
 
@@ -81,7 +81,7 @@ def test_the_imitation_says_why_it_is_used(path: Path, monkeypatch: pytest.Monke
     assert (has_json, said[0].startswith(redis_server.IMITATION_NOTICE)) == (True, True)
     assert "because no redis-server is on PATH (needed: 7.0 or later)." in said[0]
     with pytest.raises(UsageError, match=r"no redis-server is on PATH"):
-        redis_server.prospect()
+        redis_server.expected_server()
 
     install(path)
     monkeypatch.setattr(redisjson_module, "FILE", tmp_path / "none" / "rejson.so")

@@ -36,12 +36,12 @@ def test_a_busy_neighbour_shows_and_a_peer_does_not() -> None:
     try:
         rival = machine.CpuTime([neighbour])
         probe = HealthProbe()
-        probe.tell_apart(machine.Peers(frozenset({os.getpid()}), frozenset()))
+        probe.separate_usage(machine.Peers(frozenset({os.getpid()}), frozenset()))
         began_s = rival.read_s()
         time.sleep(1.5)
         taken_s = rival.read_s() - began_s
         apart = probe.take()
-        probe.tell_apart(machine.Peers(frozenset({os.getpid(), neighbour}), frozenset({neighbour})))
+        probe.separate_usage(machine.Peers(frozenset({os.getpid(), neighbour}), frozenset({neighbour})))
         time.sleep(1.5)
         together = probe.take()
     finally:

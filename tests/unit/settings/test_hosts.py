@@ -76,7 +76,7 @@ WAYS = {
 @pytest.fixture
 def opened() -> Iterator[None]:
     """Opens one network for a test."""
-    hosts.open_up([ipaddress.ip_network("169.254.170.0/24")])
+    hosts.unblock([ipaddress.ip_network("169.254.170.0/24")])
     yield
     hosts._opened.clear()
     hosts.is_closed.cache_clear()

@@ -44,7 +44,7 @@ def test_users_of_workers_that_leave_together_are_dealt_anew(swarm: tuple[Master
 def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Peer]]) -> None:
     """From the moment at which it begins to end the others run its users, of this test and of the next."""
     runner, peers = swarm
-    rebalancing.let_go(runner, runner.clients["worker 0"])
+    rebalancing.stop_assigning(runner, runner.clients["worker 0"])
     told = len(peers[0].spawned)
     eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [3, 3], PATIENCE_S)
     runner._users_dispatcher = None

@@ -142,7 +142,7 @@ class Exchange:
         try:
             self.keeps = self._send_request()
         except (BrokenPipeError, ConnectionResetError) as error:
-            self._receive_last_words(error)
+            self._receive_early_response(error)
         self.sent_s = perf_counter()
         if self._early_pieces:
             self.take(b"".join(self._early_pieces))
@@ -190,7 +190,7 @@ class Exchange:
         self._early_pieces = []
         return head.keep_alive and not is_failure(head.status)
 
-    def _receive_last_words(self, error: OSError) -> None:
+    def _receive_early_response(self, error: OSError) -> None:
         """Receive what the server sent before it closed, such as a 413, which matters more than the reset."""
         self.keeps = False
         pieces = self._early_pieces = self._early_pieces or []

@@ -328,7 +328,7 @@ def install(config: Config) -> None:
         UsageError: when the link key cannot be read.
     """
     zmqrpc.Server, zmqrpc.Client = sockets.ends(config)  # type: ignore[misc]
-    worker.set_patience(config.master_wait)
+    worker.set_connect_timeout(config.master_wait)
     for row in TABLE:
         if (row.owner, row.name) not in _originals:
             original = getattr(row.owner, row.name)
@@ -342,7 +342,7 @@ def restore() -> None:
         (owner, name), original = _originals.popitem()
         setattr(owner, name, original)
     zmqrpc.Server, zmqrpc.Client = _STOCK_ENDS  # type: ignore[misc]
-    worker.set_patience(None)
+    worker.set_connect_timeout(None)
 
 
 _originals: dict[tuple[Any, str], Any] = {}

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _STEP_S: Final = 1.0
 _POLL_S: Final = 0.02
 _UNDER_WAY: Final = (runners.STATE_SPAWNING, runners.STATE_RUNNING)
-_STOCK_PATIENCE: Final = runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
+_STOCK_TIMEOUT: Final = runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
 
 
-def set_patience(wait_s: float | None) -> None:
+def set_connect_timeout(wait_s: float | None) -> None:
     """Make workers of this process give up after `wait_s` seconds without a master; None for Locust's 5 minutes."""
     if wait_s is None:
-        runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT = _STOCK_PATIENCE
+        runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT = _STOCK_TIMEOUT
         return
-    tries = max(1, round(wait_s / _STOCK_PATIENCE[0]))
+    tries = max(1, round(wait_s / _STOCK_TIMEOUT[0]))
     runners.CONNECT_TIMEOUT = wait_s / tries  # type: ignore[assignment]  # Locust's annotation is int
     runners.CONNECT_RETRY_COUNT = tries - 1
 

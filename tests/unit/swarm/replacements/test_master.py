@@ -124,7 +124,7 @@ def test_a_worker_that_ends_gets_no_share_of_the_next_run() -> None:
     """Where others stay, they run all users (replaces UsersDispatcher.__init__)."""
     ending, other = WorkerNode("ending"), WorkerNode("other")
     with master() as runner:
-        rebalancing.let_go(runner, ending)
+        rebalancing.stop_assigning(runner, ending)
     for workers, share in (([ending, other], {"other": 4}), ([ending], {"ending": 4})):
         dispatcher = UsersDispatcher(workers, [Idle])
         dispatcher.new_dispatch(4, 100.0)
@@ -136,7 +136,7 @@ def test_a_worker_that_ends_gets_no_share_when_it_comes_back() -> None:
     ending, other = WorkerNode("ending"), WorkerNode("other")
     dispatcher = UsersDispatcher([other], [Idle])
     with master() as runner:
-        rebalancing.let_go(runner, ending)
+        rebalancing.stop_assigning(runner, ending)
     dispatcher.add_worker(ending)
     dispatcher.new_dispatch(4, 100.0)
     assert {name for users in dispatcher for name in users} == {"other"}

@@ -18,7 +18,7 @@ from locust.user.task import LOCUST_STATE_STOPPING
 from loadtest.local.process import free_port
 from loadtest.session import Session
 from loadtest.swarm import presence
-from loadtest.swarm.replacements.worker import set_patience
+from loadtest.swarm.replacements.worker import set_connect_timeout
 from loadtest.swarm.session import Swarm
 from tests.link_peers import eventually
 from tests.locust_runners import Idle, end
@@ -31,13 +31,13 @@ class Held(User):
     """Is in its task until it is let go."""
 
     begun = 0
-    let_go = Event()
+    stop_assigning = Event()
 
     @task
     def hold(self) -> None:
         """Wait, as for an answer."""
         Held.begun += 1
-        self.let_go.wait()
+        self.stop_assigning.wait()
 
 
 @dataclass
@@ -82,11 +82,11 @@ def pair(locust: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:  # noq
 def held(pair: Pair) -> Iterator[Pair]:
     """A pair whose worker runs three users, each in its task until the end of the test."""
     Held.begun = 0
-    Held.let_go.clear()
+    Held.stop_assigning.clear()
     pair.spawn(time.time(), 3, "Held", STOP_TIMEOUT_S)
     eventually(lambda: Held.begun == 3)
     yield pair
-    Held.let_go.set()
+    Held.stop_assigning.set()
 
 
 def leaving(worker: WorkerRunner) -> int:
@@ -116,7 +116,7 @@ def test_a_service_that_starts_users_itself_gets_their_number_for_a_limit(pair: 
 
 def test_a_worker_without_a_master_says_where_it_looked() -> None:
     """The error names address and time (replaces WorkerRunner.connect_to_master)."""
-    set_patience(0.3)
+    set_connect_timeout(0.3)
     port = free_port()
     with pytest.raises(ConnectionError, match=rf"no master answered at 127.0.0.1:{port} within 0.3 s. Allowed: "):
         Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", port)
@@ -124,7 +124,7 @@ def test_a_worker_without_a_master_says_where_it_looked() -> None:
 
 def test_a_worker_without_a_key_does_not_wait_for_a_master_that_has_one() -> None:
     """The error says so, instead of Locust's failed send (replaces WorkerRunner.connect_to_master)."""
-    set_patience(10)
+    set_connect_timeout(10)
     master = zmq.Context.instance().socket(zmq.ROUTER)
     master.curve_server, master.curve_secretkey = True, zmq.curve_keypair()[1]
     port = master.bind_to_random_port("tcp://127.0.0.1")
