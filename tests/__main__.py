@@ -41,7 +41,7 @@ AT_ONCE = (os.cpu_count() or 1) + 1
 
 
 class Group:
-    """A pytest process that runs beside others, once it is started.
+    """A pytest process that runs in parallel with others, once it is started.
 
     Args:
         arguments: of pytest: what it tests.

@@ -32,7 +32,7 @@ def master(**options: Any) -> Iterator[MasterRunner]:
 
 
 class Peer:
-    """A worker's end: it joins, says that it runs the users that it is told to run, and can be cut off."""
+    """A worker's end: it joins, reports that it runs the requested users, and can be disconnected."""
 
     def __init__(self, runner: MasterRunner, name: str) -> None:
         """Join, and wait until the master knows it."""

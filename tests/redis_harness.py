@@ -131,7 +131,7 @@ class Recorded:
         self._tallies = taken.tallies
 
     def tallies(self, kind: str) -> Counter[str]:
-        """How often something was counted beside the requests, by its detail."""
+        """How often something was counted in addition to the requests, by its detail."""
         found: Counter[str] = Counter()
         for tally in self._tallies:
             if tally.kind == kind:

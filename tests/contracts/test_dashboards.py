@@ -418,7 +418,7 @@ def test_a_run_is_opened_at_its_time_in_every_time_zone(zone: timezone) -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_nothing_hides_in_a_menu(path: Path) -> None:
-    """Links and marks are beside the variables, and the refresh picker has the interval at which Prometheus scrapes."""
+    """Links and annotations are next to the variables, and the refresh picker has the scrape interval of Prometheus."""
     assert '"placement": "inControlsMenu"' not in path.read_text()
     board = read(path)
     assert board["timepicker"]["refresh_intervals"][0] == "2s"
@@ -426,14 +426,14 @@ def test_nothing_hides_in_a_menu(path: Path) -> None:
 
 
 SCREEN_PX, MARGIN_PX, LETTER_PX = 1280, 32, 7.6
-"""A small laptop's width, what Grafana needs beside the panels, and a letter of a title on average (14 px, medium)."""
+"""The width of a small laptop, of what Grafana needs around the panels, and of a letter of a title (mean, 14 px)."""
 HEADER_PX = 16 + 24
 """In a panel's header, its padding and the mark that shows the description."""
 
 
 @pytest.mark.parametrize("panel", panels())
 def test_no_title_is_cut_off_on_a_laptop(panel: dict[str, Any]) -> None:
-    """Titles fit above their panels, and no link takes their place; the columns of a table fit beside each other."""
+    """Titles fit above their panels and are not displaced by links; the columns of a table fit next to each other."""
     width_px = panel["gridPos"]["w"] * (SCREEN_PX - MARGIN_PX) / 24 - 8
     assert len(panel["title"]) * LETTER_PX <= width_px - HEADER_PX
     assert not panel.get("links")

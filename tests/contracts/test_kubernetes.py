@@ -278,7 +278,7 @@ def test_openshift_chooses_user_and_group(tmp_path: Path, folder: str) -> None:
 
 @pytest.mark.parametrize("folder", ["base", "demo"])
 def test_the_interactive_master_listens_in_its_pod_only(tmp_path: Path, folder: str) -> None:
-    """As a Deployment with the same pod, but for its command; whoever may forward a port sees the web UI."""
+    """As a Deployment with the same pod, except for its command; anyone who may forward a port sees the web UI."""
     objects = with_components(tmp_path, "interactive", resources=folder)
     assert [one for one in objects if one["kind"] == "Job"] == []
     (master,) = [one for one in objects if one["metadata"]["name"] == "loadtest"]
@@ -313,7 +313,7 @@ def test_an_autoscaler_begins_with_the_workers_that_the_run_expects(
 
 
 def test_the_prometheus_operator_gets_rules_dashboards_and_scrapes_of_compose(tmp_path: Path) -> None:
-    """Nothing of it differs; the rules are written anew by `make dashboards`."""
+    """They are identical; `make dashboards` writes the rules again."""
     objects = {one["kind"]: one for one in with_components(tmp_path, "prometheus-operator")}
     groups = [group for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
               for group in yaml.safe_load(file.read_text())["groups"]]  # fmt: skip

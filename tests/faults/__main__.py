@@ -20,7 +20,7 @@ from tests.stack.soak import compose_soak  # noqa: E402 - nothing may be importe
 
 
 def main() -> int:
-    """Run it, an hour long when not told otherwise, and return the exit code."""
+    """Run it, for an hour by default, and return the exit code."""
     parser = argparse.ArgumentParser(description="At random, do to a running stack what people do.")
     parser.add_argument("seconds", nargs="?", type=float, default=3600.0)
     parser.add_argument("seed", nargs="?", type=int, default=random.randrange(10**6))

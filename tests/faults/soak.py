@@ -333,7 +333,7 @@ class Soak:
         self._until(silent, "silence after the run")
 
     def _clear_away(self) -> None:
-        """See that those that were told to end have ended, and no other one has by a fault of its own."""
+        """Check that the processes that were stopped have ended, and that no other one has failed."""
         for worker in list(self.workers):
             code = worker.process.poll()
             if worker.leaving:

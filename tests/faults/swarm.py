@@ -135,7 +135,7 @@ class FaultySwarm:
         return self.start("--master", "--headless", *link, *waiting, *arguments, **load, **variables)
 
     def master_with_web_ui(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a master that is told by `ask` what to do."""
+        """Start a master that is controlled through `ask`."""
         link = ["--master-bind-host", self.host, "--master-bind-port", str(self.port)]
         return self.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(self.web), *arguments)
 

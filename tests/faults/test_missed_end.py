@@ -55,7 +55,7 @@ def are(count: int, state: str) -> Callable[[Sight], bool]:
 
 
 def test_it_stops_its_users(swarm: FaultySwarm, referee: Referee) -> None:
-    """It is told again when it is back, and then waits for the next test."""
+    """After reconnecting it is told to stop again, and then waits for the next test."""
     swarm.processes[-1].send_signal(signal.SIGCONT)
     swarm.wait_for(are(2, "ready"), "two ready workers")
     size = referee.size

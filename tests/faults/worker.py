@@ -122,5 +122,5 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs and was not told to end."""
+        """Whether its process runs and was not asked to end."""
         return not self.leaving and self.process.poll() is None

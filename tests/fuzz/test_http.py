@@ -156,7 +156,7 @@ def server() -> Iterator[tuple[Server, str]]:
 
 @contextmanager
 def told(user: Any) -> Iterator[list[Any]]:
-    """The errors of which a listener is told."""
+    """The errors that a listener receives."""
     errors: list[Any] = []
     user.environment.events.request.add_listener(lambda exception, **_: errors.append(exception))
     yield errors
@@ -181,7 +181,7 @@ SERIES = {"responses": st.lists(RESPONSES, min_size=1, max_size=4), "caught": st
 @fuzz
 @given(**SERIES)
 def test_responses(server: tuple[Server, str], responses: list[bytes], caught: bool, stream: bool) -> None:
-    """Any bytes are a response, or an error of the client's own: counted once, told once, and no later call breaks."""
+    """Any bytes are a response, or an error of the client: counted once, reported once, and no later call breaks."""
     script, url = server
     with running_user(url, max_redirects=2, network_timeout=0.5, total_timeout=2) as user, told(user) as errors:
         script.responses = list(responses)

@@ -57,7 +57,7 @@ def kinds(document: Any) -> list[Place]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs, and their figures beside them."""
+    """A folder with two runs and their figures."""
     folder = tmp_path_factory.mktemp("runs")
     made = reports.run_document(reports.add_steps(reports.record(6, failing="b", streamed="a")))
     for name in ("good", "bad"):

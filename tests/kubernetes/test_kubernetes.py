@@ -30,7 +30,7 @@ RULE = 'max(response_time){name="health/live"} < 1us'
 PATIENCE_S = 300.0
 CLOSED = [["locust-master", 5557], ["locust-master", 9646], ["redis", 6379], ["target-app", 5000], ["prometheus", 9090]]
 OPEN = ["kubernetes.default", 443]
-"""What every pod reaches that no policy selects: it shows that the stranger's attempts are real ones."""
+"""What every pod reaches that no policy selects: it shows that the attempts of the foreign pod are real."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def test_prometheus_answers_what_keda_asks(evidence: Evidence) -> None:
 
 
 def test_a_run_that_passes_completes_its_job(evidence: Evidence) -> None:
-    """Though a sidecar runs beside the master, as a service mesh has one, and would run on.
+    """Although a sidecar runs next to the master, as in a service mesh, and would keep running.
 
     On a busy machine the generator may say that it was not fit to measure: the Job then fails with that code.
     """

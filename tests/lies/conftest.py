@@ -67,7 +67,7 @@ class Referee:
 
 @dataclass(frozen=True)
 class Told:
-    """What a run told about itself."""
+    """What a run reported."""
 
     exit_code: int
     output: str
@@ -97,7 +97,7 @@ class Told:
 
 @pytest.fixture
 def tell(stack: Stack, tmp_path: Path) -> Callable[..., Told]:
-    """Return what makes a run of a scenario, given as the body of its user class, and returns what it told."""
+    """Return a function that runs a scenario, given the body of its user class, and returns what the run reported."""
 
     def tell(
         body: str,

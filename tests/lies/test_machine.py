@@ -30,7 +30,7 @@ def test_a_busy_neighbour_is_not_blamed_on_the_service(tmp_path: Path) -> None:
 
 
 def test_a_calm_run_is_trusted(tmp_path: Path) -> None:
-    """Nothing is found but what the machine does beside the tests, and each output says that the cores are shared."""
+    """Only other work on the machine is reported, and each output says that the cores are shared."""
     with service() as host, generator(tmp_path, host) as running:
         ended = running.end()
     assert ended.rules <= BUSY_MACHINE

@@ -69,7 +69,7 @@ scenario = Scenario("mine", (Reader,), (("GET", "GET"),))
 
 @dataclass
 class Lies:
-    """A service on this machine that answers as told, and runs against it."""
+    """A service on this machine with configured responses, and runs against it."""
 
     stack: Stack
     folder: Path
@@ -101,7 +101,7 @@ EVERYWHERE = {"report.html", "summary.md", "junit.xml"}
 
 @pytest.fixture
 def lies(tmp_path: Path) -> Iterator[Lies]:
-    """Yield a service that answers 200 to all, until it is told otherwise."""
+    """Yield a service that returns 200 for everything until it is configured otherwise."""
     stack = Stack(tmp_path / "runs")
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What is measured beside the service, or in its place: connections, resolvers, caches, redirects and retries."""
+"""What is measured besides the service, or instead of it: connections, resolvers, caches, redirects and retries."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Closing(Referee):
 
 
 def told_times(told: Told, kind: str) -> int:
-    """How often something was counted beside the requests."""
+    """How often something was counted in addition to the requests."""
     return sum(row["times"] for row in told.document["tallies"] if row["kind"] == kind)
 
 

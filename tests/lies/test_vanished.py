@@ -307,7 +307,7 @@ def test_a_success_with_an_error_in_its_body_is_a_failure_where_the_scenario_say
 
 
 def test_a_declared_request_that_no_user_makes_is_named(tell: Callable[..., Told]) -> None:
-    """It stands beside the verdict in each output."""
+    """It is noted with the verdict in each output."""
     told = tell(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)
     for text in (told.output, told.summary, told.junit):
         assert "1 of 1 declared requests were never made: GET /ok" in text

@@ -217,6 +217,6 @@ def test_what_containers_cannot_reach_is_refused(installed: Installed, options: 
 
 
 def test_a_file_that_containers_do_not_see_is_refused(installed: Installed) -> None:
-    """What lies neither beside the scenario nor in local_conf/ is named."""
+    """Files that are neither in the scenario's folder nor in local_conf/ are named."""
     done = installed.run("stack", "config", LOADTEST_FEED="/etc/passwd")
     assert (done.returncode, "FEED=/etc/passwd is neither in " in done.stderr) == (2, True), done.stderr

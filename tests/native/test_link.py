@@ -1,4 +1,4 @@
-"""The workers' link of a real master with a key: who may join, and attacks by strangers and forgers, which all fail."""
+"""The workers' link of a real master with a key: which peers may join, and attacks and forgeries, which all fail."""
 
 import contextlib
 import os

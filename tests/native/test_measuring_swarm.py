@@ -122,7 +122,7 @@ def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_broken_off_is_counted_to_the_last_request(processes: Processes, ending: signal.Signals) -> None:
-    """When the master is told to end, by SIGTERM or Ctrl-C, the record is complete before anybody reads it."""
+    """When the master is stopped, by SIGTERM or Ctrl-C, the record is complete before it is read."""
     master = processes.master()
     workers = [processes.worker(), processes.worker()]
     processes.wait_for_load(*workers)

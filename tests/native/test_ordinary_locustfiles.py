@@ -108,7 +108,7 @@ def witness() -> Iterator[Witness]:
 
 
 def run(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """`loadtest run` of this file, with the runs folder beside it."""
+    """`loadtest run` of this file, with the runs folder next to it."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
     settings = {"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_RUNS_DIR": str(file.parent / "runs"), "LOADTEST_RUN_ID": "run"}
     return subprocess.run(

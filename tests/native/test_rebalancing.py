@@ -58,7 +58,7 @@ def swarm(tmp_path: Path) -> Iterator[tuple[int, list[subprocess.Popen[bytes]]]]
 
 
 def test_users_survive_workers_that_leave_together(swarm: tuple[int, list[subprocess.Popen[bytes]]]) -> None:
-    """When three of four workers are told to end at once, the fourth one soon runs all users."""
+    """When three of four workers are stopped at the same time, the fourth soon runs all users."""
     web, workers = swarm
     _wait_for(web, workers=4, users=0)
     _ask(web, "/swarm", {"user_count": USERS, "spawn_rate": USERS})

@@ -21,7 +21,7 @@ NO_GRAFANA = "python:3.13.15-slim-trixie"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what git knows of this repository, without the .env and the secrets of whoever works in it."""
+    """A copy of the files of this repository that git tracks, without a developer's .env and secrets."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, files.split("\0")):

@@ -45,7 +45,7 @@ RUN mkdir -p /opt/more/pip-9.0.dist-info && printf 'Name: pip\nVersion: 9.0\n\n'
 
 @pytest.fixture
 def old(built: Project, tmp_path: Path) -> Iterator[str]:
-    """An image with an old package of the system, and an old one of Python beside the locked ones."""
+    """An image with an old system package, and an old Python package in addition to the locked ones."""
     name = f"{built.name}-old:1"
     (tmp_path / "Dockerfile").write_text(OLD.format(image=f"{built.name}{built.separator}target_app:latest"))
     docker("build", "-q", "-t", name, str(tmp_path))

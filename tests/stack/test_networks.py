@@ -1,4 +1,4 @@
-"""The addresses that a compromised service under test, and strangers, can reach.
+"""The addresses that a compromised service under test, and unauthorised hosts, can reach.
 
 The stack is attacked as `docker compose up` starts it, and as `make up` does.
 """

@@ -26,7 +26,7 @@ COMMAND_LINE = [Path(sys.executable).with_name("loadtest"), "run"]
 
 
 def errors(command: list[str | Path], **settings: str) -> list[str]:
-    """Return the lines with which a command ends that is told something wrong."""
+    """Return the lines with which a command with a wrong argument ends."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
     done = subprocess.run(command, cwd=ROOT, env=clean | settings, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.USAGE, done.stdout + done.stderr

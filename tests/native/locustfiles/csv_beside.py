@@ -1,4 +1,4 @@
-"""Data from a CSV file beside the locustfile, a row for each user in turn."""
+"""Data from a CSV file next to the locustfile, one row per user in turn."""
 
 import csv
 import itertools

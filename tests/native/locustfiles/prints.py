@@ -1,4 +1,4 @@
-"""Prints and logs while it is imported, and imports a module beside it."""
+"""Prints and logs while it is imported, and imports a module from its folder."""
 
 import logging
 import os

@@ -206,7 +206,7 @@ def test_parameters_arrive_as_they_were_meant(received: Any) -> None:
     ],
 )
 def test_each_security_scheme_lets_the_request_in(received: Any, scheme: dict, place: str, expected: tuple) -> None:
-    """With the token of TOKEN_FILE or the first account of ACCOUNTS_FILE, beside other cookies and parameters."""
+    """With the token from TOKEN_FILE or the first account in ACCOUNTS_FILE, along with other cookies and parameters."""
     operation = {
         "security": [{"mine": []}],
         "parameters": [

@@ -78,5 +78,5 @@ def test_a_pattern_for_which_there_is_no_text_is_said_in_little_time(pattern: st
 
 
 def test_the_limits_of_openapi_3_0_are_understood() -> None:
-    """There a limit is exclusive by a word beside it."""
+    """There, a separate keyword makes a limit exclusive."""
     assert example({"type": "integer", "minimum": 1, "exclusiveMinimum": True}, DOCUMENT) == 2

@@ -57,7 +57,7 @@ def run_beside(others: float, crowded: float = 0.0, run_id: str = "night-42") ->
 
 
 def test_a_search_beside_other_work_is_not_compared() -> None:
-    """Whether the other search was beside as much or not; with --force it is noted."""
+    """Whether as much other work ran during the other search; with --force it is noted."""
     quiet, busy = run_beside(0.02), run_beside(0.6, 0.9)
     assert surroundings(quiet, run_beside(0.05)) == ([], [])
     problems, _ = surroundings(quiet, busy)

@@ -99,7 +99,7 @@ def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> N
 
 
 def test_a_comparison_fits_a_terminal_of_80_columns(runs_dir: Path) -> None:
-    """No line of the table is wider, and a request's five figures stand beside each other."""
+    """No line of the table is wider, and the five figures of a request are next to each other."""
     lines = loadtest(runs_dir, "compare", "monday", "slow").stdout.splitlines()
     (row,) = [line for line in lines if line.strip().startswith("GET a ")]
     assert max(map(len, lines[: lines.index(row) + 1])) <= 80
@@ -187,7 +187,7 @@ def test_a_baseline_that_cannot_be_saved_is_an_error(runs_dir: Path) -> None:
 
 
 def test_a_run_that_measured_nothing_is_no_baseline(runs_dir: Path) -> None:
-    """It can be compared with none: `baseline set` refuses it with its reasons, unless told otherwise."""
+    """No run can be compared with it: `baseline set` refuses it with its reasons, unless forced."""
     refused = loadtest(runs_dir, "baseline", "set", "empty")
     assert (refused.exit_code, "it is no data (" in refused.stderr) == (ExitCode.USAGE, True)
     assert loadtest(runs_dir, "baseline", "set", "empty", "--force").exit_code == 0

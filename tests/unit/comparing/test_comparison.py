@@ -126,7 +126,7 @@ def test_an_inconclusive_comparison_ends_with_the_next_step() -> None:
 
 
 def test_no_run_of_more_than_a_day_is_recommended() -> None:
-    """The lengths are those that decide the names; where some take longer than a day, the others' is told."""
+    """The lengths are those that decide the names; if some take longer than a day, that of the others is shown."""
     (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
     told = []
     for lengths_s in ((600.0, 3600.0), (600.0, 86_300.0), (600.0, 86_500.0), (86_500.0, 1e6)):

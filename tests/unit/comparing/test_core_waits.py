@@ -1,4 +1,4 @@
-"""CoreWaits: what a process of this machine computes and waits is told by side, and nothing where it is not known."""
+"""CoreWaits: how long processes on this machine compute and wait, by side; nothing is shown if that is unknown."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ sys.stdin.readline()
 
 @contextmanager
 def serving(busy_s: float) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a process that listens on a port and, when it is told to, computes on the first core for some time."""
+    """Run a process that listens on a port and, on request, computes on the first core for some time."""
     command = [sys.executable, "-c", BUSY, str(busy_s)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

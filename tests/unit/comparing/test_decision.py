@@ -68,7 +68,7 @@ def test_a_run_that_would_not_be_compared_says_why(config: Config) -> None:
 
 
 def busy_less(config: Config) -> Config:
-    """Return the settings, with a baseline beside which nothing else ran."""
+    """Return the settings, with a baseline on an otherwise idle machine."""
     path = baselines.folder_for(config) / "record.json"
     document = json.loads(path.read_text())
     document["workers"] = [{"subject": "master", "seconds": LONGEST_S, "mean": {"others_cpu_ratio": 0.0}}]

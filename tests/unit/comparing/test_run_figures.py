@@ -99,7 +99,7 @@ def test_a_folder_without_a_record_is_an_error(tmp_path: Path) -> None:
 def test_the_version_of_the_service_is_the_setting_or_what_it_named(
     setting: str | None, named: list[str], version: str | None
 ) -> None:
-    """LOADTEST_VERSION comes first; several that were named are all told, up to three."""
+    """LOADTEST_VERSION has precedence; of several versions in responses, up to three are shown."""
     made = reports.run_document(reports.record(20))
     made["configuration"]["version"], made["service_versions"] = setting, named
     assert RunFigures.of(made, "run").versions["service"] == version

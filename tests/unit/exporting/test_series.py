@@ -218,7 +218,7 @@ def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compat
 def test_as_many_requests_have_room_as_the_reference_says(
     environment: Environment, compatible: bool, sentence: str
 ) -> None:
-    """Of 100 requests that each failed in every way, the first are told apart with all their classes."""
+    """Of 100 requests that each failed in every way, the first are kept separate with all their classes."""
     recorder = Recorder.of(environment)
     for number in range(100):
         for error_class in sorted(ERROR_CLASSES):

@@ -98,7 +98,7 @@ def test_a_feed_of_an_unknown_policy_is_refused_where_it_is_declared() -> None:
 
 
 def test_a_shared_feed_leaves_another_feed_alone() -> None:
-    """A class may use another class's Feed beside one of its own of the same name."""
+    """A class may use another class's Feed in addition to its own of the same name."""
 
     class One(User):
         feeder = Feed(["shared"])

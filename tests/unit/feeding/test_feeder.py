@@ -12,7 +12,7 @@ from loadtest.feeding.policies import Order
 
 
 class Master:
-    """An allocator that answers when it is told to."""
+    """An allocator that responds on request."""
 
     def __init__(self, items: int) -> None:
         """Begin without a request."""

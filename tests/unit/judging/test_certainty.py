@@ -68,7 +68,7 @@ def test_the_warm_up_of_a_rule_is_not_in_its_interval() -> None:
 
 
 def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None:
-    """Transactions of 50 ms and checks of which a tenth fails, beside requests of 10 ms that were sent 100 ms late."""
+    """Transactions of 50 ms and checks, a tenth of which fail, besides requests of 10 ms that were sent 100 ms late."""
     rules = "p50(transaction_time) < 1s, transaction_error_ratio < 50%, check_ratio > 50%, p50(service_time) < 1s"
     rules += ", p95(iteration_time) < 1s"
     record, recorder, chance = RunRecord("r", 1_700_000_000.0), Recorder(), Random(4)
@@ -138,7 +138,7 @@ def test_times_by_result_have_intervals_of_their_own(everything: RunRecord) -> N
 
 @pytest.mark.parametrize(("seconds", "is_known"), [(5, False), (60, True)])
 def test_a_short_run_has_no_interval(seconds: int, is_known: bool) -> None:
-    """Of a few seconds it cannot be told how much they vary."""
+    """A few seconds do not show how much they vary."""
     (result,) = results_of("p50 < 1s", reports.record(seconds))
     assert (result.interval is not None, bool(result.spread)) == (is_known, is_known)
 

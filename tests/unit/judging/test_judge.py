@@ -318,7 +318,7 @@ def test_transactions_and_checks_have_rules_of_their_own() -> None:
 
 
 def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
-    """A name with a slip of the pen has no data, and is told apart from a request."""
+    """A misspelt name has no data, and is distinguished from a request."""
     (result,) = Run('check_ratio{name="hass an id"} > 9%').judge.results()
     assert result.outcome is Outcome.NO_DATA
     assert "no check had name 'hass an id'. Next: correct the selector, or have the scenario make such checks" in (

@@ -27,7 +27,7 @@ def test_a_run_without_requests_names_the_exception_that_prevented_them() -> Non
 
 
 def test_declared_requests_that_were_never_made_are_named() -> None:
-    """A request that the scenario declares and no user made is told beside the verdict."""
+    """A request that the scenario declares and no user made is noted with the verdict."""
     recorder = Recorder()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
     record = RunRecord(context={"declared": [["GET", "buy"], ["POST", "pay"]]})
@@ -98,7 +98,7 @@ def test_a_rule_on_a_name_is_not_met_where_names_are_not_kept_apart(names: int, 
 
 
 def test_few_exceptions_stand_beside_the_verdict() -> None:
-    """What changes no outcome is told all the same."""
+    """Notes that do not change the outcome are shown too."""
     recorder, record = Recorder(), RunRecord()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
     recorder.on_user_error(None, KeyError("token"))
@@ -193,7 +193,7 @@ def test_verdict_weighs_violations_failures_and_missing_data(
 def test_fast_failures_weigh_where_times_of_both_results_are_judged(
     rule: str, expected: tuple[Outcome, int, bool]
 ) -> None:
-    """Where a threshold failed, or none is about all times, they are a note beside the verdict."""
+    """If a threshold failed, or none is about all times, they are a note with the verdict."""
     fast = Violation(FAST_FAILURES, "GET buy", 0.1, 0.5, "20 of 40 GET buy failed, in 1 ms")
     verdict = decide(one_request(), [fast], results_of(rule) if rule else [])
     assert (verdict.outcome, len(verdict.reasons), fast.sentence in verdict.notes) == expected

@@ -105,7 +105,7 @@ class InShop:
 
 @pytest.mark.parametrize(("raised", "expected"), [(0, []), (9, []), (10, ["task_exceptions"])])
 def test_iterations_that_raise_break_their_rule_from_one_in_a_hundred(raised: int, expected: list[str]) -> None:
-    """Below 1 % they are named beside the verdict, from 1 % on the run is not believed."""
+    """Below 1 % they are noted with the verdict; from 1 % on the run is not trustworthy."""
     record = record_with_exceptions(1000, raised, InShop())
     assert rules(record) == expected
     if expected:
@@ -185,7 +185,7 @@ def record_with_gap(gap_s: int, held: int, median_s: float = 0.003, model: str =
 def test_a_standstill_of_the_service_breaks_its_rule(
     gap_s: int, held: int, median_s: float, model: str, expected: list[str]
 ) -> None:
-    """Two whole seconds without an answer while half of the users wait for one are told, in the closed model."""
+    """Two whole seconds without a response while half of the users wait for one are reported, in the closed model."""
     assert rules(record_with_gap(gap_s, held, median_s, model)) == expected
 
 
@@ -231,7 +231,7 @@ def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
 
 
 def test_requests_without_an_answer_break_their_rule_by_name() -> None:
-    """A name whose requests were not answered is told, with the time that they waited."""
+    """A name whose requests were not answered is reported, with the time that they waited."""
     assert rules(record_of_users(10_000, 0, 10)) == []
     [violation] = trust.violations(record_of_users(10_000, 1, 10), Watch())
     assert violation.rule == "unfinished_requests"

@@ -21,7 +21,7 @@ def record(host: str, **mean: float) -> RunRecord:
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:5000", "http://localhost", "https://[::1]:8443/shop"])
 def test_cores_that_are_shared_are_said_with_numbers(host: str) -> None:
-    """The shares of the service, the generator and of others stand beside the verdict."""
+    """The shares of the service, the generator and other processes are noted with the verdict."""
     said = (
         "the service shares the 2 cores of its machine with the load generator; the cores were 50% busy: 25% by the "
         "service, 20% by the generator and the run's stores, 5% by other processes"

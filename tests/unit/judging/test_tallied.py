@@ -1,4 +1,4 @@
-"""What was counted beside the requests, and what it says of the figures."""
+"""What was counted in addition to the requests, and what it says about the figures."""
 
 import pytest
 

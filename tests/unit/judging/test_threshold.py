@@ -1,4 +1,4 @@
-"""Threshold: what a rule holds, and how a value is worded beside it."""
+"""Threshold: what a rule contains, and how a value is shown next to it."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_comparisons_hold_as_they_read() -> None:
 
 
 def test_values_are_worded_in_the_units_of_the_tables() -> None:
-    """A value is told in the unit that the rule is written in, and a time in milliseconds, whatever the rule says."""
+    """A value is shown in the unit of the rule, and a time always in milliseconds."""
     values = [("p99 < 50ms", 0.0612), ("error_ratio < 1%", 0.0123), ("requests_per_s > 9/s", 8.5), ("requests > 9", 8)]
     values += [("max < 1us", 0.3104), ("max < 1s", 1.23456)]
     assert [rule(text).format(value) for text, value in values] == [
@@ -54,5 +54,5 @@ def test_values_are_worded_in_the_units_of_the_tables() -> None:
     ],
 )
 def test_a_value_is_never_rounded_onto_its_limit(text: str, value: float, expected: str) -> None:
-    """What is said beside an outcome is on the same side of the limit; the limit itself is said as it is."""
+    """The value shown with an outcome is on the same side of the limit; the limit itself is shown unchanged."""
     assert rule(text).format(value) == expected

@@ -117,7 +117,7 @@ def test_users_that_run_elsewhere_meanwhile_are_counted_where_they_ran() -> None
 
 @pytest.mark.parametrize("first", ["a", "b", "both"])
 def test_users_that_move_to_a_new_worker_count_once(first: str) -> None:
-    """Ten users become five on each of two workers within a second: there were never more, whoever reports first."""
+    """Ten users become five on each of two workers within a second: there were never more, whichever reports first."""
     collector = started("a")
     collector.take("a", delta(1, users=10), 100.0)
     collector.flush()
@@ -145,7 +145,7 @@ def test_users_of_a_moment_make_no_second() -> None:
     [("stranger", delta(1)), ("a", delta(1, run="another")), ("stranger", delta(1, run=""))],
 )
 def test_what_is_not_of_this_run_is_refused_and_counted(worker: str, data: bytes) -> None:
-    """Unknown workers and other runs are told that they are refused; nothing of them is counted."""
+    """Unknown workers and other runs are refused with a reply; nothing of theirs is counted."""
     collector = started("a")
     run = Delta.from_bytes(data).run
     assert collector.take(worker, data, 0.0) == Acknowledgement(run, 0, refused=True)

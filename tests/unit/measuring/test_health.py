@@ -13,7 +13,7 @@ from loadtest.measuring.health import Health, HealthProbe, Watch
 
 
 def probed(busy: object, seconds: float = 1.0) -> Health:
-    """What a probe says of a second in which something runs beside it."""
+    """What a probe reports about a second in which something runs at the same time."""
     probe = HealthProbe()
     probe.start()
     try:
@@ -99,7 +99,7 @@ def test_garbage_collections_are_timed() -> None:
 
 
 def test_a_step_of_the_wall_clock_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the wall clock moves against the monotonic one, the difference is told."""
+    """When the wall clock moves against the monotonic one, the difference is reported."""
     probe = HealthProbe()
     real = time.time
     monkeypatch.setattr(health_module.time, "time", lambda: real() - 7.0)

@@ -137,7 +137,7 @@ def test_no_rows_are_an_empty_histogram() -> None:
 
 
 def test_arrays_grow_by_doubling() -> None:
-    """An array that is long enough is returned itself, any other at twice its length at least, filled as told."""
+    """An array that is long enough is returned itself, any other at twice its length or more, filled with a value."""
     array = np.array([[1, 2], [3, 4]])
     assert grown(array, 2) is array
     assert grown(array, 3).tolist() == [[1, 2, 0, 0], [3, 4, 0, 0]]

@@ -18,7 +18,7 @@ from tests.link_peers import eventually
 
 
 def test_a_wait_is_as_old_as_it_was_seen() -> None:
-    """The same wait ages from look to look; another one on the same connection begins anew."""
+    """The age of a wait grows from one observation to the next; another wait on the same connection starts at 0."""
     waits: list[tuple[int, float]] = [(1, 60.0), (2, 61.0)]
     probe = InFlightProbe(lambda: waits, {})
     assert probe.look() == (2, 0.0, 0)

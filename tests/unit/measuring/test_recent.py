@@ -55,7 +55,7 @@ def test_the_slowest_of_a_thousand_is_found_to_one_percent() -> None:
 
 
 def test_the_collector_keeps_those_of_the_open_run() -> None:
-    """They are there while a run is open; a reset and the next run begin anew, and an end leaves none."""
+    """They exist while a run is open; a reset and the next run start from zero, and the end removes them."""
     collector = started("a")
 
     def requests(of: Collector = collector) -> int:

@@ -71,7 +71,7 @@ def traced_user(url: str) -> Iterator[Any]:
 
 
 def test_a_traced_request_is_exported_with_its_ids_and_times(receiver: Receiver) -> None:
-    """Its span is the parent that the service was told; one whose header is the scenario's own is not exported."""
+    """Its span is the parent that was sent to the service; a request with the scenario's own header is not exported."""
     heads = []
 
     def serve(peer: Peer) -> None:
@@ -175,7 +175,7 @@ def test_without_the_packages_a_run_that_wants_spans_says_what_to_install(
 def test_a_protocol_that_is_not_spoken_is_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """The exporter speaks one; to a port for gRPC it would send in vain for the whole run."""
+    """The exporter supports one protocol; a gRPC port would receive nothing usable for the whole run."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
     monkeypatch.setenv(name, "http/protobuf")
     spans.check(1.0)

@@ -1,4 +1,4 @@
-"""What is counted beside the requests: from a series to the record, over the wire and back."""
+"""What is counted in addition to the requests: from a series to the record, over the wire and back."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_tallies_of_workers_add_up_in_the_record_and_set_up_is_apart() -> None:
     "wrong", [(9, SIZE, "1", 1, 0.0), (0, "colour", "", 1, 0.0), (0, SIZE, "1", -1, 0.0), (0, SIZE, "1", 1, -1.0)]
 )
 def test_a_wrong_tally_is_refused(wrong: tuple) -> None:
-    """A worker of another version, or a stranger, fills no record."""
+    """A worker of another version, or a forged one, does not fill the record."""
     recorder = Recorder()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.1, 1)
     packed = PackedMeasurements.of(recorder.take())._replace(tallies=(TallyCount(*wrong),))

@@ -172,7 +172,7 @@ def test_damage_anywhere_is_an_error() -> None:
 
 
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
-    """Workers and master of different releases are told so."""
+    """Workers and master of different releases get an error that says so."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
     data[2] = 8
     with pytest.raises(RecordError, match="version 8, this program reads up to 7; run the same release"):

@@ -23,7 +23,7 @@ def schedule(rate_per_s: float = RATE_PER_S, origin_s: float = 1000.0, spacing: 
 
 
 class SimulatedWorker:
-    """Starts what its agenda says, up to the instant it is told."""
+    """Starts the arrivals of its agenda up to a given instant."""
 
     def __init__(self, offset_s: float = 0.0) -> None:
         self.offset_s = offset_s

@@ -52,7 +52,7 @@ def test_elsewhere_a_profile_is_one_plain_line() -> None:
 
 
 def test_summaries_of_shipped_profiles() -> None:
-    """One level, stages and rates are told with the numbers that matter."""
+    """One level, stages and rates are described with the numbers that matter."""
     profiles = read_profiles()
     expected = {
         "smoke": "1 user, 1 started per s, 0:30",

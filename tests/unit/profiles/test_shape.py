@@ -1,4 +1,4 @@
-"""ProfileShape: what Locust is told, tick by tick."""
+"""ProfileShape: what Locust is asked for, tick by tick."""
 
 import time
 

@@ -72,7 +72,7 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
 
 
 def test_a_failed_request_is_shown_with_its_answer() -> None:
-    """Folded beside its message, as text: whatever the service answered."""
+    """Folded next to its message, as text, whatever the service returned."""
     page = run_page.html(reports.run_document(reports.record(failing="a")))
     shown = " ".join(Elements(page).texts)
     told = r"503 from.*Request and response\s+POST https://a.example/buy.*503 Service Unavailable"
@@ -211,7 +211,7 @@ def test_earlier_runs_make_a_trend() -> None:
 
 
 def test_each_name_shows_its_share_mean_and_bytes() -> None:
-    """A bar shows the requests beside those of the most frequent name; mean and bytes stand beside the percentiles."""
+    """A bar shows the requests relative to the most frequent name; mean and bytes are next to the percentiles."""
     html = run_page.html(reports.run_document(reports.record(names=("a", "b"))))
     assert html.count("style='--share:100.0%'") == 2
     assert "Mean" in html

@@ -22,7 +22,7 @@ SIGNATURE = "X-Amz-Signature=5ec2e7"
 
 
 class Store(http.server.ThreadingHTTPServer):
-    """Takes objects, after it has answered as it is told to."""
+    """Accepts objects, after the configured responses."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Put)

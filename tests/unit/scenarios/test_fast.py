@@ -204,7 +204,7 @@ def test_what_only_looks_alike_ties_no_class(tmp_path: Path, body: str) -> None:
 
 
 def test_the_modules_that_a_file_imports_are_read_too(tmp_path: Path) -> None:
-    """A TaskSet beside the file, and what that imports."""
+    """A TaskSet in the file's folder, and its imports."""
     (tmp_path / "fast_steps.py").write_text(
         "from locust import TaskSet, task\nfrom fast_help import look\n"
         "class Steps(TaskSet):\n    @task\n    def step(self):\n        look(self.client.get('/'))\n"

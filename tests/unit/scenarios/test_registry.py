@@ -216,7 +216,7 @@ def test_an_unknown_scenario_declares_no_requests() -> None:
 
 
 def test_a_scenario_that_loads_only_redis_takes_no_sample_target(tmp_path: Path) -> None:
-    """It does not start, load or name one; a scenario that loads a service beside takes it."""
+    """It does not start, load or name one; a scenario that also loads a service does."""
     sources = "from loadtest.clients.http import HttpUser\nfrom loadtest.clients.redis import RedisJsonUser\n"
     of_redis = "class A(RedisJsonUser):\n    redis_url = 'redis://shop:1'\n"
     alone = scenarios.load(file_of(tmp_path, sources + of_redis, "alone.py"))

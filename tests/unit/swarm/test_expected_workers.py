@@ -27,7 +27,7 @@ def waiting(came: int, wait_s: float = SOON_S, *, go_on: bool) -> Iterator[Maste
 
 
 def test_a_run_goes_on_with_those_that_came(caplog: pytest.LogCaptureFixture) -> None:
-    """When told to go on, fewer are expected from then on, and the log says so."""
+    """On request, fewer workers are expected from then on, and the log says so."""
     with waiting(1, go_on=True) as runner:
         assert runner.environment.parsed_options.expect_workers == 1
     assert "1 of 2 workers connected within 1 s: continuing with these" in caplog.text

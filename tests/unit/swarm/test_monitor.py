@@ -64,7 +64,7 @@ def heard(server: Server) -> Counter[str]:
 
 
 def test_every_listener_hears_of_every_end(server: Server, heard: Counter[str]) -> None:
-    """Each connection that closes is told once to each listener for that, and to no other."""
+    """Each closed connection is reported once to each listener for it, and to no other."""
     for number in (1, 2):
         server.come_and_go()
         eventually(lambda number=number: heard["one"] == number)
@@ -72,7 +72,7 @@ def test_every_listener_hears_of_every_end(server: Server, heard: Counter[str]) 
 
 
 def test_a_failed_handshake_is_another_event(server: Server, heard: Counter[str]) -> None:
-    """Who comes without the key is told to the listener for that."""
+    """A peer without the key is reported to the listener for it."""
     with server.peer(None):
         eventually(lambda: heard["failed"])
 

@@ -23,7 +23,7 @@ LOST = "nothing received from the master"
 
 @dataclass
 class Listener:
-    """A service that notes what it is told."""
+    """A service that records its notifications."""
 
     told: list[str] = field(default_factory=list)
 

@@ -55,7 +55,7 @@ def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Pe
 
 
 def test_nothing_is_dealt_that_nobody_owes(swarm: tuple[MasterRunner, list[Peer]]) -> None:
-    """While all stay, nobody is told anything."""
+    """While all stay, no message is sent."""
     _, peers = swarm
     told = [len(peer.spawned) for peer in peers]
     gevent.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The wiring into Locust, in one process: local runs, a full disk, and what a progress line is told."""
+"""The wiring into Locust, in one process: local runs, a full disk, and the data of a progress line."""
 
 import math
 import time

@@ -23,7 +23,7 @@ OWN = Software("0.1.0 aa", "mine bb")
 
 
 class Hearing(Peer):
-    """A worker that keeps what it is told."""
+    """A worker that keeps the messages that it receives."""
 
     def _listen(self) -> None:
         self.heard: list[tuple[str, Any]] = []
@@ -36,11 +36,11 @@ class Hearing(Peer):
         self.say(REPORT.name, (1.0, deltas, heartbeat, users))
 
     def was_asked(self) -> bool:
-        """Whether it was told to stop and to send its last delta."""
+        """Whether it was asked to stop and to send its last delta."""
         return DRAIN.name in [kind for kind, _ in self.heard]
 
     def answers(self) -> list[Any]:
-        """What it was told of its deltas."""
+        """The acknowledgements of its deltas."""
         return [data for kind, data in self.heard if kind == ACKNOWLEDGEMENT.name]
 
 
@@ -120,7 +120,7 @@ def test_a_worker_taken_for_lost_heals_as_locust_heals_it(runner: MasterRunner) 
 
 
 def test_a_worker_that_has_stopped_is_answered(runner: MasterRunner, caplog: pytest.LogCaptureFixture) -> None:
-    """Locust forgets it until it is ready again; it is told that its delta is refused, and repeats it no more."""
+    """Locust forgets it until it is ready again; its delta is refused with a reply, and not sent again."""
     with Hearing(runner, "w") as worker:
         worker.say("client_stopped")
         eventually(lambda: "w" not in runner.clients)

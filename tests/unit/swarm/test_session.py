@@ -111,7 +111,7 @@ def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pa
 
 
 def test_the_master_deals_a_worker_that_ends_no_users(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While its users finish their tasks, the others run as many as were asked for, and it is told of none."""
+    """While its users finish their tasks, the others run the requested number, and it is assigned none."""
     master, worker, may_end, told = pair.master, pair.worker, Event(), list[str]()
     monkeypatch.setattr(Leisurely, "on_stop", lambda _user: may_end.wait())
     monkeypatch.setattr(delta_sender, "HEARTBEAT_EVERY_S", 10**12)  # it says so at once
@@ -144,7 +144,7 @@ def test_the_master_deals_a_worker_that_ends_no_users(pair: Pair, monkeypatch: p
 
 
 def test_the_master_decides_what_is_kept_of_requests() -> None:
-    """What it is told before the run, of failed requests and of traces, holds for the users of the run."""
+    """The settings that it receives before the run, for failed requests and traces, apply to the users of the run."""
     environment = Environment(user_classes=[Leisurely])
     environment.create_local_runner()
     started(environment)

@@ -30,7 +30,7 @@ def of(base: type[User], *holders: Any, **attributes: Any) -> type[User]:
 
 
 def noting(log: Log, *words: Any, last: Callable[[Any], Any] | None = None) -> list[Callable[[Any], None]]:
-    """A task for each word, which logs it; the last one ends as told."""
+    """A task for each word, which logs it; the last one ends as specified."""
 
     def noted(word: Any) -> Callable[[Any], None]:
         def work(holder: Any) -> None:

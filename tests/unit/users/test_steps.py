@@ -1,4 +1,4 @@
-"""Transactions and checks: counted beside the requests, from the intended start, failed when a part failed."""
+"""Transactions and checks: counted in addition to the requests, from the intended start, failed if a part failed."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -155,7 +155,7 @@ def test_a_transaction_that_a_stop_cut_off_is_not_counted(end: type[Exception], 
 
 @pytest.mark.parametrize(("answer", "failed"), [(ok(b"{}"), 0), (BAD, 1)])
 def test_a_transaction_fails_with_a_request_of_it(answer: bytes, failed: int) -> None:
-    """The requests stay what they are, and it is one more figure beside them."""
+    """The requests are unchanged, and it is one more figure."""
     with ScriptedServer(always(answer)) as server, running_user(server.url) as user:
         with user.transaction("checkout"):
             user.client.get("/cart")

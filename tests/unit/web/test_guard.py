@@ -42,7 +42,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_cookie_stays_on_the_encrypted_connection(client: Callable[..., Client], tls: bool) -> None:
-    """With TLS the cookie is Secure and browsers are told to stay with TLS; an Origin without it is foreign."""
+    """With TLS the cookie is Secure and HSTS is sent; an Origin without TLS is foreign."""
     scheme = "https" if tls else "http"
     ours, other = f"{scheme}://localhost", f"{'http' if tls else 'https'}://localhost"
     web = client(tls)

@@ -9,7 +9,7 @@ from tests import reports
 
 
 def test_a_run_that_goes_on_says_how(tmp_path: Path) -> None:
-    """Stage, throughput, planned arrivals and users first, then response time beside service time."""
+    """Stage, throughput, planned arrivals and users first, then response time next to service time."""
     record = reports.record(20, ("a",), 50)
     record.ended = False
     said = result_dict(RunResult(record, decide(record, []), tmp_path, (2, 3)), 12.5)["now"]

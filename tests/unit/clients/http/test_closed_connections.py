@@ -160,7 +160,7 @@ UPLOAD = b"0123456789abcdef" * 500_000
 @pytest.mark.parametrize("kind", ["bytes", "file"])
 @pytest.mark.parametrize("server_does", ["answers first", "echoes"])
 def test_early_good_answer_does_not_cut_the_upload(kind, server_does):
-    """A good answer that comes before the upload's end leaves it whole, is read beside it, and keeps the connection."""
+    """A success that arrives before the upload ends does not stop it, is read meanwhile, and keeps the connection."""
     arrived = []
 
     def script(peer: Peer) -> None:

@@ -70,7 +70,7 @@ OF_A_CALL = [
 
 @pytest.mark.parametrize(("lines", "own", "expected"), OF_A_CALL)
 def test_a_call_may_have_cookies_of_its_own(lines, own, expected):
-    """They are sent with that call alone, beside the user's own, whose names they replace."""
+    """They are sent with that call only, in addition to the user's own, whose names they replace."""
     sent: list[str] = []
     with ScriptedServer(noting(sent)) as server, running_user(server.url) as user:
         user.client.cookies.store(parse(server.url), lines)
@@ -94,7 +94,7 @@ def noting(sent: list[str], redirect: Sequence[str] = ()):
 
 @pytest.mark.parametrize(("elsewhere", "expected"), [(False, "a=1; b=2"), (True, "a=1")])
 def test_cookies_of_a_call_stay_with_their_host(elsewhere, expected):
-    """A redirect takes them along, beside those that it sets, but not to another origin."""
+    """A redirect keeps them, in addition to those that it sets, but not to another origin."""
     here: list[str] = []
     there: list[str] = []
     with ScriptedServer(noting(there)) as other:

@@ -184,7 +184,7 @@ def test_clients_resolve_names_alike_or_ours_is_right(name, monkeypatch):
 
 @pytest.mark.parametrize("fault", ["another name", "no authority"])
 def test_clients_refuse_a_certificate_alike(fault):
-    """A certificate of another name or of an unknown authority fails the call, unless a client is told otherwise."""
+    """A certificate with another name or from an unknown authority fails the call, unless verification is off."""
     context = server_context(OTHER_NAME) if fault == "another name" else server_context()
     for client in CLIENTS:
         options = {"insecure": False} if client == "fast" else {}

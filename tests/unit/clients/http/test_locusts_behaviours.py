@@ -300,7 +300,7 @@ BEHAVIOURS = (
 
 
 def experienced(base: type, behaviour: Callable[[Any], Any], host: str) -> tuple[Any, list[Any]]:
-    """What a user of this base class sees, and what listeners are told."""
+    """What a user of this base class sees, and what listeners receive."""
     told: list[Any] = []
     user_class = type("Someone", (base,), {"host": host, "max_redirects": 5})
     environment = Environment(user_classes=[user_class])
@@ -319,7 +319,7 @@ def experienced(base: type, behaviour: Callable[[Any], Any], host: str) -> tuple
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.__name__)
 def test_ours_behaves_as_fast_http_user(behaviour: Callable[[Any], Any], host: str) -> None:
-    """A scenario sees the same with both, and the same is counted and told."""
+    """A scenario sees the same with both, and the same is counted and sent to listeners."""
     ours = experienced(HttpUser, behaviour, host)
     assert ours == experienced(FastHttpUser, behaviour, host)
     assert ours[1]

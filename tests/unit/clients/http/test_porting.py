@@ -202,7 +202,7 @@ def test_journey_of_fast_http_user_runs_and_counts_the_same(host, step):
 
 
 def told(base: type, host: str) -> list[tuple[object, ...]]:
-    """What listeners of events.request are told of a few calls of a user of this base class."""
+    """What listeners of events.request receive for a few calls of a user of this base class."""
     events = []
     user_class = type("Told", (base,), {"host": host, "context": lambda self: {"user": self.host == host, "k": 1}})
     environment = Environment(user_classes=[user_class])

@@ -1,4 +1,4 @@
-"""Reporter: what is counted of a request, who decides its outcome, and what listeners are told."""
+"""Reporter: what is counted of a request, what decides its outcome, and what listeners receive."""
 
 import time
 
@@ -141,7 +141,7 @@ def test_rest_parses_json_and_fails_what_is_none():
 
 
 def test_listeners_of_locusts_request_event_get_every_request():
-    """A listener is told of successes, failures and calls that could not be built, with Locust's arguments."""
+    """A listener receives successes, failures and calls that could not be built, with Locust's arguments."""
     events = []
     with ScriptedServer(answering(KEPT, KEPT, ok(status="500 X"))) as server, running_user(server.url) as user:
         user.environment.events.request.add_listener(lambda **request: events.append(request))

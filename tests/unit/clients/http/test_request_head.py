@@ -1,4 +1,4 @@
-"""The head of a request, and what of it is remembered: the lines of headers beside those of the defaults."""
+"""The head of a request, and which part of it is cached: the lines of headers in addition to the default ones."""
 
 import pytest
 from locust.env import Environment

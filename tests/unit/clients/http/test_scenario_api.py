@@ -115,7 +115,7 @@ def test_every_response_tells_what_was_sent():
 
 @pytest.mark.parametrize("path", ["/fast", "/general"])
 def test_request_meta_renames_a_request(path):
-    """What a with-block changes in request_meta is what is counted and what listeners are told."""
+    """Changes of a with-block to request_meta are counted and sent to listeners."""
     events = []
     with ScriptedServer(always(ok(b"abc", status="404 X"))) as server, running_user(server.url) as user:
         user.environment.events.request.add_listener(lambda **event: events.append(event))

@@ -1,4 +1,4 @@
-"""Streamed responses: each part is timed as it comes, each end is told apart, and each request counts once."""
+"""Streamed responses: each part is timed on arrival, kinds of end are distinguished, and each request counts once."""
 
 import gzip
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The bytes on the wire, requests and responses, beside those of FastHttpUser and its geventhttpclient.
+"""The bytes on the wire, requests and responses, compared with those of FastHttpUser and its geventhttpclient.
 
 Method, target, headers and body must be the same. What differs on purpose: the User-Agent names this product; JSON is
 compact and keeps its UTF-8, which means the same; a multipart boundary is random; a repeated response header is joined

@@ -242,7 +242,7 @@ def test_a_pipeline_is_freed_without_the_garbage_collector(redis_url):
 
 
 def test_a_json_view_outlives_the_execution_of_its_pipeline(redis_url):
-    """What ``json()`` gave can queue again after ``execute``, beside a view that is asked for again."""
+    """The result of ``json()`` can queue again after ``execute``, as can a new view."""
     with client_of(redis_url) as ours:
         pipe = ours.pipeline(transaction=False)
         view = pipe.json()

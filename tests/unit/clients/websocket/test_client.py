@@ -1,4 +1,4 @@
-"""Sessions: opened as HTTP requests are, each round trip and event timed, each end told apart."""
+"""Sessions: opened like HTTP requests, each round trip and event timed, the kinds of end distinguished."""
 
 import ssl
 import zlib

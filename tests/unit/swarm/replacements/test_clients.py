@@ -50,7 +50,7 @@ def lived(user_class: Any) -> Measurements:
 
 
 def times(taken: Measurements) -> Counter[str]:
-    """How often each kind of thing happened beside the requests, but for the sizes of responses."""
+    """How often each kind of tally was counted, except for the sizes of responses."""
     found: Counter[str] = Counter()
     for tally in taken.tallies:
         if tally.kind != SIZE:
@@ -82,7 +82,7 @@ def test_a_caught_response_that_nobody_decides_on_counts_by_its_status(base: typ
 
 @BOTH
 def test_a_traced_request_has_a_header_and_an_id_in_the_record(base: type) -> None:
-    """This replaces HttpSession.request: a header of the scenario's own is kept, and failures are told apart."""
+    """This replaces HttpSession.request: the scenario's own header is kept, and failures are distinguished."""
     heads: list[bytes] = []
 
     def answer(peer: Peer) -> None:
@@ -279,7 +279,7 @@ def test_requests_that_an_adapter_sends_again_are_counted() -> None:
 
 
 def test_of_a_client_that_does_not_tell_nothing_is_known() -> None:
-    """Requests of a client of the scenario's own, and of Locust's beside them, are told apart."""
+    """Requests of the scenario's own client and those of Locust's clients are distinguished."""
 
     def work(user: Any) -> None:
         user.client.get("/")

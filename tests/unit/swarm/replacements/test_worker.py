@@ -49,7 +49,7 @@ class Pair:
     received: Counter[str]
 
     def spawn(self, timestamp: float, users: int, kind: str = "Idle", stop_timeout_s: float = 0.0) -> None:
-        """Have the worker told to run some users, at a time of the master's clock."""
+        """Send the worker a message to run some users, at a time of the master's clock."""
         data = {
             "timestamp": timestamp,
             "user_classes_count": {kind: users},
@@ -105,7 +105,7 @@ def test_a_clock_that_was_set_back_does_not_keep_users_from_starting(pair: Pair)
 
 
 def test_a_service_that_starts_users_itself_gets_their_number_for_a_limit(pair: Pair) -> None:
-    """Nobody is spawned, and the master is told of the users that run (replaces WorkerRunner.start_worker)."""
+    """No user is spawned, and the running users are reported to the master (replaces WorkerRunner.start_worker)."""
     swarm, limits = Swarm(pair.worker.environment), []
     swarm.limit_users = limits.append
     Session.of(pair.worker.environment).put(Swarm, swarm)

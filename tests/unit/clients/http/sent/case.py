@@ -8,7 +8,7 @@ from tests.http_harness import ok
 from tests.unit.clients.http.test_differential import redirect
 
 Call = tuple[str, str, Mapping[str, Any]]
-"""Method, target and arguments; an argument that can be called is made anew for each client."""
+"""Method, target and arguments; a callable argument is called once for each client."""
 Seen = tuple[str, ...]
 """Each request that the server got: method, target, ``name=value`` of the headers shown, body. A call that raised is
 ``raised``, and ``uncounted`` if it was not counted."""
