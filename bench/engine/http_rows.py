@@ -76,7 +76,7 @@ def comparisons() -> list[Comparison]:
         nginx_server.running,
         {fast: (6.0, 8.0), "Locust HttpUser": (25.0, 35.0), "wrk": (0.5, 0.7), "k6": (1.0, 1.0)},
         "64 users or connections. wrk, hey, oha, vegeta, autocannon, strobengine and k9's plan repeat one fixed "
-        "request; the others run scripts. The bare loop ignores the answers and records nothing.",
+        "request; the others run scripts. The bare loop ignores the responses and records nothing.",
     )
     works = [
         ("large-get", "GET of 14 kB", "large", floor, loose),
@@ -101,7 +101,7 @@ def comparisons() -> list[Comparison]:
         [_ours("varying"), _fast("varying"), *_peers("varying", *_FIXED, "k9, Python script", "k6")],
         nginx_server.running,
         {fast: (5.0, 7.0)},
-        "Each head has a request id of its own, as those of real services have.",
+        "Each head has its own request id, like those of real services.",
     )
     journey = Comparison(
         "journey",
@@ -115,8 +115,8 @@ def comparisons() -> list[Comparison]:
         ],
         nginx_server.running,
         {},
-        "64 users without think time: a header of the user's own, JSON sent and parsed, a value taken from one answer "
-        "into the next request, each answer checked, response heads that vary.",
+        "64 users without think time: a header of the user's own, JSON sent and parsed, a value taken from one "
+        "response into the next request, each response checked, response heads that vary.",
     )
     many = Comparison(
         "many-users",

@@ -27,11 +27,11 @@ from bench.key_value.server import Server, running
 
 _ROOT = Path(__file__).parents[2]
 _NOTE = (
-    f"GETs at {RATE_PER_S:,} per second for {RUN_S} s, through a link that holds back each reply for "
+    f"GETs at {RATE_PER_S:,} per second for {RUN_S} s, through a link that delays each reply by "
     f"{SHORTEST_S * 1000:g} ms and a random time of {MEAN_MORE_S * 1000:g} ms on average. The true times are the "
-    "link's: from the arrival of a command, which the kernel stamps, until its reply has left. redis-benchmark has no "
-    "rate, so it has as many connections as make that rate, and it draws uniform keys only. Expected hits are those of "
-    "the distribution's formula; Redis' are its `keyspace_hits`."
+    "link's: from the arrival of a command, by the kernel's timestamp, until its reply was sent. redis-benchmark has no "
+    "rate limit, so it uses as many connections as produce that rate, and it draws uniform keys only. Expected hits "
+    "follow from the distribution's formula; Redis' are its `keyspace_hits`."
 )
 _COLUMNS = (
     "| distribution | tool | per second | hits: expected | Redis' | the tool's | p50, ms: true | the tool's "
@@ -50,7 +50,7 @@ def comparison(command: str) -> Comparison:
         "commands",
         subjects,
         partial(running, command, "uniform"),
-        note=f"{CONNECTIONS} connections, values of {VALUE_BYTES} bytes, {KEYS:,} keys of which {FILLED:,} are there, "
+        note=f"{CONNECTIONS} connections, values of {VALUE_BYTES} bytes, {KEYS:,} keys of which {FILLED:,} exist, "
         "all equally likely; Redis on another core counts the commands.",
     )
 
