@@ -60,7 +60,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 
 def test_the_run_keeps_its_length(history: History) -> None:
-    """Load is made for the run time that was asked for, whatever the clock says."""
+    """Load is generated for the requested run time, whatever the clock shows."""
     assert RUN_TIME_S - 2 < history.lasted_s < RUN_TIME_S + 2, history.logs
 
 

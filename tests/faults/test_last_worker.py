@@ -28,7 +28,7 @@ def test_a_headless_run_ends_with_its_last_worker(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_lost_before_the_test_ends_nothing(tmp_path: Path) -> None:
-    """A master that still waits for workers goes on waiting when the only one it had is lost."""
+    """A master that is waiting for workers keeps waiting when its only worker is lost."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         swarm.master(workers=2)

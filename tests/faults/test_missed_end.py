@@ -31,7 +31,7 @@ def referee(tmp_path: Path) -> Iterator[Referee]:
 
 @pytest.fixture
 def swarm(tmp_path: Path, referee: Referee) -> Iterator[FaultySwarm]:
-    """A master with two workers: the test was stopped while the second one was held up, which goes on being so."""
+    """A master with two workers: the test was stopped while the second was suspended, and still is."""
     (scenario := tmp_path / "asker.py").write_text(SCENARIO.replace("(Asker, Keeper)", "(Asker,)"))
     with FaultySwarm(tmp_path, referee.url, variables={"LOADTEST_SCENARIO": str(scenario)}) as swarm:
         swarm.master_with_web_ui()

@@ -134,7 +134,7 @@ def run(swarm: FaultySwarm, cables: Cables, witness: Witness) -> History:
 
 
 def test_three_seconds_cost_nothing(history: History) -> None:
-    """A worker that is cut off for 3 s goes on, and what it measured arrives when the network is back."""
+    """A worker that is disconnected for 3 s continues, and its measurements arrive when the network is back."""
     assert history.during_short_cut >= USERS // 2
     gaps = history.record["delivery"]["missing"]
     assert [gap for gap in gaps if gap["end_s"] is not None] == [], history.logs

@@ -159,6 +159,6 @@ def test_final_values_are_fetched_after_it_is_back(history: History) -> None:
 
 
 def test_a_prometheus_that_stays_away_delays_the_end_by_seconds_only(history: History) -> None:
-    """A run whose scraper does not come back waits the time that is promised, and ends as if it had."""
+    """A run whose scraper does not return waits for the documented time, and then ends normally."""
     assert history.left_exit_code == ExitCode.INTERRUPTED, history.left_logs
     assert LINGER_S <= history.left_ended_after_s < LINGER_S + 15

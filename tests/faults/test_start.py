@@ -31,7 +31,7 @@ def test_missing_workers_end_the_run_with_a_sentence(swarm: FaultySwarm) -> None
 
 
 def test_a_run_goes_on_with_fewer_workers_on_request(swarm: FaultySwarm) -> None:
-    """With LOADTEST_FEWER_WORKERS the run goes on with those that came, and says so."""
+    """With LOADTEST_FEWER_WORKERS the run continues with the workers that joined, and says so."""
     master = swarm.master(*WAIT, workers=3, LOADTEST_FEWER_WORKERS="1")
     swarm.worker()
     swarm.wait_for_load(workers=1)
@@ -41,7 +41,7 @@ def test_a_run_goes_on_with_fewer_workers_on_request(swarm: FaultySwarm) -> None
 
 
 def test_results_that_cannot_be_written_end_the_master_at_once(swarm: FaultySwarm) -> None:
-    """A master whose RUNS_DIR is not its own, as a folder that is mounted, says so before it waits for a worker."""
+    """A master that cannot write to RUNS_DIR, such as a mounted folder, says so before it waits for a worker."""
     master = swarm.master(workers=1, LOADTEST_RUNS_DIR="/proc/runs")
     assert master.wait() == ExitCode.USAGE
     assert "RUNS_DIR=/proc/runs cannot be written (No such file or directory). Allowed: " in swarm.logs()

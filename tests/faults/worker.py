@@ -15,7 +15,7 @@ from gevent.server import StreamServer
 KILLED_WORKER_LOSES_S = 2.5
 """The current second, and what a busy machine delays its last delta by."""
 WAKES_S = 0.5
-"""How long a worker that goes on after a pause takes to read the responses that came meanwhile."""
+"""How long a resumed worker takes to read the responses that arrived during its pause."""
 RECOVERY_S = 15.0
 """A worker whose pause or cut ended so long before the run has sent everything."""
 

@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said(options: dict[str, object], name: str, words: str
 
 
 def test_users_that_do_not_fit_are_found() -> None:
-    """The number asked for counts, also when the run is too short to reach it, for files, ports and memory."""
+    """The requested number counts for files, ports and memory, even if the run is too short to reach it."""
     found = checks(users=1_000_000, spawn_rate=10, run_time="1m", workers=1)
     ports = found["local ports"]  # at most 65,535 on any machine
     assert not ports.healthy
@@ -107,7 +107,7 @@ def test_a_run_whose_users_do_not_fit_is_refused() -> None:
 def test_a_clock_that_is_too_coarse_is_found(
     monkeypatch: pytest.MonkeyPatch, resolution_s: float, *, monotonic: bool
 ) -> None:
-    """A clock that ticks coarsely, or may go back, is said before it shows in histograms."""
+    """A clock with a coarse resolution, or one that may go back, is reported before it affects histograms."""
     clock = SimpleNamespace(monotonic=monotonic, resolution=resolution_s)
     monkeypatch.setattr("loadtest.doctor.time.get_clock_info", lambda _name: clock)
     found = checks()["clock"]
@@ -124,7 +124,7 @@ def test_a_containers_quota_counts(tmp_path: Path) -> None:
 
 
 def test_a_service_with_another_time_of_day_is_found() -> None:
-    """More than a few seconds apart is said; an answer without a Date, or a strange one, is not judged."""
+    """A difference of more than a few seconds is reported; a response without a Date, or an odd one, is not judged."""
     dates = ["Sat, 01 Jan 2000 00:00:00 GMT", "yesterday", f"Sat, 01 Jan 2000 00:00:00 +{'9' * 20}", None]
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -33,7 +33,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_runs_that_begin_within_a_second_get_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody named them, so that nobody could choose other names; what prevents a folder is still said."""
+    """They were generated, so another name can be chosen; other obstacles to a folder are still reported."""
     monkeypatch.setattr("loadtest.run_folder.new_run_id", lambda *parts: "-".join(("now", *parts)))
     names = [RunFolder.begin(tmp_path, None, "health", "quick").name for _ in range(3)]
     assert names == ["now-health-quick", "now-health-quick-2", "now-health-quick-3"]
@@ -69,7 +69,7 @@ def test_a_runs_folder_that_cannot_be_written_is_named(create: object) -> None:
 
 @pytest.mark.parametrize("runs_dir", ["/proc/version", "/proc/version/runs", "/proc/runs", "/proc/self"])
 def test_a_runs_folder_that_cannot_be_written_is_found_before_a_run(runs_dir: str) -> None:
-    """A file, one below a file, one that cannot be made, and one that lets nobody write, not even root."""
+    """A file, a path below a file, a folder that cannot be created, and one that not even root can write to."""
     with pytest.raises(UsageError, match=rf"RUNS_DIR={runs_dir} cannot be written \(.*Next: "):
         check_writable(Path(runs_dir))
 
@@ -82,7 +82,7 @@ def test_looking_whether_runs_can_be_written_leaves_nothing(tmp_path: Path) -> N
 
 
 def test_a_folder_of_somebody_else_in_the_runs_folder_is_refused() -> None:
-    """One of the run's name is there, without a run, and nothing can be written to it."""
+    """A folder with the run's name exists, without a run, and is not writable."""
     with pytest.raises(UsageError, match=r"RUNS_DIR=/proc cannot be written"):
         RunFolder.create_next(Path("/proc"), "self")
 

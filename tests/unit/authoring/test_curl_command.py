@@ -95,7 +95,7 @@ def test_credentials_do_not_enter_the_file(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_a_wrong_command_is_refused_with_its_place(command: str, words: str) -> None:
-    """One sentence, with what is allowed and the next step."""
+    """One sentence, with the allowed values and the next step."""
     with pytest.raises(UsageError) as refused:
         request_of(command)
     text = str(refused.value)

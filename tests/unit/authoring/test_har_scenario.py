@@ -175,7 +175,7 @@ def test_short_values_are_no_link(tmp_path: Path) -> None:
 
 
 def test_credentials_of_a_recording_come_from_files() -> None:
-    """A token that no answer gave would otherwise stand in the file, and end in a repository."""
+    """A token that no response returned would otherwise be in the file, and end up in a repository."""
     headers = {"Authorization": f"Bearer {TOKEN}", "X-Api-Key": "k3y", "X-Shop": "7"}
     login = Recorded("POST", "/a", {"Authorization": "Basic YTpi"})
     login.take_body('{"email": "ada@example.com", "password": "hunter22", "keep": true}', "application/json")
@@ -210,7 +210,7 @@ HIDDEN: dict[str, tuple[str, str, str, str]] = {
 
 @pytest.mark.parametrize("place", HIDDEN)
 def test_no_secret_of_a_recording_is_drafted(place: str) -> None:
-    """Wherever it stands in a body or a query; what holds none stays as it was."""
+    """Wherever it is in a body or a query; values without a secret are unchanged."""
     target, body, kind, words = HIDDEN[place]
     request = Recorded("POST", target)
     if body:
@@ -226,7 +226,7 @@ def test_no_secret_of_a_recording_is_drafted(place: str) -> None:
 
 
 def test_secrets_in_headers_and_fields_are_not_drafted() -> None:
-    """Those of any name that says so, and those of a form of several parts; a file is sent as a few bytes anyway."""
+    """Those with any such name, and those of a multipart form; a file is sent as a few bytes anyway."""
     request = Recorded("POST", "/", {"X-Signature": "hunter2", "X-Data": f"a {JWT}", "X-Jwt": "hunter2"})
     request.fields = [("password", None, "hunter2", "text/plain"), ("pass", "pass.txt", "example", "text/plain")]
     text = recorded_scenario.written("x", "X", [request])
@@ -253,7 +253,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: s
 
 
 def test_a_recording_cannot_write_code(tmp_path: Path) -> None:
-    """Whatever stands in it stays text."""
+    """Its content remains text."""
     attack = '"""\nimport os\nos.system("true")\n{x}\\'
     entries = [
         entry(0, "GET", f"/{attack}?{attack}", {attack: "some-value"}, headers={"x-a": attack}),

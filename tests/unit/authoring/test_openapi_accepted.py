@@ -65,7 +65,7 @@ LABELS = {"l": r"^\.\d+$", "la": r"^(\.\d+){2,}$", "lo": r"^\.a=\d+\.b=\w+$"}
 
 
 def _templates(root: dict[str, Any]) -> dict[str, Any]:
-    """Return the paths with what openapi-core knows the styles matrix and label by: marks of RFC 6570, and patterns."""
+    """Return the paths with the RFC 6570 marks and patterns by which openapi-core knows the styles matrix and label."""
     found = {}
     for path, item in copy.deepcopy(root["paths"]).items():
         marked = path

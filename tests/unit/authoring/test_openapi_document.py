@@ -1,4 +1,4 @@
-"""OpenAPI documents: read from files and URLs, in JSON and YAML, and refused with what is wrong."""
+"""OpenAPI documents: read from files and URLs, in JSON and YAML, and refused with the reason."""
 
 import http.server
 import json

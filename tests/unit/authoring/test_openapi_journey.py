@@ -70,7 +70,7 @@ def failed(requests: list[Request]) -> list[str]:
 
 
 def test_every_request_of_the_targets_own_document_succeeds_again_and_again(tmp_path: Path, target_url: str) -> None:
-    """Also for a second user; only the coin queue needs a user that somebody has seeded, and the draft says so."""
+    """Also for a second user; only the coin queue needs a seeded user, and the draft says so."""
     root = document_of_target(create_app(Settings()))
     draft = openapi_scenario.draft(OpenApiDocument(root, "x"), "own")
     note = "GET /api/notifications/session: it opens another protocol; see WebSocketUser"

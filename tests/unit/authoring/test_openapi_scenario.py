@@ -85,7 +85,7 @@ def test_every_task_has_a_name_of_its_own() -> None:
 
 
 def test_a_document_cannot_write_code() -> None:
-    """Whatever stands in titles, summaries, paths, names and examples stays text."""
+    """The content of titles, summaries, paths, names and examples remains text."""
     attack = 'x"""\nimport os\nos.system("true")\n"""\u2028\r\x0c\\'
     paths = {
         f"/{attack}": {

@@ -116,7 +116,7 @@ def test_what_cannot_be_drafted_is_listed(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: str) -> None:
-    """One sentence, with what is allowed and the next step."""
+    """One sentence, with the allowed values and the next step."""
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UsageError, match=words):
         PostmanCollection(tmp_path / "a.json")

@@ -1,4 +1,4 @@
-"""What lies between this machine and a service is said: addresses, and the certificate with its faults."""
+"""The path from this machine to a service is reported: addresses, and the certificate with its faults."""
 
 import ssl
 from collections.abc import Iterator

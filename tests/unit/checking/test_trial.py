@@ -171,7 +171,7 @@ def check(file: Path, text: str, host: str, *options: str) -> tuple[int, str]:
 
 
 def test_each_task_of_each_kind_of_user_runs_once(tmp_path: Path, target_url: str) -> None:
-    """Stock, fast and own users, nested task sets, `on_start`, `on_stop` and arguments; nobody waits."""
+    """Stock, fast and own users, nested task sets, `on_start`, `on_stop` and arguments; without think time."""
     code, output = check(tmp_path / "shop.py", WORKING, target_url, "--tenant", "blue")
     names = re.findall(r"^(\S+) +GET (\w+) +(\d+) +[\d.]+ ms +[\d,]+ B  ok$", output, re.MULTILINE)
     assert names == [
@@ -222,7 +222,7 @@ def test_texts_of_a_scenario_or_service_command_no_terminal_and_begin_no_line(tm
 
 
 def test_an_exit_of_a_listener_is_no_pass(tmp_path: Path, target_url: str) -> None:
-    """The check has not come to its end, whatever the exit code that the locustfile asked for."""
+    """The check did not complete, whatever exit code the locustfile requested."""
     text = SILENT.replace("test_start", "init").replace('OSError("no database")', "SystemExit(0)")
     code, output = check(tmp_path / "shop.py", text, target_url)
     assert (code, "never" in output) == (2, False), output

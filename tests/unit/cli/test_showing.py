@@ -48,7 +48,7 @@ def test_profiles_of_ones_own_file_are_listed_too(tmp_path: Path) -> None:
     ids=lambda given: given[0],
 )
 def test_a_path_that_is_too_long_is_one_sentence(arguments: tuple[str, ...]) -> None:
-    """Python says it by an exception, where it says of other paths that nothing is there."""
+    """Python raises an exception for it, whereas other paths simply do not exist."""
     done = invoke(*arguments)
     assert (type(done.exception), done.exit_code in {1, 2}, "error: " in done.stderr) == (SystemExit, True, True)
 

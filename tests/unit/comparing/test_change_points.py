@@ -1,4 +1,4 @@
-"""Change points: those that are there, and no others."""
+"""Change points: the existing ones are found, and no others."""
 
 import numpy as np
 import pytest

@@ -46,7 +46,7 @@ def loadtest(runs_dir: Path, *arguments: str) -> Result:
 
 
 def test_a_regression_has_an_exit_code(runs_dir: Path) -> None:
-    """30 % slower is worse, in the table and, when asked for, in the exit code."""
+    """30 % slower is worse, in the table and, on request, in the exit code."""
     plain = loadtest(runs_dir, "compare", "monday", "slow")
     gate = loadtest(runs_dir, "compare", "monday", "slow", "--fail-on-regression")
     assert (plain.exit_code, gate.exit_code) == (0, ExitCode.THRESHOLD_FAILED), gate.output

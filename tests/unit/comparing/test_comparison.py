@@ -146,7 +146,7 @@ def test_no_run_of_more_than_a_day_is_recommended() -> None:
 
 
 def test_documents_become_blocks_without_their_edges() -> None:
-    """A document's seconds are there by name and all together, but the first and the last."""
+    """A document's seconds are available by name and in total, except the first and the last."""
     blocked = BlockedRun.of(reports.run_document(reports.record(20, names=("a", "b"), failing="b")))
     name = Name("documents", "GET", "b")
     assert (
@@ -180,7 +180,7 @@ def test_a_document_compared_with_itself_is_the_same() -> None:
 
 
 def test_of_many_clear_differences_ten_are_described_in_words() -> None:
-    """Those that are worse first; the table has all, and the number of the rest is said."""
+    """Worse ones first; the table has all, and the number of the others is given."""
     base, new = (
         run(replace(BUSY, names=8), np.random.default_rng(2), factors)
         for factors in ({}, dict(enumerate([0.8, *[1.3] * 7])))

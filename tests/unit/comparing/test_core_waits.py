@@ -62,5 +62,5 @@ def test_what_two_processes_on_one_core_wait_is_told_by_side() -> None:
 
 @pytest.mark.parametrize("urls", [("http://192.0.2.1:80",) * 2, ("http://127.0.0.1:1",) * 2])
 def test_what_processes_used_that_cannot_be_seen_is_not_known(urls: tuple[str, str]) -> None:
-    """Neither those of another machine, nor a port on which nobody listens."""
+    """Neither those of another machine, nor a port without a listener."""
     assert CoreWaits.of(urls).uses() is None

@@ -335,7 +335,7 @@ def test_both_sides_take_responses_as_ended_when_they_arrived(monkeypatch: pytes
 
 
 def test_a_duet_is_noted_for_nothing_that_its_scenario_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a class without a fixed number of users nor one with a number is said to have one that fixes nothing."""
+    """No class, with or without a fixed number of users, is reported to have a number that has no effect."""
     monkeypatch.setattr(GreenletRandom, "install", lambda: None)
     (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
     assert list(declared.absent([pair], [pair])) == []

@@ -1,4 +1,4 @@
-"""The files of a run's folder, which somebody may move or replace while the run goes on."""
+"""The files of a run's folder, which may be moved or replaced during the run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ def linked(folder: Path, other: Path) -> None:
 def test_nothing_is_written_into_what_took_the_place_of_the_folder(
     change: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
-    """One sentence says so, with which the run is none that passed; nor is it sent to where results are collected."""
+    """One sentence says so, and the run does not pass; its results are not uploaded either."""
     (other := tmp_path / "other").mkdir()
     (other / "report.html").write_text("somebody's own")
     (url := tmp_path / "url").write_text("https://127.0.0.1:9/")

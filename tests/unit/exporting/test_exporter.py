@@ -180,7 +180,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_let_go(
 def test_a_connection_that_is_in_use_all_the_time_ends_too(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a response that says so, also where there is room for others."""
+    """With a response that says so, even if there is room for others."""
     monkeypatch.setattr(exporter, "CONNECTION_S", 0.5)
     running = exporter.start(environment, "127.0.0.1", 0)
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as busy:
@@ -273,7 +273,7 @@ def test_final_values_are_served_twice_before_the_end(environment: Environment) 
 
 
 def test_a_slow_scraper_gets_the_final_values_whole(environment: Environment) -> None:
-    """A final scrape counts when its answer was taken, not when it was asked for: until then the master stays."""
+    """A final scrape counts once its response has been read, not when it is requested: until then the master waits."""
     for number in range(100):
         record(environment, f"name {number}", [0.01])
     flush(environment)

@@ -45,7 +45,7 @@ def test_the_network_is_that_of_the_busiest_machine(environment: Environment) ->
 
 
 def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
-    """State, users and run are those of Locust; a second run goes on counting where the first one stopped."""
+    """State, users and run are those of Locust; a second run continues the counters of the first."""
 
     class Recording(User):
         scenario = "mine"
@@ -147,7 +147,7 @@ def test_limits_are_bounded(environment: Environment) -> None:
 
 
 def test_stage_and_verdict_of_the_run_are_reported(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a run is open its stage and that stage's start are there; the verdict so far is, too, and stays."""
+    """While a run is open, its stage, the stage's start and the verdict so far are exported; the verdict remains."""
     before = scrape(environment)
     assert total(before, "loadtest_run_verdict") == 0
     assert len(Outcome) == len([key for key in before if key[0] == "loadtest_run_verdict"])

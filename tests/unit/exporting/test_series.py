@@ -261,7 +261,7 @@ def test_locusts_aggregated_row_is_not_there(environment: Environment) -> None:
 
 
 def test_compatible_names_are_locusts_numbers(environment: Environment) -> None:
-    """With the setting, the names of dashboards 11985 and 12081 are there, in milliseconds, without a double total."""
+    """With the setting, the names of dashboards 11985 and 12081 are exported, in ms, without a duplicate total."""
     stats = environment.stats
     for name, took_ms, error in (("a", 10, None), ("a", 30, "boom"), ("b", 80, None)):
         stats.log_request("GET", name, took_ms, 100)

@@ -77,7 +77,7 @@ class World:
         worker.to_worker.clear()
 
     def pass_time(self, seconds: float) -> None:
-        """The clock goes on; workers keep in touch, and the master looks for lost ones."""
+        """The clock advances; workers stay in contact, and the master looks for lost ones."""
         self.now_s += seconds
         for worker in self.workers:
             if worker.dead:
@@ -110,7 +110,7 @@ class World:
             self.leave(worker)
 
     def heal(self) -> None:
-        """Links and stopped workers come back, and the living use up what there is."""
+        """Links and stopped workers come back, and the remaining workers use up the items."""
         for worker in self.workers:
             worker.cut = worker.stopped = False
         if all(worker.dead for worker in self.workers):
@@ -181,7 +181,7 @@ def test_no_item_is_used_twice_and_none_is_lost(items: int, steps: list[tuple[st
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.integers(1, 300), STEPS)
 def test_nothing_is_in_doubt_without_a_loss(items: int, steps: list[tuple[str, int, int]]) -> None:
-    """As long as no worker dies or is cut off for good, every item is used exactly once."""
+    """As long as no worker is killed or permanently disconnected, every item is used exactly once."""
     world = World(items, "unique_then_stop")
     play(world, [step for step in steps if step[0] not in ("kill", "cut")])
     world.heal()

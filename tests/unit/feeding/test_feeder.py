@@ -28,7 +28,7 @@ class Master:
 
 
 def test_a_user_waits_only_where_no_batch_came_in_time() -> None:
-    """Before the first batch a user waits, and the wait is counted; afterwards the items are there."""
+    """Before the first batch a user waits, and the wait is counted; afterwards the items are available."""
     master = Master(100)
     began_s = time.perf_counter()
     master.feeder.open()

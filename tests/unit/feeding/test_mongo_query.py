@@ -1,4 +1,4 @@
-"""What a URL of MongoDB asks for; the types of its values stay."""
+"""The query of a MongoDB URL; the types of its values are kept."""
 
 import datetime as dt
 from collections.abc import Iterator

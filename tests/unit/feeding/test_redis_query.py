@@ -1,4 +1,4 @@
-"""What a URL of Redis' asks for."""
+"""The query of a Redis URL."""
 
 from collections.abc import Iterator
 

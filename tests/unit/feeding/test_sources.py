@@ -207,7 +207,7 @@ def test_a_damaged_or_empty_file_is_named_with_line_and_column(
     ],
 )
 def test_what_the_link_cannot_carry_is_refused_where_it_is_read(tmp_path: Path, item: str, reason: str) -> None:
-    """It neither ends in a traceback nor waits until a worker asks for it."""
+    """It neither ends in a traceback nor waits until a worker requests items."""
     for name, text, place in (("a.json", f'["a",\n  {item}]', "2, column 3"), ("a.jsonl", f'"a"\n{item}\n', "2, col")):
         with pytest.raises(UsageError, match=f"line {place}.*{reason}.*Next: "):
             sources.read(written(tmp_path, name, text))
@@ -257,14 +257,14 @@ def test_a_compressed_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
 def test_a_wrong_encoding_is_named_by_line_and_column(tmp_path: Path, ending: str) -> None:
-    """The byte and its place are said."""
+    """The byte and its position are reported."""
     (tmp_path / f"a.{ending}").write_bytes('"ü"\n"ü'.encode() + b'\xff"\n')
     with pytest.raises(UsageError, match=rf"a\.{ending}, line 2, column 3: byte 0xff is not UTF-8"):
         sources.read(str(tmp_path / f"a.{ending}"))
 
 
 def test_what_is_no_file_is_said(tmp_path: Path) -> None:
-    """A file that is missing, closed, none, or of an unknown format is named with what to do; nothing waits for it."""
+    """A file that is missing, unreadable, no file, or of an unknown format is an error with advice, without a wait."""
     (tmp_path / "folder.json").mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
     for name, words in (

@@ -1,4 +1,4 @@
-"""What a URL of SQLAlchemy's asks for."""
+"""The query of an SQLAlchemy URL."""
 
 import sqlite3
 import sys

@@ -58,7 +58,7 @@ def test_a_peak_breaks_its_rule_at_once(name: str) -> None:
 
 
 def test_time_without_users_does_not_count() -> None:
-    """Loading data before the run, or idling after it, makes nobody suspicious."""
+    """Loading data before the run, or idling after it, violates no rule."""
     assert process_violations(observed(60, users=0, cpu_ratio=1.0, loop_lag_s=1.0)) == []
 
 

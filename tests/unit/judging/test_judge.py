@@ -112,7 +112,7 @@ def test_rates_are_per_second_of_load() -> None:
 
 
 def test_rates_end_with_the_schedule_and_not_with_its_last_answers() -> None:
-    """A load of known length ends by itself, whenever its end is said."""
+    """A load of known length ends by itself, whenever its end is reported."""
     run = Run("requests_per_s >= 10/s", longest_s=5.0).add(0, measured(GET, [0.01] * 50))
     run.now += 9
     assert (run.judge.load_s, run.results()) == (5.0, [(pytest.approx(10.0), "passed")])

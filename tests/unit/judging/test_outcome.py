@@ -286,7 +286,7 @@ def test_a_load_that_ended_within_its_warm_up_is_no_pass(
 
 
 def test_failed_checks_and_transactions_are_noted_with_the_verdict() -> None:
-    """They change no outcome without a threshold, but nobody overlooks them; those that worked are not worth a note."""
+    """They change no outcome without a threshold, but are noted; successful ones are not."""
     record, recorder = one_request(), Recorder()
     for name in ("id", "id", "new"):
         recorder.series("shop", "", name, "check").failure(1.0, 1.0, 1.0, 0, "check", "not met")
@@ -337,7 +337,7 @@ def test_a_violation_is_a_reason_in_its_own_words() -> None:
 
 @pytest.mark.parametrize(("rules", "violations"), [((), []), (("min > 1s",), [VIOLATION])])
 def test_an_interrupted_run_is_nothing_else(rules: tuple[str, ...], violations: list[Violation]) -> None:
-    """Whatever was measured until then, the run that was asked for was not made; who ended it is the first reason."""
+    """Whatever was measured until then, the requested run was not completed; the cause is the first reason."""
     record = one_request()
     record.interruption = Interruption("SIGTERM", 2.5, 2.04, 20.0)
     verdict = decide(record, violations, results_of(*rules) if rules else [])
@@ -350,7 +350,7 @@ def test_an_interrupted_run_is_nothing_else(rules: tuple[str, ...], violations: 
 
 
 def test_an_interrupted_run_without_requests_is_interrupted() -> None:
-    """Nothing was measured because nothing had begun: that is said second."""
+    """Nothing was measured because nothing had begun: that is the second reason."""
     verdict = decide(RunRecord(interruption=Interruption("Ctrl-C", 0.5, 0.0, None)), [])
     assert [verdict.outcome, *verdict.reasons] == [
         Outcome.INTERRUPTED,

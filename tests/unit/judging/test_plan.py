@@ -55,7 +55,7 @@ def test_users_that_were_not_there_are_a_share_of_the_plan(users: dict[int, int]
 
 @pytest.mark.parametrize(("level", "running"), [(1.4, 1), (1.6, 2), (0.4, 0)])
 def test_a_level_between_whole_users_is_the_nearest(level: float, running: int) -> None:
-    """USERS scales a profile's stages to parts of users, which nobody can start."""
+    """USERS scales a profile's stages to fractions of users, which cannot be started."""
     record = record_of("quick", dict.fromkeys(range(20), running), level=level)
     assert plan.shortfall(record).ratio == 0.0
 
@@ -274,7 +274,7 @@ def test_a_load_shape_that_was_asked_late_and_then_asks_for_something_else_is_no
 
 
 def test_users_of_a_load_shape_that_are_gone_are_missing() -> None:
-    """It asks for ten for ever, and two of them run."""
+    """It requests ten for ever, and two of them run."""
     assert plan.shortfall(shaped([(10, 10.0)] * 30, running=2)).ratio == pytest.approx(0.8, abs=0.02)
 
 
@@ -286,7 +286,7 @@ def test_the_levels_of_a_long_load_shape_are_bounded() -> None:
 
 
 def test_a_worker_that_only_says_that_it_lives_adds_no_users() -> None:
-    """Of two workers one sends nothing but heartbeats: half of the users were never there, and the share says so."""
+    """One of two workers sends only heartbeats: half of the users are missing, and the share says so."""
     collector, record = Collector(), record_of("quick", {}, spawn_rate_per_s=10.0)
     record.run_id = "r1"
     for worker in ("works", "silent"):

@@ -203,7 +203,7 @@ def test_a_standstill_of_the_service_breaks_its_rule(
 def test_users_that_make_no_request_any_more_break_their_rule(
     answered_until: int, users_until: int, model: str, expected: list[str]
 ) -> None:
-    """Half of the load without any, while users run, is another load than was asked for."""
+    """Half of the load without requests, while users run, is not the requested load."""
     record = RunRecord(context={"plan": {"model": model}}, load_s=19.0)
     record.note(0.5, "start", "load begins")
     for second in range(25):
@@ -297,7 +297,7 @@ def test_requests_that_took_no_time_break_the_rule_on_durations(requests: int, s
 
 @pytest.mark.parametrize(("duration_s", "words"), [(-1.0, "1000 durations were negative"), (5000.0, "1000 were above")])
 def test_impossible_durations_break_their_rule(duration_s: float, words: str) -> None:
-    """Durations that were refused or clamped are said."""
+    """Durations that were refused or clamped are reported."""
     [violation] = trust.violations(record_with(duration_s=duration_s), Watch())
     assert violation.rule == "durations"
     assert words in violation.sentence

@@ -40,7 +40,7 @@ def test_what_the_workers_waited_for_a_core_is_said() -> None:
 
 
 def test_a_service_whose_processes_cannot_be_seen_is_said_too() -> None:
-    """Behind a proxy of ports its share is not known, but that it is there is."""
+    """Behind a port proxy its share is unknown, but not its presence."""
     assert note(record("http://127.0.0.1:5000", machine_cpu_ratio=0.5)).endswith("the cores were 50% busy")
 
 

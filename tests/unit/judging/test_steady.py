@@ -60,7 +60,7 @@ def test_a_warm_up_and_growth_are_found_and_nothing_else(course: str) -> None:
 
 @pytest.mark.parametrize("levels", [[], [[0.0, 1.0], [60.0, 100.0]]])
 def test_a_load_that_is_not_level_has_no_steady_state(levels: list) -> None:
-    """Its response times follow it; of a load without a plan nobody knows."""
+    """Its response times follow the load; for a load without a plan that is unknown."""
     assert steady.find(run_of(COURSES["growing to the end"][0], levels)[0]) == steady.Steady()
 
 
@@ -86,7 +86,7 @@ def test_a_warm_up_that_was_found_is_left_out_of_rules_without_their_own() -> No
 
 
 def test_no_warm_up_leaves_nothing_out() -> None:
-    """Also where one was looked for, which is said."""
+    """Also if one was searched for, which is noted."""
     record, judge = run_of(COURSES["level"][0], judge=True)
     record.configuration["warm_up"] = "auto"
     assert judge.leave_out(steady.find(record).warm_up_s) == 0.0

@@ -207,7 +207,7 @@ def test_answers_without_a_body_are_noted(requests: list[tuple[str, str, int]], 
 
 
 def test_a_session_that_brings_events_needs_no_body() -> None:
-    """Neither its opening nor its end; one without events is said."""
+    """Neither its opening nor its end; a session without events is noted."""
     recorder = Recorder()
     for name in ("/news", "/silence"):
         for method in ("GET", "CLOSE"):

@@ -67,7 +67,7 @@ def test_a_rule_of_the_file_about_another_scenario_is_left_out(file: Path) -> No
 
 
 def test_names_that_the_scenario_never_declares_are_refused_with_the_nearest(file: Path) -> None:
-    """A mistyped name, an unknown method and a pair that does not exist are three lines with what was meant."""
+    """A mistyped name, an unknown method and a pair that does not exist are three lines with suggestions."""
     text = """
 thresholds = [
   'p99{name="documents/gte"} < 1s',
@@ -90,7 +90,7 @@ thresholds = [
 
 
 def test_names_are_not_checked_without_declarations(file: Path) -> None:
-    """Where nobody knows what will be requested every name is taken."""
+    """If the requests are not known beforehand, every name is accepted."""
     assert len(thresholds.of(config(file, threshold='p99{name="x"} < 1s'))) == 1
 
 

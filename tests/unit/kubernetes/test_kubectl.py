@@ -1,4 +1,4 @@
-"""kubectl as a program, and what is said when it is missing or fails."""
+"""kubectl as a program, and the error when it is missing or fails."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_a_kustomization_that_cannot_be_rendered_is_corrected(program: Path, tmp
 
 
 def test_its_log_is_not_repeated(program: Path) -> None:
-    """It logs each try to reach a cluster that is not there; one sentence is enough, with what to do next."""
+    """It logs each attempt to reach an absent cluster; the error is one sentence with the next step."""
     log = "E1127 01:30:27.891486   12789 memcache.go:265] connection refused\\n"
     write(program, f"printf '{log}{log}The connection was refused\\n' >&2; exit 1")
     with pytest.raises(StackError, match=r"^kubectl get failed: The connection was refused\. Allowed: .* Next: see"):

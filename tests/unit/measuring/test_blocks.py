@@ -50,7 +50,7 @@ def test_counts_are_kept_by_second_and_series() -> None:
 
 
 def test_a_second_that_comes_again_is_added() -> None:
-    """Late counts of a second join those that are there."""
+    """Late counts of a second are added to the existing ones."""
     made = Blocks()
     add(made, 1, [0], measured(a=3))
     add(made, 1, [0], measured(a=4))

@@ -1,4 +1,4 @@
-"""The master's side: indexes, refusals, the time line, users, and what it says while a run goes on."""
+"""The master's side: indexes, refusals, the time line, users, and the figures during a run."""
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_the_most_open_connections_are_kept() -> None:
 
 
 def test_users_of_a_second_are_those_of_its_deltas() -> None:
-    """Deltas that come together, as after a master that was held up, give each second the users that it had."""
+    """Deltas that arrive together, as after the master was blocked, give each second its own users."""
     collector = started("a", "b")
     for sequence, users in ((1, 2), (2, 5), (3, 1), (4, 0)):
         collector.take("a", delta(sequence, users=users, final=sequence == 4), 100.0)
@@ -154,7 +154,7 @@ def test_what_is_not_of_this_run_is_refused_and_counted(worker: str, data: bytes
 
 
 def test_a_corrupt_delta_is_refused_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Damage is said, counted and not acknowledged, so the worker sends the delta again."""
+    """Damage is reported, counted and not acknowledged, so the worker sends the delta again."""
     collector = started("a")
     assert collector.take("a", delta(1)[:-1] + b"?", 0.0) is None
     collector.take("a", delta(1), 100.0)
@@ -293,7 +293,7 @@ def test_an_index_is_given_again_only_after_a_while() -> None:
 
 
 def test_users_are_those_of_present_workers() -> None:
-    """Users by scenario are the sum over the workers that are there, and 0 after their stop."""
+    """Users by scenario are the sum over the connected workers, and 0 after their stop."""
     collector = started("a", "b")
     collector.take("a", delta(1, users=3), 100.0)
     collector.take("b", delta(1, users=4), 100.0)

@@ -135,14 +135,14 @@ class World:
         self.collector.flush()
 
     def kill_worker(self, worker: SimulatedWorker, now_s: float) -> None:
-        """A worker dies without a word, and another process starts in its place."""
+        """A worker is killed, and another process starts in its place."""
         self.workers.remove(worker)
         self.collector.leave([one.name for one in self.workers], now_s)
         self.boot()
         self.workers[-1].reporter.begin(self.run, now_s)
 
     def restart_master(self, _worker: SimulatedWorker, now_s: float) -> None:
-        """The master dies without a word; another starts and begins another run."""
+        """The master is killed; another starts and begins another run."""
         self.collector = Collector()
         for one in self.workers:
             self.collector.join(one.name, "running", now_s)
@@ -160,7 +160,7 @@ class World:
             self.to_worker.append((name, acknowledgement))
 
     def acknowledge(self, message: tuple[str, Acknowledgement]) -> None:
-        """One acknowledgement arrives at its worker, if that still lives."""
+        """One acknowledgement arrives at its worker, if that is still running."""
         for worker in self.workers:
             if worker.name == message[0]:
                 worker.outbox.acknowledge(message[1])

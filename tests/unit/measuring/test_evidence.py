@@ -1,4 +1,4 @@
-"""Evidence of failures: what helps to find the fault is there, and no secret is."""
+"""Evidence of failures: it contains what helps to find the fault, and no secret."""
 
 import json
 from base64 import b64encode

@@ -162,7 +162,7 @@ def test_an_empty_histogram_has_no_figures() -> None:
 
 @pytest.mark.parametrize("q", [-0.01, 1.01, 99.0, math.nan])
 def test_a_quantile_out_of_range_is_an_error(q: float) -> None:
-    """A quantile outside 0 to 1 is refused with what is allowed."""
+    """A quantile outside 0 to 1 is refused, with the allowed range."""
     with pytest.raises(ValueError, match=r"allowed are 0 to 1.*pass 0\.99"):
         Histogram.of([1.0]).quantile(q)
 
@@ -188,7 +188,7 @@ def test_snapped_bounds_are_edges_near_the_log_spaced_ones() -> None:
 
 @pytest.mark.parametrize("arguments", [(1, 1e-4, 60.0), (36, 1e-6, 60.0), (36, 1.0, 0.5), (36, 1e-4, 4000.0)])
 def test_impossible_bounds_are_an_error(arguments: tuple[int, float, float]) -> None:
-    """Bounds that cannot be exact are refused with what is allowed."""
+    """Bounds that cannot be exact are refused, with the allowed ones."""
     with pytest.raises(ValueError, match="allowed are 2 to 200 bounds"):
         snapped_bounds_s(*arguments)
 
@@ -226,7 +226,7 @@ def damaged(data: bytes, at: int) -> bytes:
 
 
 def test_a_damaged_binary_form_is_an_error() -> None:
-    """Whichever byte is changed, reading says so instead of returning wrong numbers."""
+    """Whichever byte is changed, reading fails instead of returning wrong numbers."""
     data = Histogram.of([0.001, 0.002, 0.5]).to_bytes()
     for at in range(len(data)):
         with pytest.raises(RecordError):

@@ -77,7 +77,7 @@ def test_the_collector_keeps_those_of_the_open_run() -> None:
 
 
 def test_seconds_without_requests_let_go_of_what_was_before() -> None:
-    """Nothing is shown as recent when the run goes on and its service does not answer."""
+    """Nothing is shown as recent when the run continues and its service does not respond."""
     collector = started("a")
     collector.take("a", delta(1), 100.0)
     collector.flush()

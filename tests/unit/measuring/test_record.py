@@ -192,7 +192,7 @@ def test_the_dictionary_is_json_and_whole() -> None:
 
 
 def test_an_empty_record_is_a_record() -> None:
-    """Without requests every figure is there, as 0 or as none, and no reading fails."""
+    """Without requests every figure exists, as 0 or None, and can be read."""
     record = RunRecord()
     total = record.total()
     assert (total.requests, record.duration_s, record.completeness) == (0, 0, 1.0)

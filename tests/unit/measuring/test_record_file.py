@@ -105,7 +105,7 @@ def test_damage_in_the_middle_is_an_error_that_says_where(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 7])
 def test_another_version_is_an_error_with_both_versions(tmp_path: Path, version: int) -> None:
-    """A file of an older or a newer version is refused with what to do."""
+    """A file of an older or a newer version is refused, with advice."""
     path = tmp_path / "record.stream"
     write(path, 1)
     data = bytearray(path.read_bytes())
@@ -145,7 +145,7 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_full_device_is_said_and_the_run_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    """On a device without room every write fails: the record says so, once, and nothing is raised."""
+    """On a full device every write fails: the record notes it once, and nothing is raised."""
     record = write(Path("/dev/full"), 12)
     assert record.stream_error == "/dev/full: No space left on device"
     assert record.requests == 120

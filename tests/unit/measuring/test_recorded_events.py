@@ -70,7 +70,7 @@ def test_a_recorder_made_before_the_runner_still_replaces_locusts_listener() -> 
 
 
 def test_under_plain_locust_its_statistics_count_every_request() -> None:
-    """Where nobody keeps a record, nothing is kept for one, and Locust's own listener gets what clients notify."""
+    """Without a record, nothing is kept for one, and Locust's own listener receives the clients' events."""
     environment = Environment(user_classes=[Shopper])
     environment.create_local_runner()
     recorder = Recorder.alongside_locust(environment)

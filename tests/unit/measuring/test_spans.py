@@ -99,7 +99,7 @@ def test_a_traced_request_is_exported_with_its_ids_and_times(receiver: Receiver)
 def test_a_dead_collector_changes_no_figure_and_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing listens: requests are counted as ever, the end waits for no more than its limit, and one line says so."""
+    """Nothing listens: requests are counted as usual, the end waits no longer than its limit, and one line says so."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     monkeypatch.setattr(spans, "LAST_S", 0.5)
@@ -191,7 +191,7 @@ def test_a_protocol_that_is_not_spoken_is_refused(
 def test_a_password_in_the_endpoint_is_in_no_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is said of a dead collector names it without its credentials."""
+    """The message about an unreachable collector names it without its credentials."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:hunter2@127.0.0.1:9/v1/traces")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     monkeypatch.setattr(spans, "LAST_S", 0.5)

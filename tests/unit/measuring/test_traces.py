@@ -1,4 +1,4 @@
-"""Traces: a valid header for the share that is asked for, and a bounded account of the slowest."""
+"""Traces: a valid header for the requested share, and a bounded record of the slowest."""
 
 import re
 

@@ -113,7 +113,7 @@ def test_a_changed_rate_holds_from_its_instant(at_s: float, rate_per_s: float) -
 
 
 def test_a_worker_that_is_out_is_reported() -> None:
-    """A worker that is left out, and lives, gets an assignment of nothing from the instant on."""
+    """A running worker that is left out gets an empty assignment from that instant on."""
     allocator = ArrivalAllocator(schedule())
     allocator.assign(["a", "b"], 1000.0)
     assignments = allocator.assign(["b"], 1005.0)
@@ -121,7 +121,7 @@ def test_a_worker_that_is_out_is_reported() -> None:
 
 
 def test_a_second_loss_passes_on_what_was_inherited() -> None:
-    """A worker that dies while it still holds a dead worker's part leaves that part too."""
+    """The arrivals of a lost worker include those that it had inherited from another one."""
     whole = schedule()
     allocator = ArrivalAllocator(whole)
     survivor = SimulatedWorker()

@@ -128,7 +128,7 @@ def test_a_worker_that_is_still_set_up_when_the_run_begins_starts_arrivals_too()
 
 
 def test_the_rate_can_be_changed_live(link: Link) -> None:
-    """From the stated instant on, the new rate's arrivals are starts; a rate of 0 is a pause, and is_quiet says so."""
+    """From the given instant on, the new rate's arrivals are started; a rate of 0 is a pause, which is_quiet shows."""
     coordinator, _ = link.begin(profile(50, 60))
     wait_until(lambda: len(starts) > 20)
     from_s = coordinator.change_rate(200, 60)
@@ -159,7 +159,7 @@ def test_a_worker_joins_a_run(link: Link) -> None:
 
 
 def test_stopping_early_drops_only_what_was_due(link: Link) -> None:
-    """A stopped run starts nothing more; neither what was not due yet nor what the stop held up counts as dropped."""
+    """A stopped run starts nothing more; arrivals not yet due, or delayed by the stop, do not count as dropped."""
     coordinator, ended = link.begin(profile(50, 60))
     wait_until(lambda: len(starts) > 20)
     link.master.stop()

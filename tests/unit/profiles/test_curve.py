@@ -72,7 +72,7 @@ def test_segments_follow_each_other_without_a_gap(several: list[Stage]) -> None:
 
 @given(levels, levels, st.floats(1, 1e4))
 def test_a_step_goes_no_faster_than_it_may(first: float, second: float, steps_per_s: float) -> None:
-    """With a limit on steps the level moves by it each second, up or down, until it is there."""
+    """With a limit on steps the level changes by that much each second, up or down, until it reaches its target."""
     assume(abs(first - second) > 1)
     curve = LoadCurve.of([Stage(1e6, first, "step"), Stage(1e6, second, "step")], steps_per_s)
     half_s = abs(second - first) / steps_per_s / 2
@@ -81,7 +81,7 @@ def test_a_step_goes_no_faster_than_it_may(first: float, second: float, steps_pe
 
 
 def test_a_step_without_time_ends_where_it_got_to() -> None:
-    """A stage of one second at 10 per second reaches 10 of 100; the next goes on from there."""
+    """A stage of one second at 10 per second reaches 10 of 100; the next continues from there."""
     curve = LoadCurve.of([Stage(1, 100, "step"), Stage(1, 20, "linear")], 10)
     assert [curve.level_at(t_s) for t_s in (0.5, 1.0, 1.5)] == [5, 10, 15]
     curve = LoadCurve.of([Stage(20, 100, "step"), Stage(1, 0, "step"), Stage(1, 90, "linear")], 10)

@@ -104,7 +104,7 @@ WRONG: dict[str, tuple[str, str | bytes, str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, case: str) -> None:
-    """One sentence, with what is allowed and the next step."""
+    """One sentence, with the allowed values and the next step."""
     name, content, words = WRONG[case]
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UsageError) as refused:

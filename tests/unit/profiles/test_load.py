@@ -1,4 +1,4 @@
-"""Load: from settings, command line and start form to what a test asks for."""
+"""Load: from settings, command line and start form to the requested load of a test."""
 
 from argparse import Namespace
 from pathlib import Path

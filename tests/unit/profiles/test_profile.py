@@ -132,7 +132,7 @@ def test_rate_and_users_of_an_open_profile() -> None:
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options: dict[str, object], expected: str) -> None:
-    """A rate for users, a spawn rate for arrivals and the like are answered with what was meant."""
+    """A rate for users, a spawn rate for arrivals and the like are errors with suggestions."""
     with pytest.raises(UsageError, match=expected):
         LoadProfile.of(config(**options))
 
@@ -153,7 +153,7 @@ def test_think_time_is_one_duration_or_two_bounds(tmp_path: Path) -> None:
 
 
 def test_defaults_of_the_open_model(tmp_path: Path) -> None:
-    """Arrivals are even, the seed is 1, and a tenth of the pool is there from the start."""
+    """Arrivals are even, the seed is 1, and a tenth of the pool exists from the start."""
     profile = profile_of(tmp_path, OPEN)
     assert (profile.arrivals, profile.seed, profile.pre_allocated_users, profile.curve.level_at(0)) == (
         "even",
@@ -239,6 +239,6 @@ def test_a_gap_between_stages_holds_the_level(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    """It is said before anything starts."""
+    """It is reported before anything starts."""
     with pytest.raises(UsageError, match=r"/nonexistent/profiles.toml cannot be read .*correct the name"):
         read_profiles(Path("/nonexistent/profiles.toml"))

@@ -53,7 +53,7 @@ def test_it_ends_on_time_when_nothing_changes_any_more() -> None:
 
 
 def test_a_change_in_the_last_second_is_still_made() -> None:
-    """A ramp that ends with the profile goes on to its end."""
+    """A ramp that ends with the profile continues to its end."""
     profile = LoadProfile("down", "closed", (Stage(1, 10, "step"), Stage(4, 0, "linear")))
     assert ticks(profile, 3, 4.1)[1] == (1, 3.0)
 

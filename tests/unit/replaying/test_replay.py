@@ -76,7 +76,7 @@ def test_what_cannot_be_replayed(log: Path, selection: Selection, words: str) ->
 
 
 def test_its_files_are_private_and_removed(log: Path, tmp_path: Path) -> None:
-    """A log holds what people asked for, and tokens; two replays of it at a time would remove each other's."""
+    """A log contains users' requests and tokens; two simultaneous replays would otherwise remove each other's files."""
     with private_folder(tmp_path / "runs", log) as folder:
         Replay.of(log, Selection()).write(folder)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -71,7 +71,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -> None:
-    """A truncated, older, newer or foreign record.json is named, with what can be read and the way out."""
+    """The error for a truncated, older, newer or foreign record.json says what can be read, and the next step."""
     text, words = WRONG[case]
     write(cut_off, text)
     with pytest.raises(RecordError, match=words) as raised:
@@ -81,7 +81,7 @@ def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -
 
 
 def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
-    """A folder that is no run's says so, and so does one that is not there."""
+    """A folder that is not a run's, or does not exist, is an error that says so."""
     with pytest.raises(RecordError, match=r"record\.stream cannot be read"):
         document.read(tmp_path)
     with pytest.raises(RecordError, match=r"there is no run in .*nowhere.*loadtest history"):

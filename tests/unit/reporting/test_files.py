@@ -175,7 +175,7 @@ def test_iterations_have_intervals_in_text_and_in_junit() -> None:
 
 
 def test_the_terminal_has_tables_of_transactions_and_checks() -> None:
-    """Both stand after the requests, with what failed."""
+    """Both are shown after the requests, with their failures."""
     console = Console(file=io.StringIO(), width=120)
     summary.show(reports.run_document(reports.add_steps(reports.record())), console)
     lines = [line.split() for line in console.file.getvalue().splitlines()]

@@ -53,7 +53,7 @@ def test_an_unfit_generator_is_an_error() -> None:
 
 
 def test_a_run_without_requests_is_an_error() -> None:
-    """Nothing was found out about the system, and no rule says so: the case of the run itself does."""
+    """Nothing is known about the system, and no rule says so: the test case of the run itself does."""
     attributes, found = cases(document([], [], RunRecord("none", 0.0)))
     (error,) = found["the run sent requests and ran to its end"]
     assert (attributes["errors"], error.attrib["type"]) == ("1", "no data")
@@ -61,7 +61,7 @@ def test_a_run_without_requests_is_an_error() -> None:
 
 
 def test_an_interrupted_run_is_errors_and_no_failure() -> None:
-    """No threshold was judged on the run that was asked for: neither passed nor failed, and the reason is named."""
+    """No threshold was judged on the requested run: they neither passed nor failed, and the reason is given."""
     record = reports.record(2)
     record.interruption = Interruption("Ctrl-C", 2.5, 2.0, 20.0)
     results = [Result.of(rule, 0.1) for rule in parse("max < 1s, min > 1s", "here")]

@@ -26,7 +26,7 @@ def test_why_requests_failed_is_shown_with_the_verdict() -> None:
 
 
 def test_a_failed_request_is_shown_with_its_answer() -> None:
-    """Folded, in a fence that nothing in it closes, and that nobody is notified from."""
+    """Folded, in a fence that its content cannot close, and without mentions that notify people."""
     text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
     folded = text[text.index("<details>") : text.index("</details>")]
     assert folded.startswith("<details><summary>A failed request: GET b: status_5xx</summary>\n\n````\nPOST https://")
@@ -52,7 +52,7 @@ def test_transactions_and_checks_have_tables() -> None:
 
 
 def test_iterations_have_a_line() -> None:
-    """How many of the scenario, how many were dropped, and how long they took; a percentile of too few says so."""
+    """How many per scenario, how many were dropped, and how long they took; a percentile of too few samples says so."""
     text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10))))
     assert "\n- Iterations: 400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms\n" in text
     text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10), 30)))

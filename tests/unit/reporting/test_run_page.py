@@ -120,7 +120,7 @@ def test_seconds_that_are_not_whole_draw_no_fall() -> None:
 
 
 def test_names_are_broken_after_separators_only() -> None:
-    """A long name goes on in the next line after a slash, not within a word; what it is called stays the same."""
+    """A long name wraps after a slash, not within a word; the name itself is unchanged."""
     shown = page.name("/api/users/{id}/read_all?a=<b>&c=1")
     assert shown == "/<wbr>api/<wbr>users/{id}/<wbr>read_<wbr>all?<wbr>a=&lt;b&gt;&amp;<wbr>c=<wbr>1"
     assert "overflow-wrap: anywhere" not in re.findall(r"\.scroll tbody th \{[^}]*\}", page.asset("report.css"))[0]

@@ -59,7 +59,7 @@ class Put(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A running store; nobody waits between attempts."""
+    """A running store; there is no wait between attempts."""
     monkeypatch.setattr(upload, "PAUSE_S", 0.0)
     with Store() as store:
         thread = threading.Thread(target=store.serve_forever, args=(0.01,))
@@ -71,7 +71,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    """A run's folder, with what a record may be in size."""
+    """A run's folder with a record of the maximum size."""
     folder = RunFolder(tmp_path / "night")
     folder.logs.mkdir(parents=True)
     folder.record.write_bytes(bytes(range(256)) * 4096)
@@ -135,7 +135,7 @@ def test_a_store_that_cannot_be_reached_is_named(
     tmp_path: Path,
     host: str,
 ) -> None:
-    """Nothing listens, no name, or an address that nobody may ask."""
+    """Nothing listens, the name does not exist, or the address is blocked."""
     with pytest.raises(RecordError, match=f"were not sent to {host.partition(':')[0]}: .*, in 3 attempts"):
         upload.send(folder, file_with(tmp_path, f"http://{host}{KEY}?{SIGNATURE}"))
 

@@ -79,7 +79,7 @@ def test_every_task_is_tagged() -> None:
 
 
 def test_users_leave_seeded_data_alone(target_url: str, redis_url: str) -> None:
-    """Only scratch keys change, and what is deleted is gone."""
+    """Only scratch keys change, and deleted keys no longer exist."""
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
 
         def seeded() -> dict[bytes, object]:

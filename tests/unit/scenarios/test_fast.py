@@ -252,7 +252,7 @@ def _say_ok(begin: Any) -> list[bytes]:
     ],
 )
 def test_certificates_are_verified_as_before(tmp_path: Path, base: str, body: str, failures: int) -> None:
-    """Not by a FastHttpUser, and by an HttpUser unless each call says so; where some do, the class stays."""
+    """Not by a FastHttpUser, and by an HttpUser unless each call says so; if only some do, it is not converted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     server = WSGIServer(("127.0.0.1", 0), lambda _, begin: _say_ok(begin), log=None, ssl_context=context)

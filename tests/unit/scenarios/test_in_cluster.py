@@ -119,7 +119,7 @@ def wait_for_more(cluster: Cluster, done: Counter[str], names: list[str]) -> Non
 
 @pytest.fixture
 def loaded(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster with what the scenario documents loads and removes itself."""
+    """The cluster with the data that the scenario `documents` loads and removes itself."""
     documents.load_data(cluster.url, lambda _done, _total: None)
     cluster.wait(lambda: all(node.admin.wait(1, 20_000) for node in cluster.nodes[:3]))
     yield cluster
@@ -155,7 +155,7 @@ def test_the_documents_scenario_runs_on_a_cluster_whose_slots_move(loaded: Clust
 
 
 def test_a_killed_primary_costs_the_documents_scenario_counted_failures(loaded: Cluster) -> None:
-    """Each has a class, and the load goes on by itself when the replica has taken over."""
+    """Each has a class, and the load continues by itself after the replica has taken over."""
     with journeys(loaded) as (done, _, names):
         loaded.allow_silence(NODE_TIMEOUT_MS)
         loaded.nodes[1].process.kill()

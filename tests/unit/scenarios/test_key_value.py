@@ -162,7 +162,7 @@ def test_the_same_user_does_the_same_in_every_run(server: Any, tmp_path: Path) -
 def test_the_hit_ratio_is_that_of_theory(
     server: Any, tmp_path: Path, distribution: str, fill: float, expected: float
 ) -> None:
-    """Of a thousand keys, those with the lowest numbers are there. Misses are no failures."""
+    """Of a thousand keys, those with the lowest numbers exist. Misses are not failures."""
     more = f'fill = {fill}\ndistribution = "{distribution}"'
     described = workload(tmp_path, "json_get = 1\njson_mget = 1\nget = 1\nhget = 1\nhgetall = 1", size=1_000, more=more)
     described.load(server.url, quiet)
@@ -222,7 +222,7 @@ def test_what_cannot_be_copied_is_written(server: Any, tmp_path: Path) -> None:
 
 
 def test_each_key_holds_the_document_of_its_number(server: Any, tmp_path: Path) -> None:
-    """Those that are there already are copied within Redis; where they expire, each is written."""
+    """Existing ones are copied within Redis; if they expire, each is written."""
     for more, copied in (("", 3 * (600 - 256)), ('ttl = "60s"', 0)):
         server.admin.flushall()
         server.admin.config_resetstat()

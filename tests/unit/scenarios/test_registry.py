@@ -192,7 +192,7 @@ def test_locust_takes_the_first_of_several_shapes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", scenarios.names())
 def test_a_built_in_scenario_leaves_the_host_to_the_stack(name: str) -> None:
-    """Its host is no service that is there already: without HOST, the stack starts the sample target."""
+    """Its host is not an existing service: without HOST, the stack starts the sample target."""
     assert scenarios.load(name).hosts == {}
 
 

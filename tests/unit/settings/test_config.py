@@ -1,4 +1,4 @@
-"""Config: where a setting comes from, and what is said about a wrong one."""
+"""Config: where a setting comes from, and the error for an invalid one."""
 
 import os
 from pathlib import Path

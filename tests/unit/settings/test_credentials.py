@@ -36,7 +36,7 @@ def test_accounts_are_read_as_programs_write_them(tmp_path: Path, name: str, tex
 
 
 def test_only_a_line_feed_outside_quotation_marks_ends_an_account(tmp_path: Path) -> None:
-    """The other characters at which str.splitlines splits may stand in a password."""
+    """The other characters at which str.splitlines splits may be in a password."""
     (tmp_path / "accounts.csv").write_text('login,password\nada,a\u2028b\x85c\neve,"d\ne"\n')
     assert read_accounts(tmp_path / "accounts.csv") == (Account("ada", "a\u2028b\x85c"), Account("eve", "d\ne"))
 

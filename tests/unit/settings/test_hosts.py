@@ -240,7 +240,7 @@ def test_the_port_of_a_service_on_this_machine_is_known(host: str, port: int | N
     ],
 )
 def test_what_is_not_allowed_is_refused(allowed: str | None, url: str) -> None:
-    """Everything else, with what is allowed and the next step."""
+    """Everything else, with the allowed values and the next step."""
     with pytest.raises(UsageError, match=r"(?s)Allowed: .*Next: "):
         Targets(allowed, OWN).check(url)
 

@@ -75,7 +75,7 @@ def is_closed(connection: socket.socket) -> bool:
 
 
 def test_further_connections_are_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each may fill memory; those that are there stay, and who leaves makes room."""
+    """Each may fill memory; existing ones are kept, and one that leaves makes room."""
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
     with ExitStack() as opened, closing(speaker(master, b"worker")) as worker:
         assert heard(master, worker, "worker")

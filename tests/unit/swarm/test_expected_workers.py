@@ -1,4 +1,4 @@
-"""When not all workers come, a sentence says how many did, or the run goes on with those."""
+"""If not all workers connect, an error says how many did, or the run continues with those."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def test_a_run_goes_on_with_those_that_came(caplog: pytest.LogCaptureFixture) ->
 
 @pytest.mark.parametrize(("came", "go_on"), [(1, False), (0, False), (0, True)])
 def test_missing_workers_are_said(caplog: pytest.LogCaptureFixture, came: int, go_on: bool) -> None:
-    """Otherwise, and when nobody came, as many as before are expected, and the log says what to do."""
+    """Otherwise, and if none connected, the expected number is unchanged, and the log gives advice."""
     with waiting(came, go_on=go_on) as runner:
         assert runner.environment.parsed_options.expect_workers == 2
     assert f"{came} of 2 workers connected within 1 s. Allowed: all that are expected. Next: " in caplog.text

@@ -47,7 +47,7 @@ def test_a_message_that_is_not_as_its_kind_says_is_refused(runner: MasterRunner)
 
 
 def test_an_unknown_kind_is_refused_unless_somebody_registered_it(runner: MasterRunner) -> None:
-    """Locust's own way of adding kinds, `register_message`, goes on working."""
+    """Locust's own way of adding kinds, `register_message`, still works."""
     received: list[str] = []
     runner.register_message("greeting", lambda msg, **_: received.append(msg.data))
     before = refusals.counts[refusals.UNKNOWN]
@@ -144,7 +144,7 @@ def spawn(timestamp: float, options: RunOptions) -> Message:
 
 
 def test_no_users_start_for_a_run_that_was_asked_to_end(worker: WorkerRunner) -> None:
-    """A spawn message of a run that ended starts nobody; one of a run starts its users."""
+    """A spawn message of an ended run starts no users; one of the current run starts its users."""
     worker.handle_message(spawn(1.0, RunOptions(NO_RUN)))
     gevent.sleep(0.1)
     assert worker.user_count == 0

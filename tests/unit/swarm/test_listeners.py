@@ -23,7 +23,7 @@ from loadtest.swarm import listeners
 @pytest.mark.usefixtures("replaced_locust")
 @pytest.mark.parametrize(("reverse", "expected"), [(False, ["first", "second"]), (True, ["second", "first"])])
 def test_listeners_are_called_in_locusts_order(reverse: bool, expected: list[str]) -> None:
-    """From the first to the last, or the other way round where Locust says so."""
+    """From the first to the last, or in reverse if Locust says so."""
     called: list[str] = []
     hook = EventHook()
     hook.add_listener(lambda **_: called.append("first"))

@@ -95,7 +95,7 @@ def test_a_listener_that_ended_hears_no_more(server: Server, heard: Counter[str]
 
 
 def test_a_socket_has_one_monitor(server: Server) -> None:
-    """Asked again, the same one is there: a second reader would take the events from the first."""
+    """A second call returns the same one: a second reader would take the events from the first."""
     another = zmq.Context().socket(zmq.ROUTER)
     assert Monitor.of(server.socket) is Monitor.of(server.socket)
     assert Monitor.of(server.socket) is not Monitor.of(another)

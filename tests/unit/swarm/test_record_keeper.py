@@ -159,7 +159,7 @@ def test_a_run_whose_record_cannot_be_written_goes_on(
 def test_a_record_that_cannot_even_be_opened_is_said(
     environment: Environment, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """A path that cannot be made is an error in the log and in the record; the run goes on."""
+    """A path that cannot be created is an error in the log and in the record; the run continues."""
     (tmp_path / "file").write_text("")
     own = record_keeper(environment)
     own.stream_to(tmp_path / "file" / "record.stream")
@@ -170,7 +170,7 @@ def test_a_record_that_cannot_even_be_opened_is_said(
 
 
 def test_the_file_is_at_most_two_seconds_behind(environment: Environment, tmp_path: Path) -> None:
-    """While the run goes on, what is on disk is what was measured up to two seconds ago."""
+    """During the run, the file on disk contains everything measured up to two seconds ago."""
     own = record_keeper(environment)
     own.stream_to(tmp_path / "record.stream", "named", {"profile": "quick"})
     environment.runner.start(2, 100)

@@ -79,7 +79,7 @@ def test_a_delta_that_ends_after_its_report_is_refused(runner: MasterRunner) -> 
 
 
 def test_a_heartbeat_is_answered_with_what_is_held(runner: MasterRunner) -> None:
-    """One message says that the master lives and which deltas it has; without a run it only says the former."""
+    """One message says that the master is alive and which deltas it has; without a run, only the former."""
     with Hearing(runner, "w") as worker:
         worker.report(heartbeat=heartbeat())
         eventually(lambda: len(worker.answers()) == 1)

@@ -53,7 +53,7 @@ class Pair:
     worker: WorkerRunner
 
     def start(self, users: int, per_s: float) -> gevent.Greenlet:
-        """Start users, as Locust's command line does: by a greenlet that nobody ends."""
+        """Start users like Locust's command line: with a greenlet that nothing ends."""
         return gevent.spawn(self.master.start, users, per_s)
 
 
@@ -73,7 +73,7 @@ def pair() -> Iterator[Pair]:
 
 
 def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair: Pair) -> None:
-    """However long the ramp-up goes on, no user starts once its run was asked to end; the next run has users again."""
+    """However long the ramp-up takes, no user starts after its run was told to end; the next run has users again."""
     ramping = pair.start(30, 1.0)
     eventually(lambda: Leisurely.made > 50, PATIENCE_S)
     pair.master.stop()

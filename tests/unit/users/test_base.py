@@ -1,4 +1,4 @@
-"""LoadUser lives as Locust's own User does: tasks and tags, starts, stops, and errors on the way."""
+"""LoadUser behaves like Locust's own User: tasks and tags, starts, stops, and errors."""
 
 from time import perf_counter
 
@@ -288,7 +288,7 @@ def test_whatever_ends_a_user_is_counted(source):
 
 
 def test_a_user_that_ends_itself_is_counted_with_its_place():
-    """A run whose users are gone can say where they went; one that is stopped from outside has no such place."""
+    """A run whose users ended themselves reports the place in their code; one that is stopped from outside has none."""
 
     class Leaving(Stopping):
         @task

@@ -47,7 +47,7 @@ def test_why_a_run_fails_is_said_with_a_sample_and_exceptions(tmp_path: Path) ->
 
 
 def test_a_run_that_is_over_has_a_verdict_only(tmp_path: Path) -> None:
-    """Nothing of it goes on; before the first run there is nothing at all."""
+    """None of it continues; before the first run there is nothing at all."""
     record = reports.record()
     result = result_dict(RunResult(record, decide(record, []), tmp_path, (3, 3)))
     assert (result["now"], result["is_over"]) == ([], True)
