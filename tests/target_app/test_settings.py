@@ -73,7 +73,7 @@ def test_a_key_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path:
 
 
 def test_a_misspelled_setting_is_refused() -> None:
-    """A variable with the target's prefix that is no setting is refused, with the nearest name."""
+    """A variable with the target's prefix that is not a setting is refused, with the nearest name."""
     with pytest.raises(SettingsError, match=r"TARGET_APP_WORKER is not a setting, did you mean TARGET_APP_WORKERS\?"):
         Settings.from_environment({"TARGET_APP_WORKER": "4"})
 

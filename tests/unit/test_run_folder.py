@@ -95,7 +95,7 @@ def test_a_run_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
 
 
 def test_all_runs_are_listed_by_name(tmp_path: Path) -> None:
-    """Files, and folders without a record, are no runs."""
+    """Files, and folders without a record, are not runs."""
     held(tmp_path, "b")
     held(tmp_path, "a")
     (tmp_path / "c").mkdir()

@@ -70,7 +70,7 @@ def test_bodies_and_forms() -> None:
 
 
 def test_references_to_shared_parameters() -> None:
-    """Those of the body too, which are no parameters any more."""
+    """Those of the body too, which are not parameters any more."""
     (found,) = operation("get", parameters=[{"$ref": "#/parameters/limit"}])["parameters"]
     assert found["schema"] == {"type": "integer", "minimum": 5}
 

@@ -16,7 +16,7 @@ from .invoking import invoke
 
 
 def test_options_given_several_times_are_one_setting() -> None:
-    """Thresholds and files join as in the environment; an option that is not given is no setting."""
+    """Thresholds and files join as in the environment; an option that is not given is not a setting."""
 
     @click.command()
     @setting_options(*OF_A_RUN)

@@ -126,7 +126,7 @@ def test_an_answer_of_a_redis_that_does_not_fit_into_memory_is_one_sentence(monk
     ids=lambda reply: repr(reply[:12]),
 )
 def test_an_answer_that_is_no_list_of_commands_is_one_sentence(tmp_path: Path, reply: bytes) -> None:
-    """It speaks the protocol, and is no Redis."""
+    """It speaks the protocol, and is not a Redis."""
     (tmp_path / "monitor.log").write_text('1764174000.123456 [0 127.0.0.1:52114] "SET" "a" "b"\n')
     with scripted_server(answering(reply)) as url:
         done = invoke("replay", "--from-monitor", str(tmp_path / "monitor.log"), "--redis-url", f"{url}/0")

@@ -31,7 +31,7 @@ def test_an_encoded_value_is_the_standard_librarys(value):
 
 @pytest.mark.parametrize("value", ["\ud800", 2**64, -(2**63) - 1, {1: 2}, {"k": {2.5: None}}, 10**30])
 def test_what_orjson_refuses_is_left_to_the_standard_library(value):
-    """Lone surrogates, long integers and keys that are no strings are encoded all the same."""
+    """Lone surrogates, long integers and keys that are not strings are encoded all the same."""
     assert json.loads(json.dumps(value)) == json.loads(encode_json(value))
 
 
@@ -73,7 +73,7 @@ DEEP = b"[" * 100_000 + b"1" * 19
 @pytest.mark.parametrize("document", [DEEP, b"9" * 5_000, b"[", b"\xff"], ids=["deep", "long number", "cut", "no text"])
 @pytest.mark.parametrize("decode", [decode_any, decode_json, lambda one: Message(one, 0.0).json()])
 def test_what_a_service_nests_deeply_is_no_json(decode, document):
-    """No other error than that of any text which is no JSON: a scenario or a check catches that one."""
+    """No other error than that of any text which is not JSON: a scenario or a check catches that one."""
     with pytest.raises(json.JSONDecodeError):
         decode(document)
 

@@ -50,7 +50,7 @@ def test_a_run_that_ends_belongs_to_the_history_of_those_that_were_read(tmp_path
 
 
 def test_a_run_too_short_for_its_fluctuations_has_errors_all_the_same() -> None:
-    """Of so few seconds its noise is not known, which is no reason to take it for the most exact run of all."""
+    """Of so few seconds its noise is not known, which is not a reason to take it for the most exact run of all."""
     recorder, record = Recorder(), RunRecord("wavering", 1_700_000_000.0)
     for second, is_slow in enumerate((0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0)):  # the first and the last are left out
         for request in range(60):

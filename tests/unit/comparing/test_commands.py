@@ -77,7 +77,7 @@ def test_runs_that_are_not_comparable_are_refused(runs_dir: Path) -> None:
 
 
 def test_a_run_that_cannot_be_read_is_named(runs_dir: Path) -> None:
-    """A torn record is an error of the run's; a name that is no run's is one of the command line."""
+    """A torn record is an error of the run's; a name that is not a run's is one of the command line."""
     for name, code, words in (
         ("torn", ExitCode.ERROR, "truncated or damaged"),
         ("nowhere", ExitCode.USAGE, "there is no run in"),

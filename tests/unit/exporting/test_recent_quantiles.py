@@ -78,7 +78,7 @@ def test_service_time_is_apart_from_response_time(environment: Environment) -> N
 
 
 def test_every_histogram_has_them(environment: Environment) -> None:
-    """Also what is no request: transactions, iterations, phases of connections, and parts of streamed responses."""
+    """Also what is not a request: transactions, iterations, phases of connections, and parts of streamed responses."""
     recorder = Recorder.of(environment)
     recorder.series("mine", "", "buy", "transaction").success(1.0, 1.0, 1.5, 0)
     recorder.series("mine", "", "", ITERATION).success(1.0, 1.0, 1.25, 0)

@@ -130,7 +130,7 @@ def test_limits_of_the_run_are_lines(environment: Environment) -> None:
 def test_an_open_run_asks_for_no_number_of_users(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, is_open: bool, wanted: int
 ) -> None:
-    """Its largest number of users is no target, neither while arrivals are due nor before and after them."""
+    """Its largest number of users is not a target, neither while arrivals are due nor before and after them."""
     runner = environment.runner
     assert runner is not None
     monkeypatch.setattr(runner, "state", "running")

@@ -297,7 +297,7 @@ def test_lists_and_functions_are_sources() -> None:
 
 @pytest.mark.parametrize("made", [None, "users.csv", b"ab", {"id": 1}, 7])
 def test_a_function_that_returns_no_list_is_named(made: Any) -> None:
-    """The letters of a text, or the names of a mapping, are no items."""
+    """The letters of a text, or the names of a mapping, are not items."""
     with pytest.raises(UsageError, match=rf"{__file__}, line \d+: the feed is of the type .*Allowed: a list"):
         sources.read(lambda: made)
     with pytest.raises(UsageError, match=r"the scenario: the feed is of the type .*Allowed: a list"):

@@ -141,7 +141,7 @@ def test_the_number_of_workers_is_in_both_places(tmp_path: Path) -> None:
     ],
 )
 def test_an_image_is_taken_apart(tmp_path: Path, image: str, parts: dict[str, str]) -> None:
-    """The port of a registry is no tag."""
+    """The port of a registry is not a tag."""
     whole, _ = written(Kustomization(MANIFESTS / "fetch", image), tmp_path / "run")
     assert whole["images"] == [{"name": "loadtest", **parts}]
 
@@ -200,7 +200,7 @@ def test_the_host_of_a_user_class_is_checked_too() -> None:
 def test_files_that_a_config_map_cannot_hold_are_refused(
     tmp_path: Path, name: str, size_bytes: int, words: str
 ) -> None:
-    """Too large, of the same name, or of one that is no key."""
+    """Too large, of the same name, or of one that is not a key."""
     (tmp_path / name).write_bytes(b"x" * size_bytes)
     with pytest.raises(UsageError, match=words):
         of_run(feed=str(tmp_path / name))

@@ -96,7 +96,7 @@ def test_the_imitation_says_why_it_is_used(path: Path, monkeypatch: pytest.Monke
 def test_a_module_that_does_not_load_is_named_as_the_cause(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A redis-server that ends with the module is no reason to wait, and the notice says what it said."""
+    """A redis-server that ends with the module is not a reason to wait, and the notice says what it said."""
     install(path)
     broken = tmp_path / "rejson.so"
     broken.write_bytes(b"no module")

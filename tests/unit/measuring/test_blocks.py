@@ -80,7 +80,7 @@ def test_many_bins_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_damaged_blocks_are_refused() -> None:
-    """What is no base 64 of a table is named."""
+    """What is not base 64 of a table is named."""
     with pytest.raises(RecordError, match="blocks are damaged"):
         BlockTable.of({"width_s": 1, "counts": "%", "response_time": ""})
 

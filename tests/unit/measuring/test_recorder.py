@@ -291,7 +291,7 @@ def test_an_attribute_of_the_scenario_is_no_phase() -> None:
     ("place", "expected"), [("", True), ("/a", True), ("/b", False), ("http://[", False), ("['/a', '/b']", False)]
 )
 def test_a_redirect_that_is_not_followed_leads_nowhere_or_to_another_place(place: str, expected: bool) -> None:
-    """What is no URL is another place, and no reason to lose the request."""
+    """What is not a URL is another place, and no reason to lose the request."""
     assert leads_nowhere(302, (), "http://127.0.0.1/a", place) is expected
 
 

@@ -87,7 +87,7 @@ def test_all_errors_are_reported_together() -> None:
 
 
 def test_only_a_line_feed_ends_a_setting_of_the_file(tmp_path: Path) -> None:
-    """A byte order mark is no part of a name, and what other programs take for a line's end is part of a value."""
+    """A byte order mark is not part of a name, and what other programs take for a line's end is part of a value."""
     file = tmp_path / "loadtest.env"
     file.write_text("\ufeffLOADTEST_FEED=a\u2028b.csv\r\nLOADTEST_RUN_ID=night\r\n", newline="")
     config = Config.load(environ={}, file=file)

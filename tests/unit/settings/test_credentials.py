@@ -112,7 +112,7 @@ def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_read_from_a_regular_file_only(tmp_path: Path) -> None:
-    """A byte order mark is no part of it, and a named pipe is not waited for."""
+    """A byte order mark is not part of it, and a named pipe is not waited for."""
     (tmp_path / "secret").write_text("\ufeffa secret of a key\n")
     assert read_secret(tmp_path / "secret", "LINK_KEY_FILE", 8) == "a secret of a key"
     os.mkfifo(tmp_path / "pipe")

@@ -144,7 +144,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_let_go(start: bytes) -> None
 
 
 def test_an_answer_is_bounded(site: Site) -> None:
-    """What is larger is not kept; what is no HTTP is an error of the network."""
+    """What is larger is not kept; what is not HTTP is an error of the network."""
     assert fetch(f"{site.url}/missing", 5.0, most_bytes=4).body == b"none"
     with pytest.raises(OSError, match="larger than 3 bytes"):
         fetch(f"{site.url}/missing", 5.0, most_bytes=3)

@@ -212,7 +212,7 @@ def test_a_configured_host_need_not_be_a_url() -> None:
     ],
 )  # fmt: skip
 def test_the_port_of_a_service_on_this_machine_is_known(host: str, port: int | None) -> None:
-    """Also of a host that is no URL."""
+    """Also of a host that is not a URL."""
     assert hosts.local_port(host) == port
 
 
@@ -246,11 +246,11 @@ def test_what_is_not_allowed_is_refused(allowed: str | None, url: str) -> None:
 
 
 def test_a_wrong_setting_is_refused() -> None:
-    """An item that is no host is named."""
+    """An item that is not a host is named."""
     with pytest.raises(UsageError, match=r"'http://x', .*Allowed: names"):
         Targets("fine.example, http://x")
 
 
 def test_what_does_not_resolve_is_left_to_the_requests() -> None:
-    """A name that no resolver knows is no reason to refuse: its requests fail with class dns."""
+    """A name that no resolver knows is not a reason to refuse: its requests fail with class dns."""
     check_open("http://nobody.invalid")

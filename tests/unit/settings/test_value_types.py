@@ -16,6 +16,6 @@ def test_duration_is_read(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "abc", "-5s", "5x", "1s1m", "nan", "s"])
 def test_duration_is_refused(text: str) -> None:
-    """What is no duration is no number either."""
+    """What is not a duration is not a number either."""
     with pytest.raises(ValueError, match="not a duration"):
         duration_s(text)

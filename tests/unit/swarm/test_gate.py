@@ -78,7 +78,7 @@ def test_a_handler_that_fails_does_not_end_receiving(runner: MasterRunner, caplo
 
 
 def test_a_kind_of_a_service_that_is_not_there_is_ignored(runner: MasterRunner) -> None:
-    """It is no error: the sender has a service that this process does without."""
+    """It is not an error: the sender has a service that this process does without."""
     before = dict(refusals.counts)
     with Peer(runner, "w") as worker:
         worker.say(DONE.name, 1)

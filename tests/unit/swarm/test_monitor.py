@@ -78,7 +78,7 @@ def test_a_failed_handshake_is_another_event(server: Server, heard: Counter[str]
 
 
 def test_nobody_hears_of_what_goes_on(server: Server, heard: Counter[str]) -> None:
-    """A connection that stands is no event."""
+    """A connection that stands is not an event."""
     with server.peer(server.key):
         gevent.sleep(0.1)
         assert not heard

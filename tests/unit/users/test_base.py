@@ -267,7 +267,7 @@ def test_error_in_on_start_ends_the_user_and_is_reported():
 
 @pytest.mark.parametrize("source", ["task", "on_stop"])
 def test_whatever_ends_a_user_is_counted(source):
-    """Also what is no Exception, as an expired gevent.Timeout, and what on_stop raises."""
+    """Also what is not an Exception, as an expired gevent.Timeout, and what on_stop raises."""
 
     class Ending(Stopping):
         @task

@@ -257,7 +257,7 @@ def verdicts_in_the_wrong_place(user: Any) -> Any:
 
 
 def rest(user: Any) -> Any:
-    """rest() parses the body; what is no JSON, and an assertion about it, is a failure."""
+    """rest() parses the body; what is not JSON, and an assertion about it, is a failure."""
     with user.rest("POST", "/json", data='{"foo": "bar"}') as good:
         found = good.js
     with user.rest("GET", "/json", name="judged") as judged:

@@ -194,7 +194,7 @@ def test_a_stream_whose_user_is_stopped_is_unfinished(events):
     ],
 )
 def test_an_answer_that_is_no_event_stream_fails(response, error_class):
-    """A 200 with another type is no stream without events; a status keeps its class."""
+    """A 200 with another type is not a stream without events; a status keeps its class."""
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         with user.client.stream("GET", "/") as answer:
             assert list(answer.events()) == []

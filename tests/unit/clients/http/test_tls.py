@@ -237,7 +237,7 @@ def test_idle_tls_connection_closed_by_the_server_is_replaced():
 
 
 def test_garbage_after_the_handshake_is_a_tls_error():
-    """Bytes that are no TLS records fail the request as tls."""
+    """Bytes that are not TLS records fail the request as tls."""
 
     def script(peer: Peer) -> None:
         peer.read_request()

@@ -61,7 +61,7 @@ def user(request, redis_url):
 
 @pytest.mark.parametrize("call", READS.values(), ids=READS)
 def test_a_read_that_finds_nothing_is_counted(user, call):
-    """It is no failure; a view can say that it is meant."""
+    """It is not a failure; a view can say that it is meant."""
     call(user.client)
     call(user.client.labelled("read"))
     call(user.client.labelled("meant", must_exist=False))

@@ -315,7 +315,7 @@ def test_silence_is_a_timeout(call):
 
 
 def test_a_stopped_user_counts_its_round_trip_as_unfinished_and_says_goodbye():
-    """An idle session of a stopped user is no failure."""
+    """An idle session of a stopped user is not a failure."""
     closes = []
 
     def script(peer):
@@ -386,7 +386,7 @@ def test_an_answer_that_comes_after_its_user_has_given_up_is_no_event():
 
 
 def test_what_the_block_raises_goes_on():
-    """A StopUser of the scenario ends the session from this side, and is no failure."""
+    """A StopUser of the scenario ends the session from this side, and is not a failure."""
     with ScriptedServer(accepting(echoing)) as server, running_user(server.url, WebSocketUser) as user:
         with pytest.raises(StopUser), user.client.websocket("/", name="n"):
             raise StopUser
@@ -396,7 +396,7 @@ def test_what_the_block_raises_goes_on():
 
 
 def test_calls_that_cannot_be_built_are_refused():
-    """A message without its key, one that is no JSON, a timeout that is none, and two greenlets at once."""
+    """A message without its key, one that is not JSON, a timeout that is none, and two greenlets at once."""
     with ScriptedServer(accepting(echoing)) as server, running_user(server.url, WebSocketUser) as user:
         with user.client.websocket("/", name="n") as socket:
             for call in (

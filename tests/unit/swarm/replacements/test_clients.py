@@ -248,7 +248,7 @@ def _resolved(resolve: Any, host: Any, *more: Any, **named: Any) -> Any:
 
 @pytest.mark.parametrize("max_retries", [0, 2])
 def test_requests_that_a_fast_user_sends_again_are_counted(max_retries: int) -> None:
-    """A connection that is closed without an answer is tried again; a redirect is no second try.
+    """A connection that is closed without an answer is tried again; a redirect is not a second try.
 
     This replaces ConnectionPool.get_socket, and it replaces LocustUserAgent._urlopen.
     """
@@ -293,7 +293,7 @@ def test_of_a_client_that_does_not_tell_nothing_is_known() -> None:
 
 
 def test_tasks_in_locusts_own_loop_are_counted_and_those_without_a_request() -> None:
-    """A task that leaves its TaskSet is no idle one (replaces TaskSet.execute_next_task)."""
+    """A task that leaves its TaskSet is not an idle one (replaces TaskSet.execute_next_task)."""
 
     class Journey(SequentialTaskSet):
         @task
