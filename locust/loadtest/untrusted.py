@@ -249,7 +249,7 @@ def unpack(archive: tarfile.TarFile, folder: Path) -> None:
     for member in archive:
         is_inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
         if not is_inside or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name!r} is no file or folder in it")
+            raise tarfile.TarError(f"{member.name!r} is not a file or folder in it")
         member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
         member.mode &= 0o755
         archive.extract(member, folder)

@@ -66,7 +66,7 @@ class Referee:
 
 
 @dataclass(frozen=True)
-class Told:
+class RunReport:
     """What a run reported."""
 
     exit_code: int
@@ -96,17 +96,17 @@ class Told:
 
 
 @pytest.fixture
-def tell(stack: Stack, tmp_path: Path) -> Callable[..., Told]:
+def run_scenario(stack: Stack, tmp_path: Path) -> Callable[..., RunReport]:
     """Return a function that runs a scenario, given the body of its user class, and returns what the run reported."""
 
-    def tell(
+    def run_scenario(
         body: str,
         *arguments: str,
         service: Callable[[Peer], None] | None = None,
         requests: tuple[tuple[str, str], ...] = (("GET", "/ok"),),
         imports: str = "",
         **variables: str,
-    ) -> Told:
+    ) -> RunReport:
         scenario = tmp_path / "lie.py"
         user = 'class Lie(HttpUser):\n    scenario = "lie"\n' + textwrap.indent(textwrap.dedent(body), "    ")
         scenario.write_text(HEAD + imports + user + TAIL.format(requests=requests))
@@ -115,6 +115,6 @@ def tell(stack: Stack, tmp_path: Path) -> Callable[..., Told]:
             exit_code, output = stack.end(220)
         document = json.loads((stack.run_dir() / "record.json").read_text())
         junit = (stack.run_dir() / "junit.xml").read_text()
-        return Told(exit_code, output, document, junit, (stack.run_dir() / "summary.md").read_text())
+        return RunReport(exit_code, output, document, junit, (stack.run_dir() / "summary.md").read_text())
 
-    return tell
+    return run_scenario

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
 
-    from .conftest import Told
+    from .conftest import RunReport
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
@@ -52,21 +52,21 @@ class Closing(Referee):
             peer.send(ok(b"{}", "Connection: close"))
 
 
-def told_times(told: Told, kind: str) -> int:
+def tallied_times(report: RunReport, kind: str) -> int:
     """How often something was counted in addition to the requests."""
-    return sum(row["times"] for row in told.document["tallies"] if row["kind"] == kind)
+    return sum(row["times"] for row in report.document["tallies"] if row["kind"] == kind)
 
 
-def test_new_connections_and_a_slow_resolver_are_not_the_service(tell: Callable[..., Told]) -> None:
+def test_new_connections_and_a_slow_resolver_are_not_the_service(run_scenario: Callable[..., RunReport]) -> None:
     """Lies 16 and 17: each request looks its host up and connects, and most of its time is that."""
-    told = tell(BY_NAME, *LOAD, service=Closing(), imports=SLOW_RESOLVER)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    requests, failures = told.requests("/ok")
-    assert (told_times(told, "connection"), failures) == (requests, 0)
-    assert told_times(told, "lookup") == requests
-    assert "name_lookups" in told.rules
-    assert "look-ups of localhost took" in told.sentence("name_lookups")
-    for text in (told.output, told.summary, told.junit):
+    report = run_scenario(BY_NAME, *LOAD, service=Closing(), imports=SLOW_RESOLVER)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    requests, failures = report.requests("/ok")
+    assert (tallied_times(report, "connection"), failures) == (requests, 0)
+    assert tallied_times(report, "lookup") == requests
+    assert "name_lookups" in report.rules
+    assert "look-ups of localhost took" in report.sentence("name_lookups")
+    for text in (report.output, report.summary, report.junit):
         assert f"{requests} connections were opened for {requests} requests of GET /ok" in text
 
 
@@ -104,20 +104,20 @@ class Cached(Referee):
                 peer.send(ok(b"[]" if path == "/list" else b"the same for all"))
 
 
-def test_identical_responses_and_resent_requests_are_reported(tell: Callable[..., Told]) -> None:
+def test_identical_responses_and_resent_requests_are_reported(run_scenario: Callable[..., RunReport]) -> None:
     """Lies 21, 27 and 42: a cache answers where the scenario says that answers vary, and one request stands for two."""
     service = Cached()
-    told = tell(ONE_FOR_TWO, *LOAD, service=service, imports=EXPECTING)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    report = run_scenario(ONE_FOR_TWO, *LOAD, service=service, imports=EXPECTING)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     received: Counter[str] = service.received
-    assert "same_answers" in told.rules
-    assert "responses of GET /varies were byte-identical to the previous one" in told.sentence("same_answers")
-    assert told_times(told, "redirect") == received["/there"]
-    requests, failures = told.requests("/dropped")
-    assert told_times(told, "retry") == received["/dropped"] - requests > 0
+    assert "same_answers" in report.rules
+    assert "responses of GET /varies were byte-identical to the previous one" in report.sentence("same_answers")
+    assert tallied_times(report, "redirect") == received["/there"]
+    requests, failures = report.requests("/dropped")
+    assert tallied_times(report, "retry") == received["/dropped"] - requests > 0
     assert failures == 0
-    assert "were retried because the service closed the connection" in told.sentence("resent_requests")
-    for text in (told.output, told.summary, told.junit):
+    assert "were retried because the service closed the connection" in report.sentence("resent_requests")
+    for text in (report.output, report.summary, report.junit):
         assert "redirects were followed within" in text
         assert "requests were retried over another connection" in text
         assert "successes of GET /sizes ranged from about 16 to 4,096 bytes" in text
@@ -146,14 +146,14 @@ class Empty(Referee):
             peer.send(ok(b"", f"Location: {path}", **moved))
 
 
-def test_responses_without_content_are_reported(tell: Callable[..., Told]) -> None:
+def test_responses_without_content_are_reported(run_scenario: Callable[..., RunReport]) -> None:
     """A redirect to itself is no success, a loop of them has failed, and answers without a body are said to be that."""
-    told = tell(NOTHING, *LOAD[:-1], "3s", service=Empty())
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "responses of GET /itself had status 3xx without a usable redirect" in told.sentence("empty_redirects")
-    requests, failures = told.requests("/loop")
+    report = run_scenario(NOTHING, *LOAD[:-1], "3s", service=Empty())
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "responses of GET /itself had status 3xx without a usable redirect" in report.sentence("empty_redirects")
+    requests, failures = report.requests("/loop")
     assert requests == failures > 0
-    for text in (told.output, told.summary, told.junit):
+    for text in (report.output, report.summary, report.junit):
         assert f"every one of the {requests} requests of GET /loop failed, most often with redirect" in text
         assert "no response of HEAD /page, GET /itself had a body" in text
 
@@ -187,16 +187,16 @@ class Away(Referee):
 
 
 @pytest.mark.parametrize("stock", ["HttpUser", "FastHttpUser"])
-def test_a_page_that_is_not_the_requested_one_is_no_success(tell: Callable[..., Told], stock: str) -> None:
+def test_a_page_that_is_not_the_requested_one_is_no_success(run_scenario: Callable[..., RunReport], stock: str) -> None:
     """Lie 27 with Locust's own clients: each request ends at the log-in, or brings nothing, and none may vanish."""
     service = Away()
-    told = tell(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert {"redirected_away", "empty_redirects"} <= told.rules
-    assert "were redirected to /login, including those of GET /account, GET /orders" in told.sentence("redirected_away")
-    assert told_times(told, "redirect") == service.received["/login"]
-    assert told_times(told, "connection") == 5  # one of each user
-    assert told.requests("/unused") == (service.received["/unused"], 0)
+    report = run_scenario(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert {"redirected_away", "empty_redirects"} <= report.rules
+    assert "were redirected to /login, including those of GET /account, GET /orders" in report.sentence("redirected_away")
+    assert tallied_times(report, "redirect") == service.received["/login"]
+    assert tallied_times(report, "connection") == 5  # one of each user
+    assert report.requests("/unused") == (service.received["/unused"], 0)
 
 
 MISSING = """
@@ -218,14 +218,14 @@ def read(self):
 """
 
 
-def test_reads_of_an_empty_redis_are_reported(tell: Callable[..., Told], redis_url: str) -> None:
+def test_reads_of_an_empty_redis_are_reported(run_scenario: Callable[..., RunReport], redis_url: str) -> None:
     """Lie 41: data that is not there is quickly read; what is meant, and what is found, is not named."""
     redis_user = "from loadtest.clients.redis import RedisJsonUser as HttpUser\n"
-    told = tell(MISSING, *LOAD[:-1], "4s", imports=redis_user, REDIS_URL=redis_url)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    found = [finding for finding in told.document["findings"] if finding["rule"] == "only_misses"]
+    report = run_scenario(MISSING, *LOAD[:-1], "4s", imports=redis_user, REDIS_URL=redis_url)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    found = [finding for finding in report.document["findings"] if finding["rule"] == "only_misses"]
     assert {finding["subject"] for finding in found} == {"JSON.GET gone", "PIPELINE batch"}
     assert all("found nothing in Redis (no key, or nothing at the path)" in finding["sentence"] for finding in found)
-    assert told_times(told, "miss") >= 2 * told.requests("gone")[0]
-    for text in (told.output, told.summary, told.junit):
+    assert tallied_times(report, "miss") >= 2 * report.requests("gone")[0]
+    for text in (report.output, report.summary, report.junit):
         assert "GET cache found nothing in Redis: its times mix hits and misses" in text

@@ -13,7 +13,7 @@ from .conftest import Referee
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Told
+    from .conftest import RunReport
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
@@ -28,46 +28,46 @@ ABOUT_THE_TEST = {"unfinished_requests", "task_exceptions", "load_not_reached", 
 CLOSED = ("--users", "10", "--spawn-rate", "10", "--run-time", "6s")
 
 
-def test_an_honest_run_is_believed(tell: Callable[..., Told]) -> None:
+def test_an_honest_run_is_believed(run_scenario: Callable[..., RunReport]) -> None:
     """What the service received, answered and what the record holds are the same number, and nothing is found."""
     referee = Referee()
-    told = tell(GET, *CLOSED, service=referee)
-    assert told.rules & ABOUT_THE_TEST == set(), told.output  # a machine that others use breaks rules about itself
-    assert told.requests("/ok") == (referee.received["/ok"], 0) == (referee.answered["/ok"], 0)
+    report = run_scenario(GET, *CLOSED, service=referee)
+    assert report.rules & ABOUT_THE_TEST == set(), report.output  # a machine that others use breaks rules about itself
+    assert report.requests("/ok") == (referee.received["/ok"], 0) == (referee.answered["/ok"], 0)
 
 
-def test_one_endpoint_never_answers_and_holds_every_user(tell: Callable[..., Told]) -> None:
+def test_one_endpoint_never_answers_and_holds_every_user(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 5: the name that hangs is in the table, and the run is not believed."""
     referee = Referee(lambda path, _age_s: path == "/hang")
     body = GET + '\n@task\ndef hang(self):\n    self.client.get("/hang")\n'
-    told = tell(body, *CLOSED, service=referee)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert told.requests("/hang") == (referee.received["/hang"], referee.received["/hang"])
-    assert told.requests("/ok") == (referee.received["/ok"], 0)
-    assert "GET /hang" in told.sentence("unfinished_requests")
+    report = run_scenario(body, *CLOSED, service=referee)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert report.requests("/hang") == (referee.received["/hang"], referee.received["/hang"])
+    assert report.requests("/ok") == (referee.received["/ok"], 0)
+    assert "GET /hang" in report.sentence("unfinished_requests")
 
 
 @pytest.mark.parametrize("users", ["our client", "stock FastHttpUser"])
-def test_answers_cut_by_the_end_of_the_run_are_counted(tell: Callable[..., Told], users: str) -> None:
+def test_answers_cut_by_the_end_of_the_run_are_counted(run_scenario: Callable[..., RunReport], users: str) -> None:
     """Lie 26: a service that stops answering is not fast; each request that it got is counted."""
     referee = Referee(lambda _path, age_s: age_s > 2)
     stock = "from locust import FastHttpUser as HttpUser\n" if users != "our client" else ""
-    told = tell(GET, *CLOSED, service=referee, imports=stock)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
+    report = run_scenario(GET, *CLOSED, service=referee, imports=stock)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     unfinished = referee.received["/ok"] - referee.answered["/ok"]
     assert unfinished == 10
-    assert told.requests("/ok") == (referee.received["/ok"], unfinished)
-    assert told.document["total"]["errors"] == {"unfinished": unfinished}
+    assert report.requests("/ok") == (referee.received["/ok"], unfinished)
+    assert report.document["total"]["errors"] == {"unfinished": unfinished}
 
 
-def test_arrivals_without_an_answer_are_counted(tell: Callable[..., Told]) -> None:
+def test_arrivals_without_an_answer_are_counted(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 26, open model: every arrival is answered, unfinished or dropped."""
     referee = Referee(lambda _path, age_s: age_s > 2)
-    told = tell(GET, "--profile", "constant-arrival-rate", "--rate", "10", "--run-time", "6s", service=referee)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    requests, failures = told.requests("/ok")
+    report = run_scenario(GET, "--profile", "constant-arrival-rate", "--rate", "10", "--run-time", "6s", service=referee)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    requests, failures = report.requests("/ok")
     assert (requests, failures) == (referee.received["/ok"], referee.received["/ok"] - referee.answered["/ok"])
-    assert requests + sum(one["dropped"] for one in told.document["scenarios"]) == 60
+    assert requests + sum(one["dropped"] for one in report.document["scenarios"]) == 60
 
 
 TWO_OF_THREE_RAISE = """
@@ -89,19 +89,19 @@ def after(self):
 """
 
 
-def test_tasks_that_raise_are_named(tell: Callable[..., Told]) -> None:
+def test_tasks_that_raise_are_named(run_scenario: Callable[..., RunReport]) -> None:
     """Lies 3 and 4: before or after their request, tasks that raise make a run that is not believed."""
-    told = tell(TWO_OF_THREE_RAISE, *CLOSED)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    raised = {(row["exception"], row["place"].rpartition(" in ")[2]) for row in told.document["exceptions"]}
+    report = run_scenario(TWO_OF_THREE_RAISE, *CLOSED)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    raised = {(row["exception"], row["place"].rpartition(" in ")[2]) for row in report.document["exceptions"]}
     assert raised == {("KeyError", "before"), ("KeyError", "after")}
-    begun = {row["task"]: row["begun"] for row in told.document["tasks"]}
-    for row in told.document["exceptions"]:
+    begun = {row["task"]: row["begun"] for row in report.document["tasks"]}
+    for row in report.document["exceptions"]:
         assert row["occurrences"] == begun[f"Lie.{row['place'].rpartition(' in ')[2]}"]
         assert "lie.py:" in row["place"]
-    for text in (told.output, told.summary, told.junit):
+    for text in (report.output, report.summary, report.junit):
         assert "KeyError" in text
-    assert "lie.py:" in told.sentence("task_exceptions")
+    assert "lie.py:" in report.sentence("task_exceptions")
 
 
 SOME_DIE = """
@@ -119,26 +119,26 @@ def get(self):
 """
 
 
-def test_users_that_die_in_on_start_are_named(tell: Callable[..., Told]) -> None:
+def test_users_that_die_in_on_start_are_named(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 2: four of five users raise in on_start, and the run says so."""
-    told = tell(SOME_DIE, *CLOSED)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "8 users ended in an exception (8 x RuntimeError: no ticket left at" in told.sentence("task_exceptions")
+    report = run_scenario(SOME_DIE, *CLOSED)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "8 users ended in an exception (8 x RuntimeError: no ticket left at" in report.sentence("task_exceptions")
 
 
-def test_a_run_in_which_all_users_die_says_of_what(tell: Callable[..., Told]) -> None:
+def test_a_run_in_which_all_users_die_says_of_what(run_scenario: Callable[..., RunReport]) -> None:
     """No data has the exception for its reason."""
-    told = tell(SOME_DIE.replace("if Lie.made % 5", "if True"), *CLOSED)
-    assert (told.exit_code, told.outcome) == (ExitCode.NO_DATA, "no data"), told.output
-    assert "the scenario raised RuntimeError: no ticket left at" in told.output
+    report = run_scenario(SOME_DIE.replace("if Lie.made % 5", "if True"), *CLOSED)
+    assert (report.exit_code, report.outcome) == (ExitCode.NO_DATA, "no data"), report.output
+    assert "the scenario raised RuntimeError: no ticket left at" in report.output
 
 
-def test_a_ramp_that_does_not_end_is_announced_and_not_believed(tell: Callable[..., Told]) -> None:
+def test_a_ramp_that_does_not_end_is_announced_and_not_believed(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 1: the run ends before the ramp does."""
-    told = tell(GET, "--users", "40", "--spawn-rate", "4", "--run-time", "5s")
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "at SPAWN_RATE=4 the run of 5 s reaches 20 of 40 users" in told.output
-    assert "reached 20 of the 40 users" in told.sentence("load_not_reached")
+    report = run_scenario(GET, "--users", "40", "--spawn-rate", "4", "--run-time", "5s")
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "at SPAWN_RATE=4 the run of 5 s reaches 20 of 40 users" in report.output
+    assert "reached 20 of the 40 users" in report.sentence("load_not_reached")
 
 
 ENDS_ITSELF = """
@@ -153,18 +153,18 @@ def get(self):
 """
 
 
-def test_users_that_end_themselves_are_missed(tell: Callable[..., Told]) -> None:
+def test_users_that_end_themselves_are_missed(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 2, another way: all users are gone after a moment, and the rest of the run is no load."""
-    told = tell(ENDS_ITSELF, *CLOSED)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "of the users of the profile did not run" in told.sentence("load_not_reached")
-    assert "(10 x StopUser: the user ended itself at " in told.sentence("load_not_reached")
-    assert "lie.py:" in told.sentence("load_not_reached")
-    for text in (told.output, told.summary, told.junit):
+    report = run_scenario(ENDS_ITSELF, *CLOSED)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "of the users of the profile did not run" in report.sentence("load_not_reached")
+    assert "(10 x StopUser: the user ended itself at " in report.sentence("load_not_reached")
+    assert "lie.py:" in report.sentence("load_not_reached")
+    for text in (report.output, report.summary, report.junit):
         assert "10 x the scenario raised StopUser: the user ended itself at" in text.replace("\\", "")
 
 
-def test_a_listener_that_raises_on_a_worker_is_not_forgotten(tell: Callable[..., Told]) -> None:
+def test_a_listener_that_raises_on_a_worker_is_not_forgotten(run_scenario: Callable[..., RunReport]) -> None:
     """What test_start should have prepared there is missing: the run is not believed, and says where it was raised."""
     prepare = """
 from locust import events
@@ -176,11 +176,11 @@ def prepare(environment, **_):
         raise RuntimeError("no test data")
 
 """
-    told = tell(GET, *CLOSED[:-1], "3s", imports=prepare)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "listener_exceptions" in told.rules
-    assert "1 x RuntimeError: no test data at" in told.sentence("listener_exceptions")
-    assert "lie.py:" in told.sentence("listener_exceptions")
+    report = run_scenario(GET, *CLOSED[:-1], "3s", imports=prepare)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "listener_exceptions" in report.rules
+    assert "1 x RuntimeError: no test data at" in report.sentence("listener_exceptions")
+    assert "lie.py:" in report.sentence("listener_exceptions")
 
 
 STARTS_LATE = """
@@ -199,12 +199,12 @@ def get(self):
 
 
 @pytest.mark.parametrize("stock", ["", "from locust import FastHttpUser as HttpUser\n"], ids=["our", "stock"])
-def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(tell: Callable[..., Told], stock: str) -> None:
+def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(run_scenario: Callable[..., RunReport], stock: str) -> None:
     """Lie 45: nine of ten users are in their on_start nearly until the end, and the service has the load of one."""
-    told = tell(STARTS_LATE, *CLOSED[:-1], "8s", imports=stock)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert told.sentence("load_not_reached").startswith("9 users took up to 7.")
-    assert " s for on_start, and generated no load meanwhile: 63 s of the " in told.sentence("load_not_reached")
+    report = run_scenario(STARTS_LATE, *CLOSED[:-1], "8s", imports=stock)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert report.sentence("load_not_reached").startswith("9 users took up to 7.")
+    assert " s for on_start, and generated no load meanwhile: 63 s of the " in report.sentence("load_not_reached")
 
 
 AT_THE_SAME_TIME = """
@@ -231,17 +231,17 @@ def buy(self):
 """
 
 
-def test_what_greenlets_of_a_task_raise_is_named(tell: Callable[..., Told]) -> None:
+def test_what_greenlets_of_a_task_raise_is_named(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 43: requests at the same time have greenlets of their own, whose exceptions no task sees."""
     referee = Referee()
-    told = tell(AT_THE_SAME_TIME, *CLOSED[:-1], "4s", service=referee)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "x KeyError: 'price' at " in told.sentence("task_exceptions")
-    [row] = told.document["exceptions"]
+    report = run_scenario(AT_THE_SAME_TIME, *CLOSED[:-1], "4s", service=referee)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "x KeyError: 'price' at " in report.sentence("task_exceptions")
+    [row] = report.document["exceptions"]
     under_way = 2 * int(CLOSED[1])  # at the end, two requests per user
-    assert referee.received["/ok"] - under_way <= row["occurrences"] <= told.requests("/ok")[0] + under_way
+    assert referee.received["/ok"] - under_way <= row["occurrences"] <= report.requests("/ok")[0] + under_way
     assert referee.received["/ok"] > 5 * under_way
-    for text in (told.output, told.summary, told.junit):
+    for text in (report.output, report.summary, report.junit):
         assert "KeyError: 'price'" in text
 
 
@@ -261,55 +261,55 @@ def watch(environment, **_):
 """
 
 
-def test_what_watches_the_run_and_raises_is_not_forgotten(tell: Callable[..., Told]) -> None:
+def test_what_watches_the_run_and_raises_is_not_forgotten(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 43, on the master: a greenlet that should end a run with too many failures ended itself."""
-    told = tell(GET, *CLOSED[:-1], "4s", imports=WATCHING)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "no attribute 'failure_ratio' at " in told.sentence("listener_exceptions")
+    report = run_scenario(GET, *CLOSED[:-1], "4s", imports=WATCHING)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "no attribute 'failure_ratio' at " in report.sentence("listener_exceptions")
 
 
-def test_too_few_users_for_the_arrival_rate_are_reported(tell: Callable[..., Told]) -> None:
+def test_too_few_users_for_the_arrival_rate_are_reported(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 14: an open model with too few users drops arrivals, and each is begun or dropped."""
     slow = GET.replace('self.client.get("/ok")', 'self.client.get("/ok"); gevent.sleep(1.0)')
     arguments = ("--profile", "constant-arrival-rate", "--rate", "10", "--users", "2", "--run-time", "6s")
-    told = tell(slow, *arguments)
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "dropped_iterations" in told.rules
-    dropped = sum(one["dropped"] for one in told.document["scenarios"])
-    assert sum(one["begun"] for one in told.document["tasks"]) + dropped == 60
+    report = run_scenario(slow, *arguments)
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "dropped_iterations" in report.rules
+    dropped = sum(one["dropped"] for one in report.document["scenarios"])
+    assert sum(one["begun"] for one in report.document["tasks"]) + dropped == 60
 
 
-def test_a_service_that_stands_still_is_noticed(tell: Callable[..., Told]) -> None:
+def test_a_service_that_stands_still_is_noticed(run_scenario: Callable[..., RunReport]) -> None:
     """For three seconds nothing is answered; the percentiles hardly show it, and the run says so."""
 
     class Standing(Referee):
         def answer_after_s(self, age_s: float) -> float:
             return max(0.0, 6.5 - age_s) if age_s > 3.0 else 0.0
 
-    told = tell(
+    report = run_scenario(
         GET.replace("0.2", "0.05"), "--users", "10", "--spawn-rate", "10", "--run-time", "12s", service=Standing()
     )
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "no request was answered for" in told.sentence("stall")
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "no request was answered for" in report.sentence("stall")
 
 
 def test_a_success_with_an_error_in_its_body_is_a_failure_where_the_scenario_says_what_it_expects(
-    tell: Callable[..., Told],
+    run_scenario: Callable[..., RunReport],
 ) -> None:
     """Lie 7: the service answers 200 and nothing that was asked for."""
     body = GET.replace('"/ok")', '"/ok", expect=Expect(json={"status": "ok"}))')
-    told = tell(body, *CLOSED[:-1], "3s", imports="from loadtest.clients.http import Expect\n")
-    requests, failures = told.requests("/ok")
-    assert requests == failures > 0, told.output
-    assert set(told.document["total"]["errors"]) == {"check"}
-    assert told.outcome in {"failed", "not trustworthy"}  # on a busy machine
-    assert "check: json has no status" in told.output
+    report = run_scenario(body, *CLOSED[:-1], "3s", imports="from loadtest.clients.http import Expect\n")
+    requests, failures = report.requests("/ok")
+    assert requests == failures > 0, report.output
+    assert set(report.document["total"]["errors"]) == {"check"}
+    assert report.outcome in {"failed", "not trustworthy"}  # on a busy machine
+    assert "check: json has no status" in report.output
 
 
-def test_a_declared_request_that_no_user_makes_is_named(tell: Callable[..., Told]) -> None:
+def test_a_declared_request_that_no_user_makes_is_named(run_scenario: Callable[..., RunReport]) -> None:
     """It is noted with the verdict in each output."""
-    told = tell(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)
-    for text in (told.output, told.summary, told.junit):
+    report = run_scenario(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)
+    for text in (report.output, report.summary, report.junit):
         assert "1 of 1 declared requests were never made: GET /ok" in text
 
 
@@ -331,24 +331,24 @@ def get(self):
 """
 
 
-def test_users_that_run_and_do_nothing_are_noticed(tell: Callable[..., Told]) -> None:
+def test_users_that_run_and_do_nothing_are_noticed(run_scenario: Callable[..., RunReport]) -> None:
     """Most iterations return before their request, two never end, and none of them is load."""
-    told = tell(DO_NOTHING, *CLOSED[:-1], "8s", LOCUST_STOP_TIMEOUT="1")
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert "of Lie.get" in told.sentence("idle_iterations")
-    assert "2 x GreenletExit: stopped in its own code" in told.sentence("task_exceptions")
-    assert "lie.py:" in told.sentence("task_exceptions")
-    [row] = told.document["tasks"]
-    assert told.requests("/ok") == (10, 0)
+    report = run_scenario(DO_NOTHING, *CLOSED[:-1], "8s", LOCUST_STOP_TIMEOUT="1")
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert "of Lie.get" in report.sentence("idle_iterations")
+    assert "2 x GreenletExit: stopped in its own code" in report.sentence("task_exceptions")
+    assert "lie.py:" in report.sentence("task_exceptions")
+    [row] = report.document["tasks"]
+    assert report.requests("/ok") == (10, 0)
     assert row["begun"] == row["idle"] + 10 + 2
 
 
-def test_users_that_wait_for_longer_than_the_run_are_noticed(tell: Callable[..., Told]) -> None:
+def test_users_that_wait_for_longer_than_the_run_are_noticed(run_scenario: Callable[..., RunReport]) -> None:
     """Each makes one request in the first second, and the rest of the run is no load."""
-    told = tell(GET.replace("0.2", "100"), *CLOSED[:-1], "8s")
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    assert told.requests("/ok") == (10, 0)
-    assert "no request was made in the last " in told.sentence("silence")
+    report = run_scenario(GET.replace("0.2", "100"), *CLOSED[:-1], "8s")
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    assert report.requests("/ok") == (10, 0)
+    assert "no request was made in the last " in report.sentence("silence")
 
 
 DO_NOT_END = """
@@ -376,17 +376,17 @@ def on_stop(self):
 """
 
 
-def test_users_that_do_not_end_are_reported_and_nothing_is_missing(tell: Callable[..., Told]) -> None:
+def test_users_that_do_not_end_are_reported_and_nothing_is_missing(run_scenario: Callable[..., RunReport]) -> None:
     """One catches what ends it, the on_stop of another hangs, and that of a third raises."""
-    told = tell(DO_NOT_END, *CLOSED[:-1], "3s", LOCUST_STOP_TIMEOUT="1")
-    assert (told.exit_code, told.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), told.output
-    sentence = told.sentence("task_exceptions")
+    report = run_scenario(DO_NOT_END, *CLOSED[:-1], "3s", LOCUST_STOP_TIMEOUT="1")
+    assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
+    sentence = report.sentence("task_exceptions")
     assert "3 users ended in an exception" in sentence
     assert "1 x GreenletExit: did not end when it was stopped: it catches the exception that ends it" in sentence
     assert "1 x GreenletExit: its on_stop had not ended by the stop timeout" in sentence
     assert "1 x KeyError: 'gone' at " in sentence
     assert sentence.count("lie.py:") == 3
-    assert told.document["delivery"]["completeness"] == 1
+    assert report.document["delivery"]["completeness"] == 1
 
 
 DEAF = """
@@ -401,8 +401,8 @@ def get(self):
 """
 
 
-def test_a_task_that_never_yields_is_reported(tell: Callable[..., Told]) -> None:
+def test_a_task_that_never_yields_is_reported(run_scenario: Callable[..., RunReport]) -> None:
     """Nothing else runs in its worker: no user, no report, and no answer to a stop."""
-    told = tell(DEAF, *CLOSED[:-1], "20s")
-    assert (told.exit_code, told.outcome) == (ExitCode.INTERRUPTED, "interrupted"), told.output
-    assert "the last worker stopped answering; look for a task that never yields" in told.output
+    report = run_scenario(DEAF, *CLOSED[:-1], "20s")
+    assert (report.exit_code, report.outcome) == (ExitCode.INTERRUPTED, "interrupted"), report.output
+    assert "the last worker stopped answering; look for a task that never yields" in report.output

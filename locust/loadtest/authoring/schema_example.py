@@ -241,7 +241,7 @@ def _object(schema: Node, document: OpenApiDocument, place: _Place) -> dict[str,
 
 
 def _merged(schema: Node, document: OpenApiDocument, place: _Place, *, is_secret: bool) -> Any:
-    """Return a value for several schemas at once: their members together, or the first value that is no object."""
+    """Return a value for several schemas at once: their members together, or the first value that is not an object."""
     parts = [_without(schema, "allOf"), *(document.resolved(part) for part in schema["allOf"])]
     values = [_example(part, document, place.deeper(), is_secret=is_secret) for part in parts if part]
     objects = [value for value in values if isinstance(value, dict)]

@@ -195,7 +195,7 @@ def _expecting(workers: int) -> dict[str, Any]:
 
 
 def _image(image: str) -> dict[str, str]:
-    """Return an image by name, tag and digest, as Kustomize takes it; a port of a registry is no tag."""
+    """Return an image by name, tag and digest, as Kustomize takes it; a registry port is not a tag."""
     matched = _IMAGE.fullmatch(image)
     if matched is None or not re.fullmatch(r"[\w.:/-]+", matched["name"]):
         raise UsageError(
