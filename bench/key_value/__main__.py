@@ -29,8 +29,8 @@ _ROOT = Path(__file__).parents[2]
 _NOTE = (
     f"GETs at {RATE_PER_S:,} per second for {RUN_S} s, through a link that delays each reply by "
     f"{SHORTEST_S * 1000:g} ms and a random time of {MEAN_MORE_S * 1000:g} ms on average. The true times are the "
-    "link's: from the arrival of a command, by the kernel's timestamp, until its reply was sent. redis-benchmark has no "
-    "rate limit, so it uses as many connections as produce that rate, and it draws uniform keys only. Expected hits "
+    "link's: from the arrival of a command, by the kernel's timestamp, until its reply was sent. redis-benchmark has "
+    "no rate limit, so it uses as many connections as produce that rate, and it draws uniform keys only. Expected hits "
     "follow from the distribution's formula; Redis' are its `keyspace_hits`."
 )
 _COLUMNS = (

@@ -193,7 +193,9 @@ def test_a_page_that_is_not_the_requested_one_is_no_success(run_scenario: Callab
     report = run_scenario(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert {"redirected_away", "empty_redirects"} <= report.rules
-    assert "were redirected to /login, including those of GET /account, GET /orders" in report.sentence("redirected_away")
+    assert "were redirected to /login, including those of GET /account, GET /orders" in report.sentence(
+        "redirected_away"
+    )
     assert tallied_times(report, "redirect") == service.received["/login"]
     assert tallied_times(report, "connection") == 5  # one of each user
     assert report.requests("/unused") == (service.received["/unused"], 0)

@@ -63,7 +63,9 @@ def test_answers_cut_by_the_end_of_the_run_are_counted(run_scenario: Callable[..
 def test_arrivals_without_an_answer_are_counted(run_scenario: Callable[..., RunReport]) -> None:
     """Lie 26, open model: every arrival is answered, unfinished or dropped."""
     referee = Referee(lambda _path, age_s: age_s > 2)
-    report = run_scenario(GET, "--profile", "constant-arrival-rate", "--rate", "10", "--run-time", "6s", service=referee)
+    report = run_scenario(
+        GET, "--profile", "constant-arrival-rate", "--rate", "10", "--run-time", "6s", service=referee
+    )
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     requests, failures = report.requests("/ok")
     assert (requests, failures) == (referee.received["/ok"], referee.received["/ok"] - referee.answered["/ok"])
@@ -199,7 +201,9 @@ def get(self):
 
 
 @pytest.mark.parametrize("stock", ["", "from locust import FastHttpUser as HttpUser\n"], ids=["our", "stock"])
-def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(run_scenario: Callable[..., RunReport], stock: str) -> None:
+def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(
+    run_scenario: Callable[..., RunReport], stock: str
+) -> None:
     """Lie 45: nine of ten users are in their on_start nearly until the end, and the service has the load of one."""
     report = run_scenario(STARTS_LATE, *CLOSED[:-1], "8s", imports=stock)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output

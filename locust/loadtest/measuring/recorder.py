@@ -37,12 +37,12 @@ from loadtest.measuring.series import Series, SeriesByLabels, Uncounted, short_m
 from loadtest.measuring.stock_requests import (
     Listener,
     RequestHook,
+    add_pending_tallies,
     class_of,
     is_counted,
     is_locusts_own,
     mark_counted,
     size_of,
-    add_pending_tallies,
     text_of,
 )
 from loadtest.measuring.traces import Sampler, ids_of

@@ -18,7 +18,7 @@ from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, compare
 from loadtest.comparing.core_waits import CoreWaits, Use
 from loadtest.comparing.difference import Conclusion
-from loadtest.comparing.duet_user import SharedFeed, PairCounter
+from loadtest.comparing.duet_user import PairCounter, SharedFeed
 from loadtest.comparing.greenlet_random import GreenletRandom
 from loadtest.estimating.blocked_run import BlockedRun
 from loadtest.estimating.looks import Look

@@ -35,9 +35,7 @@ def test_the_documentation_states_every_limit() -> None:
     ]
     late = f"≥ {checks.SCHEDULE_LAG_P99_S * 1000:.0f} ms"
     hung = f"≥ {checks.UNFINISHED_RATIO:.0%} of a name's requests without a response when their users were stopped"
-    missing = (
-        f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were missing, its ramp is that much "
-    )
+    missing = f"≥ {plan.SHORTFALL_RATIO:.0%} of the profile's users or arrivals were missing, its ramp is that much "
     missing += "too long for the run, or users spent that share of their time in `on_start`, not counting the "
     missing += f"first {plan.LAG_S:.0f} s of each"
     raised = (
@@ -66,6 +64,7 @@ def test_the_documentation_states_every_limit() -> None:
     missed += "found nothing"
     software = "worker ran another version of this package, or other files of the scenario, than the master"
     silent = f"≥ {checks.SILENCE_RATIO:.0%} of the load at its end, and ≥ {checks.SILENCE_S} s"
+    impossible = f"≥ {checks.REFUSED_RATIO:.1%} negative, not a number or above an hour"
     rules_of_records = [
         ["`other_processes`", f"≥ {health.CROWDED_RATIO:.0%} of the run"],
         [
@@ -122,8 +121,7 @@ def test_the_documentation_states_every_limit() -> None:
         ["`same_answers`", answers],
         [
             "`durations`",
-            f"≥ {checks.REFUSED_RATIO:.1%} negative, not a number or above an hour, or all of ≥ "
-            f"{checks.UNTIMED_REQUESTS} of a name 0",
+            f"{impossible}, or all of ≥ {checks.UNTIMED_REQUESTS} of a name 0",
         ],
     ]
     assert rows[: len(rules_of_health)] == rules_of_health

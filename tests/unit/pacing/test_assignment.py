@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.assignment import ArrivalAllocator, Assignment, Schedule, Portion
+from loadtest.pacing.assignment import ArrivalAllocator, Assignment, Portion, Schedule
 from loadtest.pacing.pacer import Agenda
 from loadtest.profiles.curve import LoadCurve, Stage
 

@@ -6,7 +6,7 @@ import gevent
 import pytest
 
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.assignment import Assignment, Schedule, Portion
+from loadtest.pacing.assignment import Assignment, Portion, Schedule
 from loadtest.pacing.pacer import STOP_S, Pacer
 from loadtest.profiles.curve import LoadCurve, Stage
 from tests.link_peers import eventually

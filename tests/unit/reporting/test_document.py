@@ -17,7 +17,7 @@ from loadtest.measuring.record_dict import QUANTILES
 from loadtest.measuring.record_file import RecordFile
 from loadtest.measuring.record_rows import Interruption
 from loadtest.measuring.recorder import Recorder
-from loadtest.reporting import chart_data, document, markdown, run_page, summary, percentile_intervals
+from loadtest.reporting import chart_data, document, markdown, percentile_intervals, run_page, summary
 from loadtest.run_folder import RECORD, STREAM
 from tests import reports
 

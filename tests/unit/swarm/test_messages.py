@@ -12,7 +12,7 @@ from locust.rpc import Message
 
 from loadtest.measuring.delivery import Acknowledgement
 from loadtest.pacing.arrivals import Arrivals, Share
-from loadtest.pacing.assignment import Assignment, Schedule, Portion
+from loadtest.pacing.assignment import Assignment, Portion, Schedule
 from loadtest.profiles.curve import LoadCurve, Stage
 from loadtest.swarm import messages
 from loadtest.swarm.messages import (
