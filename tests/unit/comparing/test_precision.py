@@ -33,7 +33,7 @@ def test_a_difference_as_large_as_is_named_is_found_in_95_of_100(degrees: int) -
     """Of normal differences, each named by the error of one comparison, and met by the interval of another."""
     random, t, count = np.random.default_rng(9), 3.5, 20_000
     named, other = np.sqrt(random.chisquare(degrees, (2, count)) / degrees)
-    found = precision.sure(t, degrees) * named + random.normal(size=count) > t * other
+    found = precision.detectable(t, degrees) * named + random.normal(size=count) > t * other
     assert found.mean() == pytest.approx(0.95, abs=0.012)
 
 

@@ -195,6 +195,6 @@ def test_a_pass_on_few_requests_is_noted_once() -> None:
     results = results_of("error_ratio < 1%", reports.record(20, ("a",), 10))
     assert [(result.samples, result.is_narrow) for result in results] == [(200, True)]
     notes = decide(reports.record(20, ("a",), 10), [], results).notes
-    assert [note.partition(";")[0] for note in notes if note.startswith("error_ratio")] == [
+    assert [note.partition(",")[0] for note in notes if note.startswith("error_ratio")] == [
         "error_ratio < 1%: it passed on 200 requests"
     ]

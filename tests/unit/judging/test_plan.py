@@ -269,8 +269,8 @@ def test_a_load_shape_that_was_asked_late_and_then_asks_for_something_else_is_no
     """A master starts all users before it asks again, so the end, or another level, may be that much late."""
     notes = list(plan.notes(shaped(ticks)))
     assert len(notes) == bool(late_s)
-    assert all("asked for 40 users at 4 per second, and Locust" in note for note in notes)
-    assert all(f"asked the shape again, {late_s} s late:" in note for note in notes)
+    assert all("requested 40 users at 4 per second, and Locust" in note for note in notes)
+    assert all(f"called the shape again, {late_s} s late:" in note for note in notes)
 
 
 def test_users_of_a_load_shape_that_are_gone_are_missing() -> None:

@@ -74,7 +74,7 @@ def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied:
         ((RETRY, "", 1, 0.0), 0, "1 requests were retried over another connection within 100 requests"),
         ((UNKNOWN, "", 1, 0.0), 0, "retries of GET buy are unknown: their client does not report them"),
         ((KEY, "hot", 20, 0.0), 19, "100% of the commands of scenario shop used one Redis key, hot (20 of 20 in a"),
-        ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took all"),
+        ((CONNECTION, "10.0.0.7", 10, 0.0), 9, "and all 10 connections went to 10.0.0.7: one server took the"),
     ],
 )
 def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, float], few: int, expected: str) -> None:
