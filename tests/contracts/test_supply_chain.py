@@ -48,7 +48,7 @@ def _audited(environment: dict[str, str], *words: str) -> subprocess.CompletedPr
 
 
 def test_an_old_version_in_a_lock_is_named(tmp_path: Path) -> None:
-    """A service with OSV's interface knows a vulnerability of one of the two packages, and what mends it."""
+    """A service with OSV's interface knows a vulnerability of one of two packages, and the version that fixes it."""
     lock = tmp_path / "old.lock"
     lock.write_text("".join(f"{one} --hash=sha256:{'0' * 64}\n" for one in ("pip==9.0", "flask==3.0.0")))
     with osv_service(pip=("9.0", "19.2")) as url:
@@ -69,7 +69,7 @@ def test_packages_that_an_index_knows_nothing_about_are_not_called_clean(monkeyp
     audit = importlib.import_module("audit")
     unknown = {"name": "flask", "skip_reason": "Dependency not found on PyPI"}
     clean = {"name": "pip", "version": "26.0", "vulns": []}
-    with pytest.raises(audit.NotAuditedError, match="nothing about 1 of 2 packages, as flask"):
+    with pytest.raises(audit.NotAuditedError, match="nothing about 1 of 2 packages, such as flask"):
         audit.judge([clean, unknown])
     assert audit.judge([clean]) == []
 
