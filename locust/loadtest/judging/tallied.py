@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import defaultdict
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
+from loadtest.measuring.labels import PAIRS
 from loadtest.measuring.tallies import (
     CONNECTION,
     ELSEWHERE,
@@ -108,6 +110,7 @@ def findings(record: RunRecord) -> Iterator[Finding]:
     yield from _only_misses(record)
     yield from _redirected_away(record)
     yield from _another_host(record)
+    yield from _other_version(record)
     answers: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: {SAME: 0, VARIED: 0})
     for row in tallies:
         if row.kind in {SAME, VARIED}:
@@ -219,6 +222,29 @@ def _another_host(record: RunRecord) -> Iterator[Finding]:
             f"no request went to {host}, the host of the run: they went to {listed(hosts)}; use paths without a host "
             "in the scenario, or set HOST to the host that it loads",
         )
+
+
+def _other_version(record: RunRecord) -> Iterator[Finding]:
+    """Requests of a side of a duet that went to the other side's version, or of which none went to its own."""
+    rows = [row for row in record.tallies() if row.kind == ELSEWHERE]
+    if not rows or not any(True for phase in PAIRS.values() for _ in record.of_phase(phase).series()):
+        return
+    versions = {urlsplit(url).netloc for url in record.context.get("target", {}).get("hosts", ())}
+    for side in sorted({row.scenario for row in rows}):
+        own = [row for row in rows if row.scenario == side]
+        astray = {(row.method, row.name) for row in own}
+        if astray != {(view.method, view.name) for view in record.series() if view.scenario == side}:
+            own = [row for row in own if row.detail in versions]
+        if own:
+            names = listed(sorted({f"{row.method} {row.name}" for row in own}))
+            yield Finding(
+                "another_host",
+                side,
+                1.0,
+                1.0,
+                f"requests of the {side} version, {names}, went to {listed(sorted({row.detail for row in own}))} "
+                "instead, so the duet did not compare the two versions: use paths without a host in the scenario",
+            )
 
 
 def _redirected_away(record: RunRecord) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 import pytest
 
 from loadtest.judging import tallied
-from loadtest.measuring.labels import FIRST_EVENT
+from loadtest.measuring.labels import FIRST_EVENT, PAIR
 from loadtest.measuring.record import RunRecord
 from loadtest.measuring.recorder import Recorder
 from loadtest.measuring.tallies import (
@@ -182,6 +182,34 @@ def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
     record.add(recorder.take())
     assert rules(record) == expected
     assert "requests of GET buy went to a host other than the users' own: api.example:8080" in tallied.notes(record)
+
+
+@pytest.mark.parametrize(
+    ("is_duet", "detail", "names", "expected"),
+    [
+        (True, "old.example", ["buy", "pay"], ["another_host"]),  # one of its names is that of the other version
+        (True, "third.example", ["buy"], ["another_host"]),  # nothing is its own
+        (True, "third.example", ["buy", "pay"], []),  # such as the service of another company, on both sides
+        (False, "old.example", ["buy", "pay"], []),  # users of one service that also request another's
+    ],
+)
+def test_a_side_of_a_duet_that_loads_the_other_version_breaks_a_rule(
+    is_duet: bool, detail: str, names: list[str], expected: list[str]
+) -> None:
+    """A scenario that writes a host into its URLs would compare a version with itself."""
+    recorder = Recorder()
+    for side in ("base", "new"):
+        for name in names:
+            recorder.series(side, "GET", name).success(1.0, 1.0, 1.1, 1)
+    recorder.series("new", "GET", "buy").tally(ELSEWHERE, detail)
+    if is_duet:
+        recorder.series("duet", "GET", "buy", PAIR).success(0.0, 0.0, 1.0, 0)
+    hosts = ["http://new.example", "http://old.example"]
+    record = RunRecord(configuration={"host": None}, context={"target": {"hosts": hosts}})
+    record.add(recorder.take())
+    found = list(tallied.findings(record))
+    assert [one.rule for one in found] == expected
+    assert all(f"requests of the new version, GET buy, went to {detail}" in one.sentence for one in found)
 
 
 @pytest.mark.parametrize(

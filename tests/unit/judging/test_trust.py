@@ -65,6 +65,10 @@ def test_the_documentation_states_every_limit() -> None:
     software = "worker ran another version of this package, or other files of the scenario, than the master"
     silent = f"≥ {checks.SILENCE_RATIO:.0%} of the load at its end, and ≥ {checks.SILENCE_S} s"
     impossible = f"≥ {checks.REFUSED_RATIO:.1%} negative, not a number or above an hour"
+    astray = (
+        "no request went to the host that HOST names; in a duet, requests of a side went to the other version, or none "
+        "of its requests went to its own"
+    )
     rules_of_records = [
         ["`other_processes`", f"≥ {health.CROWDED_RATIO:.0%} of the run"],
         [
@@ -117,7 +121,7 @@ def test_the_documentation_states_every_limit() -> None:
         ],
         ["`only_misses`", missed],
         ["`redirected_away`", away],
-        ["`another_host`", "no request went to the host that HOST names"],
+        ["`another_host`", astray],
         ["`same_answers`", answers],
         [
             "`durations`",
