@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from loadtest.comparing.duet import SIDES
 from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.exceptions import ExitCode
 
@@ -43,6 +44,33 @@ class Shopper(HttpUser):
     @task
     def leave(self):
         self.client.get("/leave")
+"""
+
+
+LEAVING = """
+import random
+
+from locust import constant, task
+from locust.exception import StopUser
+
+from loadtest.clients.http import HttpUser
+
+
+class Leaver(HttpUser):
+    wait_time = constant(0.1)
+
+    def __init__(self, environment):
+        super().__init__(environment)
+        self.corner = random.randrange(10)
+
+    def on_start(self):
+        self.shelf = random.randrange(10)
+
+    @task
+    def buy(self):
+        if self.client.post(f"/buy/{self.shelf}", json={"kind": random.choice("abc")}).status_code != 200:
+            raise StopUser
+        self.client.get(f"/look/{self.corner}")
 """
 
 
@@ -127,6 +155,23 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_reported(
     assert ("the answer was known after" in output) is (load == OPEN)
     ratios = BlockedRun.of_pairs(document).series[ALL]
     assert 0 < ratios.requests.sum() <= pairs["both_succeeded"]
+
+
+def test_users_that_one_side_ends_are_pairs_until_then(stack: Stack, tmp_path: Path) -> None:
+    """A request of the other side is answered before its user ends too, and the last iteration counts. What both chose
+    by chance in `__init__` and `on_start` is the same."""
+    base, new = Service(fails=False), Service(fails=True)
+    (tmp_path / "leave.py").write_text(LEAVING)
+    load = ("--rate", "20", "--run-time", "6s", "--workers", "1")
+    stack.start(base.url, new.url, "-f", str(tmp_path / "leave.py"), *load, command="duet")
+    _, output = stack.end(300)
+    made = json.loads((stack.run_dir() / "comparison.json").read_text())["pairs"]
+    document = json.loads((stack.run_dir() / "record.json").read_text())
+    failed = {side: sum(row["failures"] for row in document["series"] if row["scenario"] == side) for side in SIDES}
+    assert new.failed > 5, output
+    assert (failed["base"], failed["new"]) == (0, new.failed), output
+    # The base alone goes on, with the second request of such an iteration.
+    assert (made["new_failed"], made["base_failed"], made["alone"]) == (new.failed, 0, new.failed), output
 
 
 def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Stack) -> None:

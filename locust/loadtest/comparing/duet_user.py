@@ -140,16 +140,17 @@ class _Side:
     Args:
         user: a user of the scenario's own class.
         feeds: functions that return its next item, by the feed's attribute.
+        seed: of the random numbers of its on_start.
     """
 
-    def __init__(self, user: Any, feeds: dict[str, Callable[[], Any]]) -> None:
+    def __init__(self, user: Any, feeds: dict[str, Callable[[], Any]], seed: int) -> None:
         self.requests: Requests = []
         user.context = lambda: {_CONTEXT: self.requests}
         vars(user).update({name: SimpleNamespace(next=following) for name, following in feeds.items()})
         self._orders: Queue[tuple[float | None, int]] = Queue()
         self._is_done = Event()
         self._walker = TaskWalker(user, lambda kind: kind.run is not TaskSet.run)
-        self._greenlet = gevent.spawn(self._walker.live, self._serve)
+        self._greenlet = gevent.spawn(self._live, seed)
         self._greenlet.rawlink(lambda _: self._is_done.set())
 
     def order(self, intended_s: float | None, seed: int) -> None:
@@ -158,14 +159,13 @@ class _Side:
         self._orders.put((intended_s, seed))
 
     def wait(self) -> None:
-        """Wait until its on_start, or the ordered iteration, has completed.
-
-        Raises:
-            StopUser: when the side has ended.
-        """
+        """Wait until its on_start, or the ordered iteration, has completed, or the side has ended."""
         self._is_done.wait()
-        if self._greenlet.dead:
-            raise StopUser
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended, as when its scenario raised StopUser."""
+        return bool(self._greenlet.dead)
 
     def end(self) -> None:
         """End the side, which runs its on_stop."""
@@ -173,6 +173,10 @@ class _Side:
         close = getattr(self._walker.user, "close", None)
         if close is not None:
             close()
+
+    def _live(self, seed: int) -> None:
+        GreenletRandom.seed_own(seed)
+        self._walker.live(self._serve)
 
     def _serve(self, walker: TaskWalker) -> None:
         while True:
@@ -203,13 +207,17 @@ class DuetUser(LoadUser):
     def on_start(self) -> None:
         """Start both sides."""
         dealers = {name: SharedFeed(getattr(self, name)) for name in _feeds_of(type(self))}
-        self._sides = [
-            _Side(kind(self.environment), {name: partial(dealer.next, number) for name, dealer in dealers.items()})
-            for number, kind in enumerate(self.sides)
-        ]
+        seed = self._chance.getrandbits(64)
+        for number, kind in enumerate(self.sides):
+            GreenletRandom.seed_own(seed)  # for its __init__
+            feeds: dict[str, Callable[[], Any]] = {
+                name: partial(dealer.next, number) for name, dealer in dealers.items()
+            }
+            self._sides.append(_Side(kind(self.environment), feeds, seed))
         for side in self._sides:
             side.wait()
             side.requests.clear()  # those of its on_start
+        self._end_with_sides()
 
     @task
     def pair(self) -> None:
@@ -223,6 +231,16 @@ class DuetUser(LoadUser):
             side.wait()
         base, new = self._sides
         self._counter.count(self.scenario, base.requests, new.requests)
+        self._end_with_sides()
+
+    def _end_with_sides(self) -> None:
+        """End this user when a side of it has ended, now that the other one has got its responses.
+
+        Raises:
+            StopUser: a side has ended.
+        """
+        if any(side.has_ended for side in self._sides):
+            raise StopUser
 
     def on_stop(self) -> None:
         """End both sides."""

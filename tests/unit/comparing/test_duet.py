@@ -374,7 +374,7 @@ def test_neither_side_is_kept_waiting_for_the_other() -> None:
 
     user = SimpleNamespace(
         _sides=[Side("base"), Side("new")], _chance=Random(8), _counter=SimpleNamespace(count=lambda *_: None),
-        intended_start_s=None, scenario="duet",
+        intended_start_s=None, scenario="duet", _end_with_sides=lambda: None,
     )  # fmt: skip
     for _ in range(200):
         duet_user.DuetUser.pair(user)
