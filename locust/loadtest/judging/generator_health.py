@@ -200,7 +200,7 @@ def _machine_violations(record: RunRecord, watch: Watch) -> Iterator[Violation]:
 
 def _late_wake_ups(record: RunRecord, watch: Watch) -> Iterator[Violation]:
     times = record.total().response_time
-    for observed in watch:
+    for observed in watch if times.count else ():
         if observed.subject == MASTER:
             continue
         for name, q in SHOWN.items():

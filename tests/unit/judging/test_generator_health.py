@@ -6,6 +6,7 @@ from loadtest.judging import generator_health as health
 from loadtest.judging import trust
 from loadtest.judging.generator_health import PEAKS, SUSTAINED, process_violations
 from loadtest.measuring.health import MASTER, Health, Watch
+from loadtest.measuring.record import RunRecord
 from tests.trust_harness import observed, record_with, rules
 
 
@@ -111,6 +112,7 @@ def test_stalls_add_up_over_the_run(late_s: tuple[float, ...], expected: list[st
         watch.add("worker 0", Health(loop_lag_s=0.09, late_s=late_s), 1.0, 5)
     assert rules(record_with(duration_s=0.003), watch) == expected
     assert rules(record_with(duration_s=0.5), watch) == []  # the same stalls are little of half a second
+    assert rules(RunRecord(), watch) == []  # nor are they part of times that there are none of
 
 
 def test_a_process_that_stood_still_once_is_found_by_what_it_missed() -> None:
