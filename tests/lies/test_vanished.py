@@ -140,7 +140,7 @@ def test_a_ramp_that_does_not_end_is_announced_and_not_believed(run_scenario: Ca
     report = run_scenario(GET, "--users", "40", "--spawn-rate", "4", "--run-time", "5s")
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert "at SPAWN_RATE=4 the run of 5 s reaches 20 of 40 users" in report.output
-    assert "reached 20 of the 40 users" in report.sentence("load_not_reached")
+    assert "reached 20 of the 40 requested users" in report.sentence("load_not_reached")
 
 
 ENDS_ITSELF = """
