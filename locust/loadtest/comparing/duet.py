@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from loadtest.comparing import core_waits, text
+from loadtest.comparing.comparability import MIN_EXPECTED
 from loadtest.comparing.comparison import compare
 from loadtest.comparing.difference import Conclusion
 from loadtest.comparing.pairing import Pairing
@@ -21,6 +22,7 @@ from loadtest.estimating.blocked_run import ALL, BlockedRun
 from loadtest.estimating.looks import Look
 from loadtest.estimating.resampling import PAIRS
 from loadtest.judging.outcome import MEASURED
+from loadtest.progress import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,14 +105,26 @@ def compare_sides(
         notes.append(text.of_looks(share))
     if uses:
         notes.append(core_waits.sentence(*uses))
-    found = _with_waits(compare(base, new, margin, notes, pairing=pairing, share=share), document, uses)
+    found = _withheld(compare(base, new, margin, notes, pairing=pairing, share=share), pairing, document, uses)
     return found, {**asdict(outcomes), "correlation": correlation}
 
 
-def _with_waits(found: Comparison, document: Document, uses: tuple[Use, Use] | None) -> Comparison:
-    """Make every response time inconclusive if it was dominated by waiting for a core."""
-    reason = _waits_for_cores(document, uses) if uses else ""
+def _withheld(found: Comparison, pairing: Pairing, document: Document, uses: tuple[Use, Use] | None) -> Comparison:
+    """Make every response time inconclusive if the sides did not send the same requests, or waited for a core."""
+    reason = _unpaired(pairing) or (_waits_for_cores(document, uses) if uses else "")
     return found.without_times(reason) if reason else found
+
+
+def _unpaired(pairing: Pairing) -> str:
+    """Return why the requests of the two sides were not the same load; empty if they were.
+
+    The other requests may be the same although the slowest page is no longer requested.
+    """
+    missing = {text.label(name): one.alone for name, one in pairing.outcomes.items() if name != ALL and not one.pairs}
+    named = [f"{alone:,} {name}" for name, alone in missing.items() if alone >= MIN_EXPECTED]
+    if not named and sum(missing.values()) > pairing.outcomes[ALL].pairs:
+        named = list(missing)
+    return f"{text.UNPAIRED}: {listed(named)}" if named else ""
 
 
 def look(margin: float, share: float, waits: CoreWaits, document: Document) -> Look:
@@ -126,8 +140,9 @@ def look(margin: float, share: float, waits: CoreWaits, document: Document) -> L
         RecordError: when its blocks are damaged.
     """
     base, new = (BlockedRun.of(document, side) for side in SIDES)
-    found = compare(base, new, margin, pairing=Pairing.of(document), share=share)
-    decided = is_answer(_with_waits(found, document, waits.uses()))
+    pairing = Pairing.of(document)
+    found = compare(base, new, margin, pairing=pairing, share=share)
+    decided = is_answer(_withheld(found, pairing, document, waits.uses()))
     verdict = document["verdict"]
     if verdict["name"] in MEASURED or is_fair(document):
         return Look(decided)

@@ -38,6 +38,8 @@ SENTENCES: Final = {
     Conclusion.INCONCLUSIVE: "Inconclusive: nothing is known to be worse, but there were too few requests or too much "
     "noise to tell.",
 }
+UNPAIRED: Final = "one version got requests that the other never got"
+"""How the reason begins why the times of a duet whose sides did not send the same requests are inconclusive."""
 _DUET: Final = (
     "load both versions at the same time, so that other work affects both equally: `loadtest duet BASE_URL NEW_URL`, "
     "or for the sample target `make duet BASE=REF`"
@@ -130,6 +132,11 @@ def next_step(comparison: Comparison) -> str:
         return (
             "the figures by pairs are decided; for the percentiles run longer (--run-time): "
             f"{decides}four times as long finds changes half as large"
+        )
+    if any(one.reason.startswith(UNPAIRED) for one in open_):
+        return (
+            "have both versions get the same requests: check what the scenario follows in the responses, take random "
+            "numbers from the module random, and give requests with varying paths one name=…"
         )
     if longer := _longest(open_):
         return f"run for about {longer} (--run-time), to decide the figure by pairs of each request"

@@ -205,6 +205,31 @@ def test_an_inconclusive_duet_ends_with_the_next_step() -> None:
     assert steps[1].startswith("stop other work on this machine")
 
 
+@pytest.mark.parametrize(
+    ("alone", "expected"),
+    [
+        ({"/slow": 20}, "one version got requests that the other never got: 20 GET /slow"),
+        ({"/slow": 19}, ""),  # such as the next request after one that failed
+        ({"a": 2_000}, ""),  # one version was asked more often, as for a state that it had not reached
+        (dict.fromkeys(map(str, range(1_999)), 1), "one version got requests that the other never got: GET"),
+        (dict.fromkeys(map(str, range(700)), 1), ""),
+    ],
+)
+def test_no_response_time_is_judged_where_only_one_version_got_a_request(alone: dict[str, int], expected: str) -> None:
+    """The others may be the same or better although the slowest page is no longer requested."""
+    made = document(1.0, 30)
+    for name, count in alone.items():
+        row = {"scenario": "duet-a", "method": "GET", "name": name} | dict.fromkeys(PAIRS, 0) | {"alone": count}
+        made["pairs"]["series"] = [one for one in made["pairs"]["series"] if one["name"] != name]
+        made["pairs"]["series"].append(row | ({"both_succeeded": 1_800} if name == "a" else {}))
+    found, _ = duet.compare_sides(made, VERSIONS, duet.MARGIN)
+    [by_pairs] = [one for one in found.names[0].differences if one.metric == "pairs"]
+    assert found.is_void is bool(expected)
+    assert by_pairs.reason.startswith(expected)
+    assert text.next_step(found).startswith("have both versions get the same requests") is bool(expected)
+    assert not (expected and duet.look(duet.MARGIN, 1.0, CoreWaits([]), made).is_decided)
+
+
 def test_the_page_draws_the_difference_over_time() -> None:
     """A dot for each second of each name; those of a new version that is 2 % slower lie above no difference."""
     section = duet_page.over_time(BlockedRun.of_pairs(document(1.02)), duet.MARGIN)
