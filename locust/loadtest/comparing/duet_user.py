@@ -293,9 +293,10 @@ def _load_both(
     redis_urls: tuple[str, str],
     _: str,
     progress: Callable[[int, int], None],
-) -> None:
-    for url in redis_urls:
-        load(url, progress)
+) -> list[str]:
+    """Load the data of both sides, and return the sentences about it, each once."""
+    found = [load(url, progress) for url in redis_urls]
+    return list(dict.fromkeys(note for notes in found if isinstance(notes, list) for note in notes))
 
 
 def _remove_both(remove: Callable[[str, str], int], redis_urls: tuple[str, str], _: str, run_id: str) -> int:

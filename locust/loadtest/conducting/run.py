@@ -109,7 +109,7 @@ class Run:
         self._progress: ProgressLine | None = None
         self._timer: gevent.Greenlet[..., object] | None = None
         self._folder = RunFolder(load.config.runs_dir)
-        self._redis_watch: RedisWatch | None = None
+        self._redis_watches: list[RedisWatch] = []
         self._timers: list[gevent.Greenlet[..., None]] = []
         self._data = ScenarioData(scenario, load.config.redis_url, self.say)
         self._hooks = Hooks(environment, scenario.setup, scenario.teardown)
@@ -229,9 +229,10 @@ class Run:
         if look is not None:
             self._timers.append(gevent.spawn(self._watch_answer, look, looks_s, begins_at, judge))
         if self._config.redis_url:
-            self._redis_watch = RedisWatch(
-                self._config.redis_url, lambda text: self._note("redis", text), self._load_data_again
-            )
+            for url in dict.fromkeys((self._config.redis_url, *self._scenario.redis_urls_of_sides)):
+                self._redis_watches.append(
+                    RedisWatch(url, lambda text: self._note("redis", text), self._load_data_again)
+                )
 
     def _verdict(self, results: Sequence[Result]) -> Verdict:
         """Return the verdict on the record so far."""
@@ -336,8 +337,8 @@ class Run:
     def _report(self) -> None:
         if self._progress:
             self._progress.stop()
-        if self._redis_watch:
-            self._redis_watch.stop()
+        for watch in self._redis_watches:
+            watch.stop()
         for greenlet in (self._timer, self._watch, *self._timers):
             if greenlet is not None and greenlet is not gevent.getcurrent():
                 greenlet.kill(block=False)

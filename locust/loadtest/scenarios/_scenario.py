@@ -86,6 +86,12 @@ class Scenario:
         }
 
     @property
+    def redis_urls_of_sides(self) -> tuple[str, ...]:
+        """The Redis of each side of a duet, as far as they set one; empty for other scenarios."""
+        sides = (side for kind in self.user_classes for side in getattr(kind, "sides", ()))
+        return tuple(dict.fromkeys(url for side in sides if (url := vars(side).get("redis_url"))))
+
+    @property
     def loads_only_redis(self) -> bool:
         """Whether all of its users use a Redis, and none a service."""
         from loadtest.clients.redis import RedisJsonUser  # noqa: PLC0415 - as in `needs_redis`

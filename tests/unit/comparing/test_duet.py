@@ -13,6 +13,7 @@ import gevent
 import pytest
 from locust.env import Environment
 
+from loadtest import scenarios
 from loadtest.comparing import commands, duet, duet_page, duet_user, text
 from loadtest.comparing.commands import exit_code
 from loadtest.comparing.comparison import Comparison, compare
@@ -377,6 +378,24 @@ def test_a_side_keeps_the_name_of_its_scenario(monkeypatch: pytest.MonkeyPatch) 
         ("base", "health"),
         ("new", "health"),
     ]
+
+
+def test_the_redis_of_each_side_is_watched_and_its_data_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each side's data is loaded; the sentences about it are those of one load, since both get the same."""
+    monkeypatch.setattr(GreenletRandom, "install", lambda: None)
+    redis_urls, loaded = ("redis://a:1", "redis://b:1"), []
+
+    def load_data(url: str, _progress: object) -> list[str]:
+        loaded.append(url)
+        return ["ten documents"]
+
+    inner = replace(scenarios.load("documents"), load_data=load_data)
+    monkeypatch.setattr(scenarios, "load", lambda _name: inner)
+    made = duet_user.scenario_of("duet-documents", "documents", ("http://a:1", "http://b:1"), redis_urls)
+    assert (made.redis_urls_of_sides, inner.redis_urls_of_sides) == (redis_urls, ())
+    assert made.load_data is not None
+    assert made.load_data("redis://a:1", lambda _done, _total: None) == ["ten documents"]
+    assert loaded == list(redis_urls)
 
 
 def test_neither_side_is_kept_waiting_for_the_other() -> None:
