@@ -1,4 +1,4 @@
-"""Runs of scenarios of their own against a service that does as a script says."""
+"""Runs generated scenarios against a scripted service."""
 
 from __future__ import annotations
 

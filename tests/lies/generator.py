@@ -1,4 +1,4 @@
-"""A small service and a whole run against it, in processes of their own, with the generator left to be disturbed."""
+"""A small service and a whole run against it, in separate processes, so that a test can disturb the generator."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Ended:
 
 @dataclass
 class Generator:
-    """A `loadtest run` that has not ended."""
+    """A `loadtest run` that is still running."""
 
     folder: Path
     process: "subprocess.Popen[str]" = field(repr=False)
@@ -62,7 +62,7 @@ class Generator:
         return [one for one in children if "--worker" in one.cmdline()]
 
     def wait_for_load(self, seconds: float = 60.0) -> None:
-        """Wait until the load has begun: until there is a record that grows."""
+        """Wait until the load has begun, that is, until a record grows."""
         stream, until_s = self.folder / "lie" / "record.stream", time.monotonic() + seconds
         while not (stream.exists() and stream.stat().st_size > 2000):
             assert time.monotonic() < until_s, "the load never began"
@@ -78,7 +78,7 @@ class Generator:
 
 @contextmanager
 def service(prefix: tuple[str, ...] = ()) -> Iterator[str]:
-    """A service that answers at once, behind a prefix; its base URL."""
+    """A service that responds immediately, started with a command prefix; yields its base URL."""
     with subprocess.Popen([*prefix, sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -89,7 +89,7 @@ def service(prefix: tuple[str, ...] = ()) -> Iterator[str]:
 
 @contextmanager
 def busy_neighbours(count: int) -> Iterator[None]:
-    """Processes that use all the CPU time that they get."""
+    """Processes that use all the CPU time they can get."""
     neighbours = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(count)]
     try:
         yield
@@ -103,7 +103,7 @@ def busy_neighbours(count: int) -> Iterator[None]:
 def generator(
     folder: Path, host: str, *arguments: str, prefix: tuple[str, ...] = (), **variables: str
 ) -> Iterator[Generator]:
-    """`loadtest run` with these arguments, behind a prefix; ten users of the scenario `health` by default."""
+    """`loadtest run` with these arguments, after a command prefix; ten users of the scenario `health` by default."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
     settings = {
         "LOADTEST_HOST": host,

@@ -1,4 +1,4 @@
-"""Half a run that is taken for a whole one."""
+"""Half a run that passes for a whole one."""
 
 import json
 import os
@@ -17,7 +17,7 @@ OPEN = ("--scenario", "health", "--profile", "constant-arrival-rate", "--rate", 
 
 @pytest.mark.parametrize("load", [CLOSED, OPEN], ids=["closed", "open"])
 def test_all_workers_leave_gracefully_half_way(stack: Stack, load: tuple[str, ...]) -> None:
-    """Both workers end by SIGTERM after some seconds, as when they are scaled away, and nothing is missing.
+    """Both workers end by SIGTERM after some seconds, as when scaled down, and no sample is missing.
 
     The master reports what was measured until then: interrupted, by whom, when, and how much of the plan was done.
     """

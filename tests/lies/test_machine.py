@@ -1,4 +1,4 @@
-"""Lies that the generator's own machine tells: its delays and its limits, which would read as the service's."""
+"""Lies of the generator's own machine: its delays and limits, which would be blamed on the service."""
 
 import resource
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(240)]
 
 
 def test_a_busy_neighbour_is_not_blamed_on_the_service(tmp_path: Path) -> None:
-    """Beside processes that take the cores a run is not trustworthy, and says that they did, with numbers."""
+    """When other processes take its cores, a run is not trustworthy, and reports by how much."""
     with service() as host, generator(tmp_path, host) as running:
         running.wait_for_load()
         with busy_neighbours(4):
@@ -30,7 +30,7 @@ def test_a_busy_neighbour_is_not_blamed_on_the_service(tmp_path: Path) -> None:
 
 
 def test_a_calm_run_is_trusted(tmp_path: Path) -> None:
-    """Only other work on the machine is reported, and each output says that the cores are shared."""
+    """On a calm machine only shared cores are reported, in every output."""
     with service() as host, generator(tmp_path, host) as running:
         ended = running.end()
     assert ended.rules <= BUSY_MACHINE
@@ -40,7 +40,7 @@ def test_a_calm_run_is_trusted(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_stopped_for_seconds_is_found(tmp_path: Path) -> None:
-    """A worker that stands still for 3 of 10 s sends nothing meanwhile; its own clock says that it did not wake."""
+    """A worker that is stopped for 3 of 10 s sends nothing meanwhile; its own clock shows the gap."""
     with service() as host, generator(tmp_path, host, LOADTEST_RUN_TIME="10s") as running:
         running.wait_for_load()
         (worker,) = running.workers()
@@ -92,7 +92,7 @@ scenario = Scenario("stalls", (Shopper, Blocking), (("GET", "buy"),))
 
 
 def test_a_blocking_call_in_a_task_is_found(tmp_path: Path) -> None:
-    """Stalls of 90 ms in each 300 ms make every other user late; no second by itself looks bad."""
+    """Stalls of 90 ms in every 300 ms make every other user late, although no single second looks bad."""
     file = tmp_path / "stalls.py"
     file.write_text(STALLS)
     with service() as host, generator(tmp_path, host, LOADTEST_SCENARIO=str(file)) as running:
@@ -103,7 +103,7 @@ def test_a_blocking_call_in_a_task_is_found(tmp_path: Path) -> None:
 
 
 def test_one_slow_worker_is_not_hidden_in_the_merge(tmp_path: Path) -> None:
-    """One of two workers is stopped every other moment: it is the one that is named."""
+    """One of two workers is stopped every other moment, and the report names that worker."""
     with service() as host, generator(tmp_path, host, LOADTEST_WORKERS="2", LOADTEST_USERS="60") as running:
         running.wait_for_load()
         slow = running.workers()[0]
@@ -122,7 +122,7 @@ def test_one_slow_worker_is_not_hidden_in_the_merge(tmp_path: Path) -> None:
 
 @contextmanager
 def quota(share: float) -> Iterator[Path]:
-    """A cgroup whose processes get this share of a core together; skips where none can be made."""
+    """Yield a cgroup whose processes share this fraction of a core; skip the test if none can be created."""
     version_1, version_2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
     group = (version_1 if (version_1 / "cpu.cfs_quota_us").exists() or version_1.is_dir() else version_2) / "lies_test"
     try:
@@ -149,7 +149,7 @@ def quota(share: float) -> Iterator[Path]:
 
 
 def test_a_quota_that_throttles_the_worker_is_found(tmp_path: Path) -> None:
-    """A worker that gets a fiftieth of a core is stopped by the kernel most of the time, and says so."""
+    """A worker that gets a fiftieth of a core is throttled by the kernel most of the time, and reports it."""
     with quota(0.02) as group, service() as host, generator(tmp_path, host, LOADTEST_USERS="40") as running:
         running.wait_for_load()
         (worker,) = running.workers()
@@ -161,7 +161,7 @@ def test_a_quota_that_throttles_the_worker_is_found(tmp_path: Path) -> None:
 
 
 def test_running_out_of_files_is_not_blamed_on_the_service(tmp_path: Path) -> None:
-    """A worker that may open no more files fails its requests itself: neither the resolver nor the service did."""
+    """A worker without free file descriptors fails its own requests; neither resolver nor service is blamed."""
     with service() as host, generator(tmp_path, host, LOADTEST_USERS="100", LOADTEST_SPAWN_RATE="20") as running:
         running.wait_for_load()
         (worker,) = running.workers()
@@ -174,7 +174,7 @@ def test_running_out_of_files_is_not_blamed_on_the_service(tmp_path: Path) -> No
 
 @contextmanager
 def network_of_its_own() -> Iterator[tuple[str, ...]]:
-    """A network namespace; the beginning of a command that runs in it. Skips where none can be made."""
+    """A network namespace; yields the prefix of a command that runs in it. Skips the test if none can be created."""
     up = "ip link set lo up && echo up && exec sleep 300"
     with subprocess.Popen(["unshare", "--net", "sh", "-c", up], stdout=subprocess.PIPE, text=True) as holder:
         try:
@@ -187,7 +187,7 @@ def network_of_its_own() -> Iterator[tuple[str, ...]]:
 
 
 def test_running_out_of_local_ports_is_not_blamed_on_the_service(tmp_path: Path) -> None:
-    """Where no local port is left, new users fail to connect, and that is the generator's limit."""
+    """When local ports run out, new users fail to connect, and the generator's limit is named as the cause."""
     with (
         network_of_its_own() as inside,
         service(inside) as host,

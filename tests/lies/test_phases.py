@@ -91,7 +91,7 @@ class Lies:
         return json.loads((self.stack.run_dir() / "record.json").read_text())
 
     def said_in(self, words: str) -> set[str]:
-        """Return which of the files for people and for build tools say these words."""
+        """Return the outputs, for people and for build tools, that contain these words."""
         files = ("report.html", "summary.md", "junit.xml")
         return {name for name in files if words in (self.stack.run_dir() / name).read_text().replace("\\", "")}
 
@@ -138,7 +138,7 @@ def test_a_percentile_of_too_few_samples_is_no_data(lies: Lies) -> None:
 
 
 def test_a_rule_on_a_name_that_nobody_requested_is_no_data(lies: Lies) -> None:
-    """A declared request that was never made judges nothing, and the rule says so."""
+    """A rule on a declared request that was never made has no data, and reports it."""
     (lies.folder / "profiles.toml").write_text(PAUSE)
     profile = {"LOADTEST_PROFILES_FILE": str(lies.folder / "profiles.toml")}
     code, output = lies.run(*FEW, "--profile", "pause", **profile, rules="""'error_ratio{name="mine/never"} < 1%'""")
@@ -149,14 +149,14 @@ def test_a_rule_on_a_name_that_nobody_requested_is_no_data(lies: Lies) -> None:
 
 
 def test_a_rule_that_no_run_can_break_is_refused_before_load(lies: Lies) -> None:
-    """An error ratio of at most 100 % is no rule: wrong usage, and no run is made."""
+    """An error ratio of at most 100 % can never be exceeded: the rule is a usage error, and no run is made."""
     code, output = lies.run(*FEW, rules="'error_ratio <= 100%'")
     assert (code, lies.stack.runs_dir.exists()) == (ExitCode.USAGE, False), output
     assert "no run can violate it: a ratio is 0% to 100%" in output
 
 
 def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies) -> None:
-    """Without a threshold a run does not say that every one was met, and 100 % errors fail it."""
+    """A run without thresholds does not claim that all were met, and 100 % errors fail it."""
     lies.answer = lambda _path: "500 Internal Server Error"
     code, output = lies.run(*FEW)
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output
@@ -165,7 +165,7 @@ def test_a_run_without_rules_of_which_every_request_failed_has_failed(lies: Lies
 
 
 def test_a_warm_up_is_left_out_of_the_judgement_and_stays_in_the_record(lies: Lies) -> None:
-    """A cold cache answers in 1.5 s for two seconds: no threshold judges it, the record has it, and a note says so."""
+    """A cold cache takes 1.5 s for two seconds: no threshold judges them, the record keeps them, and a note says so."""
     began_s = []
 
     def cold_at_first(_path: str) -> str:
@@ -189,7 +189,7 @@ def test_a_warm_up_is_left_out_of_the_judgement_and_stays_in_the_record(lies: Li
 
 
 def test_a_warm_up_that_is_found_is_left_out_of_the_judgement_and_of_comparisons(lies: Lies) -> None:
-    """For six seconds the service is cold: nobody said how long, and the record says what was found."""
+    """The service is cold for six seconds: no warm-up was declared, and the record has the one that was detected."""
     began_s = []
 
     def cold_at_first(_path: str) -> str:
@@ -213,7 +213,7 @@ def test_a_warm_up_that_is_found_is_left_out_of_the_judgement_and_of_comparisons
 
 
 def test_errors_that_are_faster_than_successes_do_not_pass(lies: Lies) -> None:
-    """Two thirds of the requests are refused at once: the median of all is low, and the run is not believed."""
+    """Two thirds of the requests are refused at once: the overall median is low, and the run is not trustworthy."""
     asked = []
 
     def refuse_some(_path: str) -> str:
@@ -235,7 +235,7 @@ def test_errors_that_are_faster_than_successes_do_not_pass(lies: Lies) -> None:
 
 
 def test_statistics_reset_in_the_middle_are_noted_with_the_verdict(lies: Lies) -> None:
-    """Failures that a reset removed are said, and the rate is that of the time that is counted."""
+    """Failures that a reset removed are reported, and rates cover only the time since."""
     asked = []
 
     def fail_first(path: str) -> str:
@@ -256,7 +256,7 @@ def test_statistics_reset_in_the_middle_are_noted_with_the_verdict(lies: Lies) -
 
 
 def test_a_tag_that_no_task_has_is_refused_before_load(lies: Lies) -> None:
-    """A misspelt tag leaves the users no task: the run says which tags there are and makes no load."""
+    """With a misspelt tag users have no task: the run lists the existing tags and makes no load."""
     code, output = lies.run(*FEW, LOCUST_TAGS="raed")
     assert code == ExitCode.USAGE, output
     assert "LOCUST_TAGS=raed: no task has the tag 'raed'. Allowed: read. Next: did you mean read?" in output
@@ -280,7 +280,7 @@ LOGIN = SCENARIO.replace(
     ids=["closed", "open"],
 )
 def test_requests_of_on_start_are_no_load(lies: Lies, load: tuple[str, ...]) -> None:
-    """A slow login is in no percentile, count or rule of the load; a rule that asks for it judges it."""
+    """A slow login counts in no percentile, count or rule of the load; only a rule on it judges it."""
     lies.answer = slow_login
     rules = """'p50 < 350ms', 'error_ratio{phase="setup"} <= 0%', 'max{phase="setup"} < 300ms'"""
     rules += """, 'max{name="mine/login"} < 9s'"""
@@ -297,13 +297,13 @@ def test_requests_of_on_start_are_no_load(lies: Lies, load: tuple[str, ...]) -> 
 
 
 def slow_login(path: str) -> str:
-    """Answer a login after 400 ms, everything else at once."""
+    """Respond to a login after 400 ms, to everything else immediately."""
     gevent.sleep(0.4 if path == "/login" else 0)
     return "200 OK"
 
 
 def test_failed_logins_are_no_pass(lies: Lies) -> None:
-    """Users whose log-in failed may get pages that answer 200: a rule on all errors counts the set-up's too."""
+    """Users whose login failed may still get pages with status 200: a rule on all errors includes the set-up's."""
     lies.answer = lambda path: "503 Service Unavailable" if path == "/login" else "200 OK"
     code, output = lies.run(*FEW, scenario=LOGIN, rules="'error_ratio < 1%'")
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output  # on a busy machine
@@ -313,7 +313,7 @@ def test_failed_logins_are_no_pass(lies: Lies) -> None:
 
 
 def test_an_imitation_that_answers_is_named_in_every_report(lies: Lies, tmp_path: Path) -> None:
-    """Against fakeredis the figures are the imitation's: the verdict stays, and notes say so, and that of a hot key."""
+    """The figures are those of fakeredis: the verdict stays, and notes name the imitation and a hot key."""
     with imitation(tmp_path) as url:
         code, output = lies.run(*FEW, rules="'error_ratio < 1%'", scenario=HOT_KEY, REDIS_URL=url)
     assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output

@@ -1,4 +1,4 @@
-"""A worker that runs something else than the master says."""
+"""A worker that runs other software than the master."""
 
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +31,7 @@ scenario = Scenario("mine", (Visitor,), (("GET", "mine/page"),))
 
 
 def test_a_worker_with_another_version_of_the_scenario_is_named(tmp_path: Path) -> None:
-    """One of two workers has a file in which the same request goes to a cheaper page: the run is not believed."""
+    """One of two workers has a file in which the same request goes to a cheaper page: the run is not trustworthy."""
     files = {}
     for path in ("page", "cheap"):
         files[path] = tmp_path / path / "mine.py"

@@ -1,4 +1,4 @@
-"""What is measured besides the service, or instead of it: connections, resolvers, caches, redirects and retries."""
+"""Time and requests that are not the service's own: connections, resolvers, caches, redirects and retries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def get(self):
 
 
 class Closing(Referee):
-    """A service that closes each connection after its answer."""
+    """A service that closes each connection after one response."""
 
     def __call__(self, peer: Peer) -> None:
         """Answer once."""
@@ -58,7 +58,7 @@ def tallied_times(report: RunReport, kind: str) -> int:
 
 
 def test_new_connections_and_a_slow_resolver_are_not_the_service(run_scenario: Callable[..., RunReport]) -> None:
-    """Lies 16 and 17: each request looks its host up and connects, and most of its time is that."""
+    """Lies 16 and 17: each request looks its host up and connects, which takes most of its time."""
     report = run_scenario(BY_NAME, *LOAD, service=Closing(), imports=SLOW_RESOLVER)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     requests, failures = report.requests("/ok")
@@ -85,7 +85,7 @@ def get(self):
 
 
 class Cached(Referee):
-    """A service with one answer for all, that redirects, drops requests and answers errors as successes."""
+    """A service with the same response for everything; it redirects, drops requests and returns errors as successes."""
 
     def __call__(self, peer: Peer) -> None:
         """Serve one connection."""
@@ -94,7 +94,7 @@ class Cached(Referee):
             path = head.split(b" ", 2)[1].decode()
             self.received[path] += 1
             if path == "/dropped" and served:
-                return  # it had an idle connection closed, which the client did not know
+                return  # the service closed an idle connection, unnoticed by the client
             served += 1
             if path == "/moved":
                 peer.send(ok(b"", "Location: /there", status="302 Found"))
@@ -105,7 +105,7 @@ class Cached(Referee):
 
 
 def test_identical_responses_and_resent_requests_are_reported(run_scenario: Callable[..., RunReport]) -> None:
-    """Lies 21, 27 and 42: a cache answers where the scenario says that answers vary, and one request stands for two."""
+    """Lies 21, 27 and 42: a cache responds where responses should vary, and one recorded request stands for two."""
     service = Cached()
     report = run_scenario(ONE_FOR_TWO, *LOAD, service=service, imports=EXPECTING)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
@@ -136,7 +136,7 @@ def get(self):
 
 
 class Empty(Referee):
-    """A service that says that all is well, and sends nothing."""
+    """A service that reports success and sends no content."""
 
     def __call__(self, peer: Peer) -> None:
         """Serve one connection."""
@@ -147,7 +147,7 @@ class Empty(Referee):
 
 
 def test_responses_without_content_are_reported(run_scenario: Callable[..., RunReport]) -> None:
-    """A redirect to itself is no success, a loop of them has failed, and answers without a body are said to be that."""
+    """A redirect to itself is not a success, a redirect loop fails, and responses without a body are reported."""
     report = run_scenario(NOTHING, *LOAD[:-1], "3s", service=Empty())
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert "responses of GET /itself had status 3xx without a usable redirect" in report.sentence("empty_redirects")
@@ -171,7 +171,7 @@ def get(self):
 
 
 class Away(Referee):
-    """A service whose users are never logged in, and that says of one page that it did not change."""
+    """A service that never logs anybody in, and claims that one page has not changed."""
 
     def __call__(self, peer: Peer) -> None:
         """Serve one connection."""
@@ -188,7 +188,7 @@ class Away(Referee):
 
 @pytest.mark.parametrize("stock", ["HttpUser", "FastHttpUser"])
 def test_a_page_that_is_not_the_requested_one_is_no_success(run_scenario: Callable[..., RunReport], stock: str) -> None:
-    """Lie 27 with Locust's own clients: each request ends at the log-in, or brings nothing, and none may vanish."""
+    """Lie 27 with Locust's own clients: each request ends at the login page, or brings nothing; none is lost."""
     service = Away()
     report = run_scenario(STOCK, *LOAD[:-1], "3s", service=service, imports=f"from locust import {stock} as HttpUser\n")
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
@@ -221,7 +221,7 @@ def read(self):
 
 
 def test_reads_of_an_empty_redis_are_reported(run_scenario: Callable[..., RunReport], redis_url: str) -> None:
-    """Lie 41: data that is not there is quickly read; what is meant, and what is found, is not named."""
+    """Lie 41: reads of missing data are fast; the report names the requests that found none."""
     redis_user = "from loadtest.clients.redis import RedisJsonUser as HttpUser\n"
     report = run_scenario(MISSING, *LOAD[:-1], "4s", imports=redis_user, REDIS_URL=redis_url)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output

@@ -1,4 +1,4 @@
-"""What vanishes: requests without an answer, tasks that raise, users that are not there."""
+"""Things that vanish: requests without a response, tasks that raise, users that are missing."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ CLOSED = ("--users", "10", "--spawn-rate", "10", "--run-time", "6s")
 
 
 def test_an_honest_run_is_believed(run_scenario: Callable[..., RunReport]) -> None:
-    """What the service received, answered and what the record holds are the same number, and nothing is found."""
+    """Requests received, answered and recorded are the same number, and no check fails."""
     referee = Referee()
     report = run_scenario(GET, *CLOSED, service=referee)
-    assert report.rules & ABOUT_THE_TEST == set(), report.output  # a machine that others use breaks rules about itself
+    assert report.rules & ABOUT_THE_TEST == set(), report.output  # a busy machine fails rules about itself
     assert report.requests("/ok") == (referee.received["/ok"], 0) == (referee.answered["/ok"], 0)
 
 
 def test_one_endpoint_never_answers_and_holds_every_user(run_scenario: Callable[..., RunReport]) -> None:
-    """Lie 5: the name that hangs is in the table, and the run is not believed."""
+    """Lie 5: the request that hangs is in the table, and the run is not trustworthy."""
     referee = Referee(lambda path, _age_s: path == "/hang")
     body = GET + '\n@task\ndef hang(self):\n    self.client.get("/hang")\n'
     report = run_scenario(body, *CLOSED, service=referee)
@@ -49,7 +49,7 @@ def test_one_endpoint_never_answers_and_holds_every_user(run_scenario: Callable[
 
 @pytest.mark.parametrize("users", ["our client", "stock FastHttpUser"])
 def test_answers_cut_by_the_end_of_the_run_are_counted(run_scenario: Callable[..., RunReport], users: str) -> None:
-    """Lie 26: a service that stops answering is not fast; each request that it got is counted."""
+    """Lie 26: a service that stops responding is not fast; each request that it received is counted."""
     referee = Referee(lambda _path, age_s: age_s > 2)
     stock = "from locust import FastHttpUser as HttpUser\n" if users != "our client" else ""
     report = run_scenario(GET, *CLOSED, service=referee, imports=stock)
@@ -92,7 +92,7 @@ def after(self):
 
 
 def test_tasks_that_raise_are_named(run_scenario: Callable[..., RunReport]) -> None:
-    """Lies 3 and 4: before or after their request, tasks that raise make a run that is not believed."""
+    """Lies 3 and 4: tasks that raise before or after their request make the run not trustworthy."""
     report = run_scenario(TWO_OF_THREE_RAISE, *CLOSED)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     raised = {(row["exception"], row["place"].rpartition(" in ")[2]) for row in report.document["exceptions"]}
@@ -129,7 +129,7 @@ def test_users_that_die_in_on_start_are_named(run_scenario: Callable[..., RunRep
 
 
 def test_a_run_in_which_all_users_die_says_of_what(run_scenario: Callable[..., RunReport]) -> None:
-    """No data has the exception for its reason."""
+    """A run without data names the exception as the reason."""
     report = run_scenario(SOME_DIE.replace("if Lie.made % 5", "if True"), *CLOSED)
     assert (report.exit_code, report.outcome) == (ExitCode.NO_DATA, "no data"), report.output
     assert "the scenario raised RuntimeError: no ticket left at" in report.output
@@ -156,7 +156,7 @@ def get(self):
 
 
 def test_users_that_end_themselves_are_missed(run_scenario: Callable[..., RunReport]) -> None:
-    """Lie 2, another way: all users are gone after a moment, and the rest of the run is no load."""
+    """Lie 2, another way: all users stop themselves early, and the rest of the run has no load."""
     report = run_scenario(ENDS_ITSELF, *CLOSED)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert "of the users of the profile did not run" in report.sentence("load_not_reached")
@@ -167,7 +167,7 @@ def test_users_that_end_themselves_are_missed(run_scenario: Callable[..., RunRep
 
 
 def test_a_listener_that_raises_on_a_worker_is_not_forgotten(run_scenario: Callable[..., RunReport]) -> None:
-    """What test_start should have prepared there is missing: the run is not believed, and says where it was raised."""
+    """The data that test_start should have prepared is missing: the run is not trustworthy, and names the place."""
     prepare = """
 from locust import events
 from locust.runners import WorkerRunner
@@ -204,7 +204,7 @@ def get(self):
 def test_users_that_prepare_themselves_for_most_of_the_run_are_missed(
     run_scenario: Callable[..., RunReport], stock: str
 ) -> None:
-    """Lie 45: nine of ten users are in their on_start nearly until the end, and the service has the load of one."""
+    """Lie 45: nine of ten users are in on_start for most of the run, so the service has the load of one."""
     report = run_scenario(STARTS_LATE, *CLOSED[:-1], "8s", imports=stock)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert report.sentence("load_not_reached").startswith("9 users took up to 7.")
@@ -236,7 +236,7 @@ def buy(self):
 
 
 def test_what_greenlets_of_a_task_raise_is_named(run_scenario: Callable[..., RunReport]) -> None:
-    """Lie 43: requests at the same time have greenlets of their own, whose exceptions no task sees."""
+    """Lie 43: concurrent requests have their own greenlets, whose exceptions no task sees."""
     referee = Referee()
     report = run_scenario(AT_THE_SAME_TIME, *CLOSED[:-1], "4s", service=referee)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
@@ -266,14 +266,14 @@ def watch(environment, **_):
 
 
 def test_what_watches_the_run_and_raises_is_not_forgotten(run_scenario: Callable[..., RunReport]) -> None:
-    """Lie 43, on the master: a greenlet that should end a run with too many failures ended itself."""
+    """Lie 43, on the master: a greenlet that should abort a run with too many failures died itself."""
     report = run_scenario(GET, *CLOSED[:-1], "4s", imports=WATCHING)
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert "no attribute 'failure_ratio' at " in report.sentence("listener_exceptions")
 
 
 def test_too_few_users_for_the_arrival_rate_are_reported(run_scenario: Callable[..., RunReport]) -> None:
-    """Lie 14: an open model with too few users drops arrivals, and each is begun or dropped."""
+    """Lie 14: an open model with too few users drops arrivals; each arrival is either started or dropped."""
     slow = GET.replace('self.client.get("/ok")', 'self.client.get("/ok"); gevent.sleep(1.0)')
     arguments = ("--profile", "constant-arrival-rate", "--rate", "10", "--users", "2", "--run-time", "6s")
     report = run_scenario(slow, *arguments)
@@ -284,7 +284,7 @@ def test_too_few_users_for_the_arrival_rate_are_reported(run_scenario: Callable[
 
 
 def test_a_service_that_stands_still_is_noticed(run_scenario: Callable[..., RunReport]) -> None:
-    """For three seconds nothing is answered; the percentiles hardly show it, and the run says so."""
+    """The service does not respond for three seconds; percentiles hardly show it, but the run reports it."""
 
     class Standing(Referee):
         def answer_after_s(self, age_s: float) -> float:
@@ -300,7 +300,7 @@ def test_a_service_that_stands_still_is_noticed(run_scenario: Callable[..., RunR
 def test_a_success_with_an_error_in_its_body_is_a_failure_where_the_scenario_says_what_it_expects(
     run_scenario: Callable[..., RunReport],
 ) -> None:
-    """Lie 7: the service answers 200 and nothing that was asked for."""
+    """Lie 7: the service returns 200, but not the expected content."""
     body = GET.replace('"/ok")', '"/ok", expect=Expect(json={"status": "ok"}))')
     report = run_scenario(body, *CLOSED[:-1], "3s", imports="from loadtest.clients.http import Expect\n")
     requests, failures = report.requests("/ok")
@@ -311,7 +311,7 @@ def test_a_success_with_an_error_in_its_body_is_a_failure_where_the_scenario_say
 
 
 def test_a_declared_request_that_no_user_makes_is_named(run_scenario: Callable[..., RunReport]) -> None:
-    """It is noted with the verdict in each output."""
+    """It is named in a note next to the verdict in every output."""
     report = run_scenario(GET.replace('"/ok")', '"/ok", name="other")'), *CLOSED)
     for text in (report.output, report.summary, report.junit):
         assert "1 of 1 declared requests were never made: GET /ok" in text
@@ -336,7 +336,7 @@ def get(self):
 
 
 def test_users_that_run_and_do_nothing_are_noticed(run_scenario: Callable[..., RunReport]) -> None:
-    """Most iterations return before their request, two never end, and none of them is load."""
+    """Most iterations return before their request, and two never end: none of them counts as load."""
     report = run_scenario(DO_NOTHING, *CLOSED[:-1], "8s", LOCUST_STOP_TIMEOUT="1")
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert "of Lie.get" in report.sentence("idle_iterations")
@@ -348,7 +348,7 @@ def test_users_that_run_and_do_nothing_are_noticed(run_scenario: Callable[..., R
 
 
 def test_users_that_wait_for_longer_than_the_run_are_noticed(run_scenario: Callable[..., RunReport]) -> None:
-    """Each makes one request in the first second, and the rest of the run is no load."""
+    """Each makes one request in the first second, and the rest of the run has no load."""
     report = run_scenario(GET.replace("0.2", "100"), *CLOSED[:-1], "8s")
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     assert report.requests("/ok") == (10, 0)
@@ -381,7 +381,7 @@ def on_stop(self):
 
 
 def test_users_that_do_not_end_are_reported_and_nothing_is_missing(run_scenario: Callable[..., RunReport]) -> None:
-    """One catches what ends it, the on_stop of another hangs, and that of a third raises."""
+    """One user catches the exception that should stop it, the on_stop of another hangs, and that of a third raises."""
     report = run_scenario(DO_NOT_END, *CLOSED[:-1], "3s", LOCUST_STOP_TIMEOUT="1")
     assert (report.exit_code, report.outcome) == (ExitCode.NOT_TRUSTWORTHY, "not trustworthy"), report.output
     sentence = report.sentence("task_exceptions")
@@ -406,7 +406,7 @@ def get(self):
 
 
 def test_a_task_that_never_yields_is_reported(run_scenario: Callable[..., RunReport]) -> None:
-    """Nothing else runs in its worker: no user, no report, and no answer to a stop."""
+    """Its worker does nothing else: no user runs, no report is sent, and it does not react to a stop."""
     report = run_scenario(DEAF, *CLOSED[:-1], "20s")
     assert (report.exit_code, report.outcome) == (ExitCode.INTERRUPTED, "interrupted"), report.output
     assert "the last worker stopped answering; look for a task that never yields" in report.output
