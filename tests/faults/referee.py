@@ -103,7 +103,7 @@ class Server:
             end.close()
 
     async def redis(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection of a Redis client: it ends with the one to the server behind."""
+        """Serve one connection of a Redis client: it ends with its connection to the upstream."""
         address = writer.get_extra_info("peername")[0].encode()
         behind: asyncio.StreamWriter | None = None
         try:
@@ -142,7 +142,7 @@ class Server:
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see: Callable[[bytes], None]) -> None:
-    """Pass on the frames of a session, each of which is a whole message, or controls the session."""
+    """Pass on the frames of a session, each of which is a whole message or a control frame."""
     while True:
         head = await reader.readexactly(2)
         size = head[1] & 127
@@ -157,7 +157,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, see:
 
 
 async def _command(reader: asyncio.StreamReader) -> tuple[list[bytes], bytes]:
-    """Return the words of a command, and the bytes that it is."""
+    """Return the words of a command, and its bytes."""
     head = await reader.readuntil(b"\r\n")
     words, data = [], head
     for _ in range(int(head[1:])):
@@ -204,7 +204,7 @@ class Line:
 
     @property
     def is_of_redis(self) -> bool:
-        """Whether it is a command of Redis."""
+        """Whether it is a Redis command."""
         method, _, path = self.name.partition(" ")
         return method == path
 
@@ -257,7 +257,7 @@ class Referee(Part):
 
     @property
     def size(self) -> int:
-        """How long the journal is, in bytes."""
+        """The length of the journal, in bytes."""
         return self._journal.stat().st_size
 
     def lines(self, after: int = 0) -> list[Line]:
@@ -284,12 +284,12 @@ def read(journal: str) -> list[Line]:
 
 
 def by_method(lines: Iterable[Line]) -> Counter[str]:
-    """Return how many lines there are of each method, and of each command of Redis, which has a GET too."""
+    """Return the number of lines of each method, and of each Redis command, since Redis has a GET too."""
     return Counter(line.name if line.is_of_redis else line.name.partition(" ")[0] for line in lines)
 
 
 def counted(records: Iterable[dict[str, Any]], figure: str) -> Counter[str]:
-    """Return the sum of a figure as `by_method` counts it, set-up included."""
+    """Return the sum of a figure over the names that `by_method` counts, including the set-up."""
     sums: Counter[str] = Counter()
     for record in records:
         for one in (*record["series"], *record["setup"]["series"]):

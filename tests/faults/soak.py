@@ -153,18 +153,18 @@ class Soak:
         ])  # fmt: skip
 
     def tell(self, text: str) -> None:
-        """Say what happens, and when."""
+        """Log an event, with its time."""
         self.say(f"{time.monotonic() - self.began_s:7.1f} s  {text}")
 
     def problem(self, text: str) -> None:
-        """Note what is wrong."""
+        """Note a problem."""
         self.tell(f"PROBLEM  {text}")
         self.problems.append(f"seed {self.seed}: {text}")
 
     # What people do ---------------------------------------------------------------------------------------------------
 
     def living(self, *, whole: bool = False) -> list[Worker]:
-        """The workers that run; those that nothing was done to only, when the others do not count."""
+        """The running workers; with ``whole``, only those that are not paused or cut off at present."""
         return [one for one in self.workers if one.alive and not (whole and one.hurt_until == inf)]
 
     def join(self) -> None:
@@ -180,7 +180,7 @@ class Soak:
         return Worker(self.swarm.worker(master_port=cable.port, REDIS_URL=self.referee_of_redis.url), cable)
 
     def leave(self) -> None:
-        """Tell one worker or several to end; one stays."""
+        """Tell one worker or several to leave; one stays."""
         able = self.living()[1:]
         for worker in self.random.sample(able, self.random.randint(min(1, len(able)), len(able))):
             worker.leaving = True
@@ -233,7 +233,7 @@ class Soak:
             self.watcher.restart(away_s)
 
     def scrape(self) -> None:
-        """Scrape the exporter and go away in the middle."""
+        """Scrape the exporter and disconnect in the middle."""
         self.tell("a scraper goes away in the middle")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.swarm.exporter), 5) as scraper:
             scraper.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -285,7 +285,7 @@ class Soak:
         self._clear_away()
 
     def _has_two_ready(self) -> bool:
-        """Start workers that are missing, also for those that a master took with it, and look for two."""
+        """Replace missing workers, also those that ended with a master, and return whether two are ready."""
         while len(self.living()) < 2:
             self.join()
         sight = self.swarm.look()
@@ -299,7 +299,7 @@ class Soak:
         self._until(lambda: self._ask("/swarm", form), "a start")
 
     def _end_run(self) -> float | None:
-        """End it in one of the ways; return when the master was killed, if it was."""
+        """End the run in one of the ways; return when the master was killed, if it was."""
         how = self.random.random()
         if how < 0.7:
             self.tell("the run is stopped")
@@ -323,7 +323,7 @@ class Soak:
         return self.swarm.master_with_web_ui()
 
     def _wait_for_silence(self) -> None:
-        """Wait until nothing was sent for two seconds."""
+        """Wait until nothing has been sent for two seconds."""
 
         def silent() -> bool:
             sizes = self.referee.size, self.referee_of_redis.size
@@ -348,11 +348,11 @@ class Soak:
     # The comparison ---------------------------------------------------------------------------------------------------
 
     def _runs(self) -> set[Path]:
-        """The folders that hold a run: that of one whose master was killed while it prepared may be empty."""
+        """The folders of runs; that of a run whose master was killed during its preparation may be empty."""
         return {file.parent for file in self.swarm.runs.glob("*/record.stream")}
 
     def _judge(self, lines: list[Line], folders: set[Path], killed_at: float | None) -> None:
-        """Compare; there is more than one folder when all workers were lost for a moment, which ends a run."""
+        """Compare; there are several folders if all workers were lost for a moment, which ends a run."""
         if killed_at is not None:
             for folder in folders:
                 command = [Path(sys.executable).with_name("loadtest"), "report", folder]
@@ -365,7 +365,7 @@ class Soak:
             answered = sum(line.answered for line in mine)
             received = len(mine) - answered
             was_away = (self.restart_redis if name in OF_REDIS else self.restart_target) in self.away
-            # A client asks again when a connection that it kept is found closed: then what it received is not sure.
+            # A client that finds its kept connection closed sends the request again: its count is then uncertain.
             sure = sum(line.answered is was_away and line.at < sure_until for line in mine)
             series = [one for record in records for one in record["series"] if f"{one['method']} {one['name']}" == name]
             requests, failures = sum(one["requests"] for one in series), sum(one["failures"] for one in series)
@@ -382,7 +382,7 @@ class Soak:
             self._ask_watchers(records)
 
     def _ask_watchers(self, records: list[dict[str, Any]]) -> None:
-        """What the records count is what the exporter and Prometheus count; a restart of Redis is noted."""
+        """Exporter and Prometheus count what the records count; a restart of Redis is noted."""
         total = self.counted_before + sum(one["requests"] for record in records for one in record["series"])
         sight = self.swarm.look()
         if sight is None or sight.value(COUNTED) != total:
@@ -392,7 +392,7 @@ class Soak:
                 self._until(lambda: self._in_prometheus() == total, "the same in Prometheus")
             if self._in_prometheus() != total:
                 self.problem(f"the records come to {total:.0f} requests, Prometheus to {self._in_prometheus()}")
-        for record in records:  # a run whose workers all left has ended, and a change of users begins another
+        for record in records:  # a run ends when all its workers have left, and a change of users then begins another
             began_at = datetime.fromisoformat(record["started_at"]).timestamp()
             loads = [event["second"] for event in record["events"] if event["kind"] == "start"]
             from_at = math.floor(began_at) + min(loads, default=inf) + NOTED_AFTER_S
@@ -401,7 +401,7 @@ class Soak:
                 self.problem(f"a restart of Redis is not in the record: {record['events']}")
 
     def _in_prometheus(self) -> float | None:
-        """What Prometheus says that was counted; None while it does not know."""
+        """The count in Prometheus; None while it has none."""
         query = urllib.parse.urlencode({"query": f"sum({COUNTED})"})
         try:
             with urllib.request.urlopen(
@@ -413,7 +413,7 @@ class Soak:
         return float(result[0]["value"][1]) if result else None
 
     def _most_lost(self, gap: dict[str, Any], record: dict[str, Any], lines: list[Line]) -> int:
-        """The most that one gap can be: what the busiest worker sent in the stretch of which it may lack something."""
+        """The largest loss that one gap may mean: the requests of the busiest worker in the affected period."""
         epoch = float(math.floor(datetime.fromisoformat(record["started_at"]).timestamp()))
         most = 0
         for worker in self.workers:
@@ -452,7 +452,7 @@ class Soak:
 
 
 def program_of_prometheus(folder: Path) -> Path | None:
-    """Return Prometheus' program: the machine's own, or that of the stack's image; None where neither is to be had."""
+    """Return Prometheus' program: the machine's own, or that of the stack's image; None if there is neither."""
     if found := shutil.which("prometheus"):
         return Path(found)
     try:
@@ -465,7 +465,7 @@ def program_of_prometheus(folder: Path) -> Path | None:
 
 
 def soak(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = print) -> list[str]:
-    """Do what people do for this many seconds, and return what was wrong."""
+    """Run the soak for this many seconds, and return the problems found."""
     (programs := folder / "programs").mkdir()
     prometheus = program_of_prometheus(programs)
     say(f"Prometheus is {prometheus or 'NOT to be had: it is not tested'}")
@@ -473,7 +473,7 @@ def soak(folder: Path, seconds: float, seed: int, say: Callable[[str], None] = p
 
 
 def go_on(going: Soak, seconds: float) -> list[str]:
-    """Make runs for this many seconds, but one in any case, end the stack, and return what was wrong."""
+    """Make runs for this many seconds, at least one, end the stack, and return the problems found."""
     going.say(f"seed {going.seed}")
     try:
         going.run()

@@ -59,7 +59,7 @@ class Witness:
 
 @dataclass
 class Sight:
-    """What the exporter served at one time."""
+    """The exporter's response at one time."""
 
     at_s: float
     samples: dict[tuple[str, str], float]
@@ -97,7 +97,7 @@ class FaultySwarm:
         self.runs = self.folder / "runs"
 
     def start(self, *arguments: str, before: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[bytes]:
-        """Start a Locust process on the product's locustfile; ``before`` is what comes before the command."""
+        """Start a Locust process on the product's locustfile; ``before`` is a prefix of the command."""
         mine = {
             "LOADTEST_SCENARIO": "health",
             "LOADTEST_PROFILE": "smoke",
@@ -140,7 +140,7 @@ class FaultySwarm:
         return self.start("--master", *link, "--web-host", "127.0.0.1", "--web-port", str(self.web), *arguments)
 
     def ask(self, path: str, **form: str) -> bool:
-        """Send a form to the web UI, and return whether it did what was asked.
+        """Send a form to the web UI, and return whether it was accepted.
 
         Raises:
             OSError: when it does not answer, or refuses.
@@ -157,7 +157,7 @@ class FaultySwarm:
         return self.start("--worker", *link, before=before, **variables)
 
     def look(self, headers: dict[str, str] | None = None) -> Sight | None:
-        """Return what the exporter says now; None when it does not answer."""
+        """Return the exporter's current values; None when it does not respond."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.exporter}/metrics", headers=headers or {})
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
@@ -168,7 +168,7 @@ class FaultySwarm:
         return Sight(time.monotonic(), samples)
 
     def wait_for(self, condition: Callable[[Sight], Any], what: str, patience_s: float = PATIENCE_S) -> Sight:
-        """Return the first sight of the exporter that fulfils the condition."""
+        """Return the first look at the exporter that meets the condition."""
         until_s = time.monotonic() + patience_s
         while time.monotonic() < until_s:
             sight = self.look()

@@ -1,4 +1,4 @@
-"""The disk is full until after the end of a test started in the web UI: its master survives, and writes later."""
+"""The disk is full until after the end of a test started in the web UI: the master survives, and writes later."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def test_a_living_master_writes_the_run_when_there_is_room(tmp_path: Path) -> None:
-    """The record that could not be written has every request, as soon as the disk has room again."""
+    """The record that could not be written has every request once the disk has space again."""
     (scenario := tmp_path / "asker.py").write_text(SCENARIO.replace("(Asker, Keeper)", "(Asker,)"))
     settings = {"LOADTEST_SCENARIO": str(scenario)}
     with Referee(tmp_path, free_port()) as referee, FaultySwarm(tmp_path, referee.url, variables=settings) as swarm:

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]
 
 
 def test_a_headless_run_ends_with_its_last_worker(tmp_path: Path) -> None:
-    """The master reports what was measured until then, says why it ended early, and ends."""
+    """The master reports the measurements so far, says why the run ended early, and exits."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         master = swarm.master(workers=1)

@@ -59,7 +59,7 @@ def test_workers_do_not_fire_without_a_master(history: History) -> None:
 
 
 def test_workers_come_back_to_a_new_master(history: History) -> None:
-    """The same workers join the next master by themselves, run all users, and end with it when it stops."""
+    """The same workers rejoin the next master on their own, run all users, and end with it when it stops."""
     assert history.back_after_s < 30
     assert history.exit_codes[0] == ExitCode.INTERRUPTED, history.logs
     assert history.exit_codes[1:] == [0, 0], history.logs

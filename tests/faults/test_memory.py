@@ -1,4 +1,4 @@
-"""The memory that a hostile target costs a worker."""
+"""The memory that a hostile target can make a worker use."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A worker that hangs without a connection while its test ends misses the message: it generates no load later."""
+"""A worker that hangs without a connection while its test ends misses the message, but generates no load later."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ START = {"user_count": "8", "spawn_rate": "8", "load_profile": "as-entered"}
 
 @pytest.fixture
 def referee(tmp_path: Path) -> Iterator[Referee]:
-    """What the users load."""
+    """The service under load."""
     with Referee(tmp_path, free_port()) as referee:
         yield referee
 
@@ -50,12 +50,12 @@ def swarm(tmp_path: Path, referee: Referee) -> Iterator[FaultySwarm]:
 
 
 def are(count: int, state: str) -> Callable[[Sight], bool]:
-    """Return whether so many workers are in a state."""
+    """Return whether this many workers are in a state."""
     return lambda sight: sight.value("loadtest_workers", f'state="{state}"') == count
 
 
 def test_it_stops_its_users(swarm: FaultySwarm, referee: Referee) -> None:
-    """After reconnecting it is told to stop again, and then waits for the next test."""
+    """After reconnecting, it receives the stop message again, and then waits for the next test."""
     swarm.processes[-1].send_signal(signal.SIGCONT)
     swarm.wait_for(are(2, "ready"), "two ready workers")
     size = referee.size
@@ -64,7 +64,7 @@ def test_it_stops_its_users(swarm: FaultySwarm, referee: Referee) -> None:
 
 
 def test_it_takes_part_in_the_next_run(swarm: FaultySwarm, referee: Referee) -> None:
-    """When it is back in the middle of the next run, its users are those of that run, which counts each request."""
+    """If it returns during the next run, its users belong to that run, which counts each of their requests."""
     assert swarm.ask("/swarm", **START)
     swarm.wait_for_load(workers=1)
     held_up = swarm.processes[-1]

@@ -26,7 +26,7 @@ COUNT = 10_000
 
 @pytest.fixture
 def environment() -> Iterator[Environment]:
-    """A run in this process, measured and to be exported."""
+    """An environment in this process, measured and ready to be exported."""
     environment = Environment()
     environment.create_local_runner()
     own = record_keeper(environment)

@@ -52,11 +52,11 @@ class Cables:
         ip("link", "set", self.link, "down")
 
     def restore(self) -> None:
-        """Mend it."""
+        """Restore it."""
         ip("link", "set", self.link, "up")
 
     def remove(self) -> None:
-        """Take both away."""
+        """Remove both."""
         ip("netns", "del", self.space)
 
 
@@ -148,11 +148,11 @@ def test_a_long_cut_moves_the_users(history: History) -> None:
 
 
 def test_a_worker_that_is_cut_off_for_good_gives_up(history: History) -> None:
-    """The worker ends with exit code 1 after the time that it looks for its master, and the run names what is lost."""
+    """The worker ends with exit code 1 after looking for its master for the set time, and the run names the loss."""
     assert history.left_exit_code == 1, history.logs
     assert WORKER_WAITS_S <= history.gave_up_after_s < WORKER_WAITS_S + 15
     (gap,) = history.record["delivery"]["missing"]
     assert gap["end_s"] is None
     requests = sum(series["requests"] for series in history.record["series"])
-    # What the worker measured after the last cut, for at most 8 s, and what was under way.
+    # The worker's measurements after the last cut, for at most 8 s, and its requests in flight.
     assert 0 <= history.witnessed - requests <= 8 * 2 * USERS

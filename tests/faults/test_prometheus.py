@@ -54,7 +54,7 @@ def scrape(swarm: FaultySwarm, sights: list[Sight]) -> None:
 
 
 def vanish(port: int, left: contextlib.ExitStack) -> None:
-    """Break off answers that have begun, as a killed process does, and leave connections open."""
+    """Abort responses that have begun, as a killed process does, and leave connections open."""
     reset, asking, waiting = ([socket.create_connection(("127.0.0.1", port)) for _ in range(ABANDONED)] for _ in "123")
     for connection in (*reset, *waiting):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -103,7 +103,7 @@ def run(swarm: FaultySwarm, witness: Witness, history: History, left: contextlib
 
 
 def run_unseen(swarm: FaultySwarm, witness: Witness, history: History) -> None:
-    """Load in one process, which is looked at while every user runs, and then never again."""
+    """Generate load in one process, which is scraped while every user runs, and then never again."""
     process = swarm.start("--headless")
     swarm.wait_for(lambda sight: sum(sight.users.values()) == swarm.users, "every user runs")
     assert swarm.look(PROMETHEUS) is not None
@@ -114,7 +114,7 @@ def run_unseen(swarm: FaultySwarm, witness: Witness, history: History) -> None:
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    """Run both, side by side."""
+    """Make both runs, in parallel."""
     history = History()
     with contextlib.ExitStack() as stack:
         swarms = []
@@ -129,7 +129,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 
 
 def test_the_load_goes_on_without_prometheus(history: History) -> None:
-    """As many requests come while it is away as before and after; each is recorded, and the run ends with a report."""
+    """The request rate stays the same during its absence; each request is recorded, and the run ends with a report."""
     before, away, after = history.periods
     assert 0.75 < away / before < 1.25, history.periods
     assert 0.75 < after / before < 1.25, history.periods
@@ -140,7 +140,7 @@ def test_the_load_goes_on_without_prometheus(history: History) -> None:
 
 @pytest.mark.parametrize("name", COUNTERS)
 def test_counters_went_on_meanwhile(history: History, name: str) -> None:
-    """When it is back, every counter is at least where it was, and higher by the requests in between."""
+    """After its return each counter is at least where it was, and higher by the requests in between."""
     last, first = history.before[-1], history.after[0]
     series = [labels for (one, labels) in last.samples if one == name]
     assert series
@@ -150,7 +150,7 @@ def test_counters_went_on_meanwhile(history: History, name: str) -> None:
 
 
 def test_final_values_are_fetched_after_it_is_back(history: History) -> None:
-    """The last looks see what the record says at the end, and the process does not wait for more of them."""
+    """The last scrapes get the record's final values, and the process does not wait for more scrapes."""
     final = {series["name"]: series["requests"] for series in history.record["series"]}
     for sight in history.after[-FINAL_SCRAPES:]:
         for name, requests in final.items():

@@ -16,7 +16,7 @@ AWAY_S = 3.0
 
 @pytest.fixture
 def restarted(redis_url: str, tmp_path: Path) -> Iterator[tuple[float, int, dict[str, int]]]:
-    """When requests succeeded again after Redis was back, how many failed in between, and with which classes."""
+    """When requests succeeded again after Redis was back; the number and classes of failures until then."""
     with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
         user.client.ping()
 

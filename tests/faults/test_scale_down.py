@@ -38,12 +38,12 @@ USERS = 40
 
 @pytest.mark.parametrize(("workers", "stay"), [(4, 1)])
 def test_workers_that_leave_together_lose_nothing(tmp_path: Path, workers: int, stay: int) -> None:
-    """What the target received is what the record counts, and all users run on the workers that stay.
+    """The record counts each request that the target received, and all users run on the workers that stay.
 
-    Docker tells one worker after the other to end. While users finish their requests, the master gives those of a
-    worker that has left to the others, of which the next ones are ending already.
-    Whether one is told so while it is ending is chance here; that it then begins nothing, tests/unit/swarm/test_gate.py
-    and test_session.py show of the same code.
+    Docker stops one worker after the other. While its users finish their requests, the master moves them to the other
+    workers, some of which are already stopping.
+    Whether a stopping worker is given users is chance here; tests/unit/swarm/test_gate.py and test_session.py show that
+    it then starts none.
     """
     (tmp_path / "asker.py").write_text(SCENARIO)
     settings = {"LOADTEST_SCENARIO": str(tmp_path / "asker.py")}

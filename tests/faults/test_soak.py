@@ -16,6 +16,6 @@ SEEDS = (1,)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_the_referee_answered_is_what_the_records_count(tmp_path: Path, seed: int) -> None:
-    """Whatever leaves, hangs or is killed: each request is counted, or its loss is reported with a correct bound."""
+    """Workers leave, hang or are killed: each request is counted, or its loss is reported with a correct bound."""
     told: list[str] = []
     assert soak(tmp_path, SECONDS / len(SEEDS), seed, told.append) == [], "\n".join(told)

@@ -15,7 +15,7 @@ WAIT = ("--expect-workers-max-wait", "5")
 
 @pytest.fixture
 def swarm(tmp_path: Path):
-    """A swarm of which nothing runs yet."""
+    """A swarm without any process yet."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         yield swarm
@@ -23,7 +23,7 @@ def swarm(tmp_path: Path):
 
 
 def test_missing_workers_end_the_run_with_a_sentence(swarm: FaultySwarm) -> None:
-    """When fewer workers come than expected, the master says how many did, and exits with 1 after the time it waits."""
+    """When fewer workers join than expected, the master reports how many did, and exits with 1 after its timeout."""
     master = swarm.master(*WAIT, workers=2)
     swarm.worker()
     assert master.wait() == ExitCode.ERROR

@@ -95,12 +95,12 @@ def test_a_killed_worker_loses_at_most_its_current_interval(history: History) ->
     (missing,) = history.record["delivery"]["missing"]
     assert missing["deltas"] == 1
     requests = sum(series["requests"] for series in history.record["series"])
-    # One interval of half the users, of two requests a second each, and what they had under way.
+    # One interval of half the users, of two requests a second each, and their requests in flight.
     assert 0 <= history.witnessed - requests <= 2 * USERS, history.logs
 
 
 def test_a_worker_that_joins_gets_its_share(history: History) -> None:
-    """A worker that joins during the run has half of the users within 6 s."""
+    """A worker that joins during the run gets half of the users within 6 s."""
     assert history.users_of_joined == USERS // 2
     assert history.joined_after_s < 6
 

@@ -21,7 +21,7 @@ RECOVERY_S = 15.0
 
 
 class Cable:
-    """The way of one worker to the master, which can be cut: nothing passes then, and no end hears of it."""
+    """The path of one worker to the master, which can be cut: nothing passes then, and neither end notices."""
 
     def __init__(self, port: int) -> None:
         """Lay it to the master's port."""
@@ -42,7 +42,7 @@ class Cable:
         self._whole.set()
 
     def tear(self) -> None:
-        """Close the connections; the next one stands."""
+        """Close the connections; the next one works."""
         for one in list(self._sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -70,7 +70,7 @@ class Cable:
             other.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove it."""
         self.mend()
         self._server.stop(timeout=0)
 
@@ -94,17 +94,17 @@ class Worker:
     leaving: bool = False
 
     def may_lack(self, start_at: float, ended_at: float) -> tuple[float, float]:
-        """Return the period of time of which measurements may be lost, given where the record says it begins."""
+        """Return the period whose measurements may be lost, given where the record says that it begins."""
         if self.killed_at is not None and not self.hurt_until:
-            # A referee that waits for a core reads what the worker sent before its end later than that.
+            # A referee that waits for a core may read the worker's last requests after it was killed.
             return max(start_at, self.killed_at - KILLED_WORKER_LOSES_S), inf
         is_hurt = self.killed_at is not None or self.hurt_until > ended_at - RECOVERY_S
-        # What was sent before a pause and answered during it is measured after it.
+        # A request sent before a pause and answered during it is measured after it.
         held = [began_at - WAKES_S for began_at, ended in self.pauses if began_at <= start_at <= ended + WAKES_S]
         return min([start_at, *held]), inf if is_hurt else start_at
 
     def pause(self, duration_s: float) -> None:
-        """Stop its process; `heal` lets it go on."""
+        """Stop its process; `heal` resumes it."""
         self.hurt_until = inf
         self.pauses.append((time.time(), time.time() + duration_s))
         self.signal(signal.SIGSTOP)
