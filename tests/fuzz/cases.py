@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 TESTS = 28
 CASES = int(os.environ.get("FUZZ_CASES", "2000"))
 
-# The usual number of cases is always the same ones; a larger one is always another.
+# The default number of cases always gives the same ones; a larger number gives other ones each time.
 settings.register_profile(
     "fuzz",
     max_examples=max(1, CASES // TESTS),
@@ -21,7 +21,7 @@ fuzz = settings.get_profile("fuzz")
 
 
 def json_values(names: st.SearchStrategy[str], texts: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """Draw what JSON can say, with these names of fields and these texts."""
+    """Draw any JSON value, with these field names and texts."""
     return st.recursive(
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts),
         lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),

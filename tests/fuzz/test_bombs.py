@@ -86,7 +86,7 @@ def operation(schema: object, **schemas: object) -> str:
 
 
 def compressed(path: Path, head: bytes, part: bytes, read: Callable[[str], object]) -> None:
-    """Read a file that a few kilobytes stand for."""
+    """Read a file that decompresses from a few kilobytes."""
     path.write_bytes(gzip.compress(head + part * 8_000))
     read(str(path))
 
@@ -118,27 +118,27 @@ def postman(path: Path, body: str) -> None:
 
 
 def repeated(path: Path) -> None:
-    """Read one value that is said to be there often."""
+    """Read one value with a large declared count."""
     rows = pa.DictionaryArray.from_arrays(np.zeros(10_000_000, np.int8), ["u1"])
     parquet.write_table(pa.table({"id": rows}), path / "a.parquet")
     sources.read(str(path / "a.parquet"))
 
 
 def one_list(path: Path) -> None:
-    """Read one row, which is a list of one value that is there often."""
+    """Read one row, a list of one value with a large declared count."""
     values = pa.DictionaryArray.from_arrays(np.zeros(10_000_000, np.int8), ["u1"])
     parquet.write_table(pa.table({"id": pa.ListArray.from_arrays([0, len(values)], values)}), path / "a.parquet")
     sources.read(str(path / "a.parquet"))
 
 
 def capacity(path: Path, text: str) -> None:
-    """Read what a search found."""
+    """Read the result of a capacity search."""
     (path / against.FILE).write_text(text)
     against.Found.read(path)
 
 
 def curve(path: Path, text: str) -> None:
-    """Read the rates of a profile from an answer of Prometheus."""
+    """Read the rates of a profile from a response of Prometheus."""
     (path / "a.json").write_text(text)
     CurveFile(path / "a.json")
 
@@ -266,7 +266,7 @@ BOMBS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=list(BOMBS))
 def test_bombs(bomb: Callable[[Path], object], tmp_path: Path) -> None:
-    """Whatever is deep, big or slow is refused with a sentence of our own, in little time."""
+    """Any deep, big or slow input is refused quickly, with a message of our own."""
     began_s = time.process_time()
     with pytest.raises(LoadtestError) as refused:
         bomb(tmp_path)
@@ -275,14 +275,14 @@ def test_bombs(bomb: Callable[[Path], object], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_text_without_an_end_takes_little_memory(quote: str, tmp_path: Path) -> None:
-    """A pattern that may go back remembers each character, in more than a hundred bytes."""
+    """A backtracking pattern remembers each character, in more than a hundred bytes."""
     (tmp_path / "a.jsonl").write_text(quote + "a" * 9_000_000)
     with pytest.raises(LoadtestError, match="not JSON"), untrusted.bounded(LoadtestError, 60, 2**29):
         sources.read(str(tmp_path / "a.jsonl"))
 
 
 def test_many_columns_are_read_soon(tmp_path: Path) -> None:
-    """Looking for each name among all others would take minutes."""
+    """Looking each name up among all others would take minutes."""
     names = ["".join(letters) for letters in itertools.product("abcdefghijklmnop", repeat=4)]
     (tmp_path / "a.csv").write_text(f"{','.join(names)}\n{','.join('1' for _ in names)}\n")
     began_s = time.process_time()
@@ -292,7 +292,7 @@ def test_many_columns_are_read_soon(tmp_path: Path) -> None:
 
 
 def test_a_schema_that_refers_to_itself_twice_ends(tmp_path: Path) -> None:
-    """What it requires beyond a number of parts is null."""
+    """Required parts beyond a maximum number are null."""
     node = {"$ref": "#/components/schemas/Node"}
     tree = {"type": "object", "required": ["a", "b"], "properties": {"a": node, "b": node}}
     lists = {"type": "array", "minItems": 20, "items": {"$ref": "#/components/schemas/Node"}}
@@ -304,7 +304,7 @@ def test_a_schema_that_refers_to_itself_twice_ends(tmp_path: Path) -> None:
 
 
 def test_blocks_that_inflate_or_lie_far_apart_are_refused() -> None:
-    """A comparison allocates memory for all blocks in between."""
+    """A comparison allocates memory for all blocks between the first and the last."""
     packed = record_dict.as_dict(RunRecord("r", 0.0))["blocks"]
     wide = {**packed, "width_s": 0}
     far = {**packed, "counts": blocks._packed(np.full((4, 1), 2**32 - 1, np.uint32))}

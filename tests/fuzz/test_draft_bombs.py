@@ -41,7 +41,7 @@ def collection(*requests: Any) -> dict[str, Any]:
 
 
 def recording(*changes: dict[str, Any], **request: Any) -> dict[str, Any]:
-    """Return a HAR file, with an entry for each change of a usual one."""
+    """Return a HAR file with one entry per change of a usual entry."""
     usual = {"startedDateTime": "2026-01-31T12:00:00Z", "request": {"method": "POST", "url": "http://a/", **request}}
     return {"log": {"entries": [{**usual, **change} for change in changes]}}
 
@@ -52,7 +52,7 @@ def as_json(text: str) -> dict[str, Any]:
 
 
 def page(text: str) -> dict[str, Any]:
-    """Return the answer of a HAR file that holds a text."""
+    """Return a response of a HAR file that holds a text."""
     return {"response": {"content": {"text": text}}}
 
 
@@ -152,13 +152,13 @@ REFUSED: dict[str, tuple[str, Any]] = {
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever takes more than two seconds is refused, to save time."""
+    """Refuse anything that takes more than two seconds, to save time."""
     monkeypatch.setattr(commands, "_LONGEST_CPU_S", 2.0)
     monkeypatch.setattr(commands, "_MAX_MEMORY_BYTES", 1024**3)
 
 
 def drafted(folder: Path, kind: str, content: Any, ending: str = "json") -> tuple[int, str]:
-    """Type `loadtest init`, and return its exit code and all that it says."""
+    """Run `loadtest init`, and return its exit code and all its output."""
     source = content
     if kind != "curl":
         (folder / f"source.{ending}").write_text(content if isinstance(content, str) else json.dumps(content))
@@ -174,7 +174,7 @@ def drafted(folder: Path, kind: str, content: Any, ending: str = "json") -> tupl
 
 @pytest.mark.parametrize("given", DRAFTS.values(), ids=list(DRAFTS))
 def test_what_could_multiply_is_drafted(tmp_path: Path, given: tuple[str, Any]) -> None:
-    """It is little more than what it is made of, and Python can read it."""
+    """The draft is not much larger than its source, and is valid Python."""
     code, said = drafted(tmp_path, *given)
     assert code == 0, said
     text = (tmp_path / "draft.py").read_text()
@@ -185,7 +185,7 @@ def test_what_could_multiply_is_drafted(tmp_path: Path, given: tuple[str, Any]) 
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("given", REFUSED.values(), ids=list(REFUSED))
 def test_what_takes_too_much_is_refused(tmp_path: Path, given: tuple[str, Any]) -> None:
-    """By a bound of its own, or by that of processor time and memory, with a sentence."""
+    """It is refused by a bound of its own, or by that of processor time and memory, with a message."""
     code, said = drafted(tmp_path, *given)
     assert (code, said.startswith("error: "), (tmp_path / "draft.py").exists()) == (2, True, False), said
 
@@ -196,13 +196,13 @@ def test_what_takes_too_much_is_refused(tmp_path: Path, given: tuple[str, Any]) 
     ids=lambda value: value[:20],
 )
 def test_tags_of_yaml(tmp_path: Path, value: str) -> None:
-    """A value that is not what its tag says, and a number that no float holds, are refused or left out."""
+    """A value that does not match its tag, and a number that fits no float, are refused or left out."""
     head = "openapi: 3.0.3\npaths: {/: {post: {requestBody: {content: {application/json: {schema: {type: number, "
     code, said = drafted(tmp_path, "openapi", f"{head}minimum: {value}}}}}}}}}}}}}}}\n", "yaml")
     assert (code, said.startswith("error: ")) == (2, True), said
 
 
 def test_of_many_notes_some_are_shown(tmp_path: Path) -> None:
-    """Each in a length that can be read, and how many more there are."""
+    """Each is short enough to read, and the number of the others is given."""
     code, said = drafted(tmp_path, "postman", collection({}, *[{"body": {"mode": "m" * 5_000}}] * 1_000))
     assert (code, said.count("not drafted"), "900 more" in said) == (0, 101, True)

@@ -122,7 +122,7 @@ RATES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the cases share."""
+    """A folder shared by all cases."""
     return tmp_path_factory.mktemp("drafts")
 
 
@@ -150,7 +150,7 @@ def rates(path: Path) -> str:
 
 
 def changed(root: Any, changes: list[tuple[int, str, Any]]) -> Any:
-    """Return a document with another value, or nothing, or another name in some places."""
+    """Return a document in which some values or names are replaced or removed."""
     root = copy.deepcopy(root)
     for number, how, value in changes:
         places = list(_places(root))
@@ -182,7 +182,7 @@ def test_documents(
     reader: tuple[Any, Callable[[Path], str]],
     changes: list[tuple[int, str, Any]],
 ) -> None:
-    """Anything in any place of a document is drafted around, or refused."""
+    """A document with anything in any place is drafted around, or refused."""
     path = folder / "a.json"
     path.write_text(json.dumps(changed(reader[0], changes)))
     try:
@@ -213,7 +213,7 @@ LINES = st.one_of(
     word=st.one_of(WORDS, TEXTS),
 )
 def test_monitor_logs(folder: Path, words: list[list[bytes]], db: int, cut: int, word: str) -> None:
-    """Commands are read as Redis writes them; what is cut, or anything else, is refused or read."""
+    """Commands as Redis prints them are read; truncated or other text is refused or read."""
     path = folder / "monitor.log"
     lines = [f"{at}.000001 [{db} 127.0.0.1:1] {' '.join(map(_as_redis_prints, one))}\n" for at, one in enumerate(words)]
     path.write_text("OK\n" + "".join(lines))
@@ -233,7 +233,7 @@ def test_monitor_logs(folder: Path, words: list[list[bytes]], db: int, cut: int,
 
 
 def _as_redis_prints(word: bytes) -> str:
-    """As `sdscatrepr` of Redis."""
+    """Like `sdscatrepr` of Redis."""
     known = {34: '\\"', 92: "\\\\", 10: "\\n", 13: "\\r", 9: "\\t", 7: "\\a", 8: "\\b"}
     return '"' + "".join(known.get(b) or (chr(b) if 32 <= b < 127 else f"\\x{b:02x}") for b in word) + '"'
 

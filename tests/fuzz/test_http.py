@@ -1,4 +1,4 @@
-"""Whatever a server sends and a scenario asks for: a call counts once, and only the client's own errors leave it."""
+"""Whatever a server sends and a scenario requests, a call counts once and raises only the client's own errors."""
 
 import json
 import socket
@@ -125,7 +125,7 @@ RESPONSES = st.one_of(
 
 
 class Server:
-    """A server that sends what a case says."""
+    """A server that sends the responses of a case."""
 
     def __init__(self) -> None:
         self.responses: list[bytes] = []
@@ -163,7 +163,7 @@ def told(user: Any) -> Iterator[list[Any]]:
 
 
 def look_at(got: Any) -> None:
-    """Use every part of a response."""
+    """Use every attribute of a response."""
     assert isinstance(got.text, str | None)
     assert isinstance(got.error, HttpError | None)
     assert all(isinstance(name + value, str) for name, value in got.headers.items())
@@ -181,7 +181,7 @@ SERIES = {"responses": st.lists(RESPONSES, min_size=1, max_size=4), "caught": st
 @fuzz
 @given(**SERIES)
 def test_responses(server: tuple[Server, str], responses: list[bytes], caught: bool, stream: bool) -> None:
-    """Any bytes are a response, or an error of the client: counted once, reported once, and no later call breaks."""
+    """Any bytes are a response or an error of the client, counted and reported once, and later calls work."""
     script, url = server
     with running_user(url, max_redirects=2, network_timeout=0.5, total_timeout=2) as user, told(user) as errors:
         script.responses = list(responses)
@@ -200,25 +200,25 @@ def test_responses(server: tuple[Server, str], responses: list[bytes], caught: b
 
 
 def counted_twice(client: HttpClient, *call: Any) -> Any:
-    """What HttpClient._pass_over does, and a sample for the redirect itself."""
+    """HttpClient._pass_over, but with an additional sample for the redirect itself."""
     client._reporter.report(call[0].route, new_response(Response, call[2], None, 0, call[3], 0.0, 0.0, 0.0))
     return PASS_OVER(client, *call)
 
 
 def not_counted(reporter: RequestReporter, route: Any, response: Response, context: Any = None) -> None:
-    """What RequestReporter.report does, but for redirects that cannot be followed."""
+    """RequestReporter.report, but without redirects that cannot be followed."""
     if not isinstance(response.error, RedirectError):
         REPORT(reporter, route, response, context)
 
 
 def unchecked_join(base: Url, location: str) -> Url:
-    """What url.join does, but an impossible port is not a URL that is not valid."""
+    """url.join, but without the check for an impossible port."""
     assert urlsplit(urljoin(base.text, location)).port != 0
     return join(base, location)
 
 
 def unguarded(decoder: Decoder, piece: bytes) -> bytes:
-    """What Decoder.feed does, but the decoders' own errors leave it."""
+    """Decoder.feed, but the decoders' own errors escape."""
     for stage in decoder._stages:
         piece = stage.feed(piece)
     return piece
@@ -239,7 +239,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_seeded_fault_is_found(server: tuple[Server, str], fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test above finds faults of each kind that it guards against."""
+    """The test above finds each kind of fault that it guards against."""
     monkeypatch.setattr(*FAULTS[fault])
     search = settings(fuzz, max_examples=500, phases=[Phase.generate], report_multiple_bugs=False, database=None)(
         given(**SERIES)(test_responses.hypothesis.inner_test)  # type: ignore[attr-defined]
@@ -270,7 +270,7 @@ CUTS = st.tuples(st.integers(0, len(PLAIN_HEAD) + 20), st.integers(0, 6), PIECES
 
 
 def verdict(cache: HeadCache, received: bytes, last: ResponseHead = UNKNOWN_HEAD) -> Any:
-    """What is made of these bytes: everything about the head, or the error."""
+    """The result of parsing these bytes: everything about the head, or the error."""
     try:
         head = cache.find(received, last)
     except HttpError as error:
@@ -293,7 +293,7 @@ def verdict(cache: HeadCache, received: bytes, last: ResponseHead = UNKNOWN_HEAD
 def test_heads_like_the_last(
     length: bytes, connection: bytes, request_id: bytes, cuts: list[tuple[int, int, bytes]]
 ) -> None:
-    """Whatever is changed in a head, it is taken for one like the last only where llhttp says the same of it."""
+    """A changed head counts as equal to the last one only if llhttp parses both alike."""
     cache = HeadCache()
     for number in (b"1", b"2"):
         last = cache.find(PLAIN_HEAD % (number, b"keep-alive", number))

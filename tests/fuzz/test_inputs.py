@@ -53,7 +53,7 @@ def one_of_ours(error: UsageError | RecordError) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the cases of a test share."""
+    """A folder shared by the cases of a test."""
     return tmp_path_factory.mktemp("fuzz")
 
 
@@ -161,7 +161,7 @@ RULES = st.one_of(st.lists(PIECES, max_size=12).map(" ".join), st.lists(PIECES, 
 @fuzz
 @given(RULES)
 def test_threshold_rules(text: str) -> None:
-    """Any text is rules that say the same when they are read again, or a usage error."""
+    """Any text is a usage error, or rules that parse to the same rules again."""
     try:
         rules = threshold_parser.parse(text, "here")
     except UsageError as error:
@@ -179,7 +179,7 @@ def test_threshold_rules(text: str) -> None:
     rules=st.lists(RULES, max_size=3),
 )
 def test_thresholds_file(folder: Path, tables: dict[str, Any], rules: list[str]) -> None:
-    """Any file of rules is read, or refused."""
+    """Any file of rules is read or refused."""
     file = folder / "thresholds.toml"
     lines = [f"thresholds = {toml(rules)}"] if "thresholds" not in tables else []
     file.write_text("\n".join([*lines, *(f"{json.dumps(name)} = {toml(table)}" for name, table in tables.items())]))
@@ -209,7 +209,7 @@ WORKLOAD_TABLE = st.dictionaries(st.one_of(WORKLOAD_KEYS, FIELDS), WORKLOAD_VALU
     )
 )
 def test_workloads(folder: Path, tables: dict[str, Any]) -> None:
-    """Any file of a workload is refused, or describes one that has keys and operations."""
+    """Any workload file is refused, or describes a workload with keys and operations."""
     file = folder / "workload.toml"
     file.write_text("\n".join(f"{json.dumps(name)} = {toml(table)}" for name, table in tables.items()))
     try:
@@ -236,7 +236,7 @@ HOSTS = st.builds(
 @fuzz
 @given(allowed=st.one_of(st.none(), TEXTS, st.ip_addresses().map(str)), url=HOSTS.filter(lambda url: len(url) < 90))
 def test_hosts(allowed: str | None, url: str) -> None:
-    """Any host is allowed or refused, and without a setting only this machine's own is allowed."""
+    """Any host is allowed or refused; without a setting, only this machine is allowed."""
     try:
         Targets(allowed).check(url)
     except UsageError as error:
@@ -285,7 +285,7 @@ FRAMES = st.lists(st.tuples(KINDS, DOCUMENTS), max_size=4)
 def test_record_files(
     folder: Path, valid: bytes, frames: list[tuple[bytes, bytes]], cut: int, swap: tuple[int, bytes] | None
 ) -> None:
-    """Any record file, with frames whose checksums are right too, is read and shown, or refused."""
+    """Any record file, including ones with valid checksums, is read and shown, or refused."""
     data = valid + b"".join(record_file._frame(kind, payload) for kind, payload in frames)
     if swap:
         data = data[: swap[0]] + swap[1] + data[swap[0] + len(swap[1]) :]
@@ -298,7 +298,7 @@ def test_record_files(
 @fuzz
 @given(changes=st.dictionaries(st.sampled_from(run_document._REQUIRED), JSON, max_size=3), other=st.none() | DOCUMENTS)
 def test_record_documents(folder: Path, valid: bytes, changes: dict[str, Any], other: bytes | None) -> None:
-    """Any document of a run is shown and reported, or refused."""
+    """Any run document is shown and reported, or refused."""
     (folder / STREAM).write_bytes(valid)
     whole = {**VERDICT, **record_dict.as_dict(record_file.read(folder / STREAM)), **changes}
     (folder / RECORD).write_bytes(json.dumps(whole).encode() if other is None else other)
@@ -313,7 +313,7 @@ def _summary(document: run_document.Document) -> None:
 
 
 def _show(folder: Path, make: Callable[[run_document.Document], object]) -> None:
-    """Read a run and make something of it: the summary is quick, the report's files take most of a case's time."""
+    """Read a run and render it: the summary is quick, the report's files take most of a case's time."""
     try:
         with run_document.reading(folder):
             document = run_document.read(folder)
@@ -336,7 +336,7 @@ FOUND = st.fixed_dictionaries(
     key=KEYS,
 )
 def test_baselines_and_capacities(folder: Path, baseline: bytes, capacity: bytes, key: str) -> None:
-    """Any file of baselines, and of what a capacity search found, is understood, or refused."""
+    """Any file of baselines or of a capacity search is read or refused."""
     (folder / baselines.FILE).write_bytes(baseline)
     (folder / against.FILE).write_bytes(capacity)
     for read in (lambda: baselines.find(folder, key), lambda: _held_against_itself(against.Found.read(folder))):

@@ -47,7 +47,7 @@ URL = "/api/v1/documents/scratch:fuzz"
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    """Speaks to the target over a Redis that may end."""
+    """A client of the target, over a Redis that may crash."""
     with redis_server.running(tmp_path_factory.mktemp("redis") / "redis.log", lambda _message: None) as url:
         app = create_app(Settings(redis_url=url, password_cost=10))
         yield app.test_client()
@@ -57,7 +57,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
 @fuzz
 @given(path=PATHS, value=st.sampled_from([1, "x", None, [], {"a": {"a": [1]}}]))
 def test_no_path_ends_redis(client: FlaskClient, path: str, value: object) -> None:
-    """Each operation with a path is answered with success or with a client's error."""
+    """Each operation with a path ends in success or a client error."""
     client.put(URL, json=DOCUMENT)
     answers = [
         client.get(f"{URL}/value", query_string={"path": path}),
@@ -102,7 +102,7 @@ KINDS = st.sampled_from(["application/json", "application/json", "application/x-
 def test_requests_to_the_sample_target(
     client: FlaskClient, route: tuple[int, str, str], query: dict[str, str], body: bytes, kind: str
 ) -> None:
-    """Whatever a request of any route holds is answered with success or with a client's error."""
+    """Any request to any route ends in success or a client error."""
     number, *texts = route
     rules = [rule for rule in client.application.url_map.iter_rules() if not rule.websocket]
     rule = rules[number % len(rules)]

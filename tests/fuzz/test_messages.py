@@ -45,7 +45,7 @@ TYPES = (*messages.FROM_WORKERS, *messages.FROM_MASTER)
     )
 )
 def test_messages(data: bytes) -> None:
-    """Any bytes are a message that holds what its kind must, or a ValueError, which is counted."""
+    """Any bytes are a valid message of their kind, or a ValueError, which is counted."""
     for table in (messages.FROM_WORKERS, messages.FROM_MASTER):
         try:
             message = messages.read(data)
@@ -99,7 +99,7 @@ def _changed(value: Any, path: tuple[int, ...], new: Any) -> Any:
 @example(changes=[((7, 2, 0), b"\xff" * 60)], offset_s=0.0)
 @example(changes=[((2,), 1e300), ((3,), 1e300)], offset_s=0.0)
 def test_deltas(changes: list[tuple[tuple[int, ...], Any]], offset_s: float) -> None:
-    """A delta with a right checksum and anything inside is merged or refused, and the totals stay sums of counts."""
+    """A delta with a valid checksum and any content is merged or refused, and totals stay sums of counts."""
     body: Any = VALID
     for path, new in changes:
         try:

@@ -49,12 +49,12 @@ def write(runs: Path, run_id: str, made: dict[str, Any]) -> None:
 
 
 def packed(*columns: Any) -> str:
-    """Return columns as a document's blocks have them."""
+    """Return columns as they are packed in a document's blocks."""
     return base64.b64encode(zlib.compress(np.array(columns, "<u4").tobytes(), 1)).decode()
 
 
 def dense(run_id: str, names: int = 2_000, entries: int = 1_000_000) -> dict[str, Any]:
-    """Return a document whose names have requests in every block, and times in as many bins as can be."""
+    """Return a document whose names have requests in every block, with times in as many bins as possible."""
     made, at = document(run_id), np.arange(entries)
     made["series"] = [{**copy.copy(made["series"][0]), "name": f"n{number}"} for number in range(names)]
     where = at % 600, (at // 600) % names
@@ -74,7 +74,7 @@ def stream(runs: Path, run_id: str, frames: bytes) -> None:
 
 
 def seconds(count: int) -> bytes:
-    """Return frames of seconds that lie far apart."""
+    """Return frames of seconds that are far apart."""
     recorder = Recorder()
     recorder.series("s", "GET", "n").success(0.0, 0.0, 0.001, 10)
     measured = PackedMeasurements.of(recorder.take())
@@ -110,7 +110,7 @@ def test_more_rows_than_are_kept_are_refused(arguments: tuple[str, ...], rows: s
 def test_a_record_that_takes_too_long_is_skipped(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others are listed; a command on that record alone ends with a sentence."""
+    """The others are listed; a command on that record alone ends with a message."""
     monkeypatch.setattr(run_document, "_LONGEST_CPU_S", 1.0)
     monkeypatch.setattr(run_document, "_CPU_S_PER_MIB", 0.0)
     write(tmp_path, "good", document("good"))
@@ -123,14 +123,14 @@ def test_a_record_that_takes_too_long_is_skipped(
 
 @pytest.mark.parametrize("arguments", [("plan", "bad"), ("compare", "bad", "bad")], ids=" ".join)
 def test_a_record_that_fills_the_memory_is_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    """What its blocks stand for is no more than a run may have, with all its names and bins at once."""
+    """Its blocks may expand to no more than a run can have, with all its names and bins at once."""
     write(tmp_path, "bad", dense("bad"))
     done = invoke(tmp_path, *arguments)
     assert (done.exit_code, "GiB of memory" in done.stderr) == (1, True), done.output
 
 
 def test_a_baseline_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
-    """Before the run that would be compared with it."""
+    """The comparison is refused before the run."""
     load = {"scenario": "health", "profile": "smoke"}
     config = Config.load(load, environ={}, file=tmp_path / "none").model_dump(mode="json")
     write(tmp_path, "bad", {**dense("bad"), "configuration": config})
@@ -139,7 +139,7 @@ def test_a_baseline_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_comparison_that_fills_the_memory_is_no_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """After the run."""
+    """The comparison is refused after the run."""
     write(tmp_path, "new", document("new"))
     base = Baseline(tmp_path / "bad", dense("bad"))
     assert end_with_comparison(base, tmp_path / "new", 0) == 1
@@ -147,7 +147,7 @@ def test_a_comparison_that_fills_the_memory_is_no_pass(tmp_path: Path, capsys: p
 
 
 def test_an_earlier_run_that_takes_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report looks at the latest runs of the folder: at all of them in the time that those of their length take."""
+    """A report reads the latest runs of the folder, in no more time than runs of their length take."""
     monkeypatch.setattr(run_document, "_LONGEST_CPU_S", 0.5)
     monkeypatch.setattr(run_document, "_CPU_S_PER_MIB", 0.0)
     write(tmp_path, "good", document("good"))
@@ -160,7 +160,7 @@ def test_an_earlier_run_that_takes_too_long_is_left_out(tmp_path: Path, monkeypa
 
 
 def test_states_that_others_replace_are_not_read(tmp_path: Path) -> None:
-    """Each is some hundred times longer than its frame."""
+    """Each is several hundred times longer than its frame."""
     state = {"delivery": {"missing": []}, "workers": [{"subject": "x", "a": number} for number in range(100_000)]}
     stream(tmp_path, "bad", record_file._frame(b"W", json.dumps(state).encode()) * 300)
     began_s = time.process_time()
@@ -169,7 +169,7 @@ def test_states_that_others_replace_are_not_read(tmp_path: Path) -> None:
 
 
 def test_a_state_before_a_reset_is_read(tmp_path: Path) -> None:
-    """The reset adds an event to those that the state holds."""
+    """The reset adds an event to those in the state."""
     second = seconds(1)
     reset = record_file._frame(b"R", b'{"second": 1}')
     state = record_file._frame(

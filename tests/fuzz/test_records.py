@@ -41,14 +41,14 @@ Place = tuple[str | int, ...]
 
 
 def places(node: Any, place: Place = ()) -> Iterator[Place]:
-    """Yield where the values of a document are, containers too."""
+    """Yield the path of each value of a document, including containers."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         yield (*place, key)
         yield from places(value, (*place, key))
 
 
 def kinds(document: Any) -> list[Place]:
-    """Return one place of each kind: of the points of a time line, say, the first one's second."""
+    """Return one path of each kind, for example the second of a timeline's first point."""
     found: dict[tuple[str, ...], Place] = {}
     for place in places(document):
         found.setdefault(tuple("*" if isinstance(key, int) else key for key in place), place)
@@ -82,7 +82,7 @@ def texts(runs: Path) -> dict[str, str]:
 def test_records_with_an_absurd_value(
     runs: Path, texts: dict[str, str], changes: list[tuple[int, Any]], name: str, command: list[str]
 ) -> None:
-    """Whatever value is where another belongs: no traceback, no bug to report, no command for the terminal."""
+    """Any value in any place causes no traceback, no bug report and no escape sequence for the terminal."""
     documents = {file: json.loads(text) for file, text in texts.items()}
     for number, value in changes:
         chosen = kinds(documents[name])

@@ -28,7 +28,7 @@ LINES = st.sampled_from(
 
 
 def events(pieces: list[bytes]) -> list[ServerSentEvent] | None:
-    """The events of pieces; None of one that is too large."""
+    """The events parsed from these pieces; None if one is too large."""
     parser = EventParser()
     try:
         return [event for piece in pieces for event in parser.feed(piece)]
@@ -39,7 +39,7 @@ def events(pieces: list[bytes]) -> list[ServerSentEvent] | None:
 @fuzz
 @given(st.lists(st.one_of(LINES, st.binary(max_size=20)), max_size=12))
 def test_event_streams(pieces: list[bytes]) -> None:
-    """Any bytes are events, and the same ones however they arrive."""
+    """Any bytes are parsed into the same events, however they are split."""
     whole = b"".join(pieces)
     assert events(pieces) == events([whole]) == events([whole[at : at + 1] for at in range(len(whole))])
 
@@ -55,7 +55,7 @@ FRAMES = st.one_of(
 @fuzz
 @given(pieces=st.lists(FRAMES, max_size=6), is_packed=st.booleans())
 def test_websocket_frames(pieces: list[bytes], is_packed: bool) -> None:
-    """Any bytes are messages, or one error of the session's own, which is counted once."""
+    """Any bytes are messages, or one error of the session, which is counted once."""
 
     def script(peer: Any) -> None:
         peer.send(*pieces)
@@ -93,7 +93,7 @@ REPLIES = st.one_of(
 @fuzz
 @given(reply=REPLIES, protocol=st.sampled_from([2, 3]))
 def test_redis_replies(reply: bytes, protocol: int) -> None:
-    """Any bytes are a value, or an error of the client's own; each request is counted once."""
+    """Any bytes are a value or an error of the client; each request is counted once."""
 
     def script(sock: Any) -> None:
         with suppress(OSError):
@@ -110,13 +110,13 @@ def test_redis_replies(reply: bytes, protocol: int) -> None:
 
 
 def pieces_of(whole: bytes, cuts: Iterable[int]) -> list[bytes]:
-    """Bytes as they arrive when they are cut at these places."""
+    """Split bytes at these positions."""
     places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
     return [whole[begin:end] for begin, end in pairwise(places)]
 
 
 def parsed(pieces: list[bytes], collects: bool) -> list[Any]:
-    """The replies that are whole after all pieces."""
+    """The complete replies after all pieces."""
     parser, found = ReplyParser("redis", collects=collects), []
     for piece in pieces:
         ARRIVAL[: len(piece)] = piece
@@ -139,7 +139,7 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=6)
 @fuzz
 @given(reply=NESTED, cuts=CUTS, collects=st.booleans())
 def test_redis_replies_in_pieces(reply: bytes, cuts: list[int], collects: bool) -> None:
-    """However a reply is cut, and whatever its values look like, it is what hiredis makes of the whole."""
+    """However a reply is split, it is parsed into the same value as by hiredis."""
     reader = hiredis.Reader(replyError=reply_error)
     reader.feed(reply)
     assert repr(parsed(pieces_of(reply, cuts), collects)) == repr([reader.gets()])
@@ -160,7 +160,7 @@ def test_redis_replies_in_pieces(reply: bytes, cuts: list[int], collects: bool) 
 def test_redis_heads_that_announce_too_much(
     before: list[bytes], string: bytes, kind: bytes, cuts: list[int], collects: bool
 ) -> None:
-    """Wherever such a head is, however it is cut and whatever a string before it ends with, no room is made for it."""
+    """Wherever the head is, however it is split, whatever precedes it: no memory is allocated for that size."""
     whole = b"*9\r\n" + b"".join((*before, string, kind)) + b"1000000000\r\n"
     with pytest.raises(ConnectionBroken, match="more than 16777216 elements"):
         parsed(pieces_of(whole, cuts), collects)

@@ -86,7 +86,7 @@ def master() -> Iterator[tuple[FlaskClient, Environment]]:
 def test_requests_to_the_web_ui(
     master: tuple[FlaskClient, Environment], asked: tuple[str, str], body: bytes, kind: str, headers: dict[str, Any]
 ) -> None:
-    """Whatever a request holds, it is not an error of the server, and no worker is asked to start."""
+    """No request causes a server error or asks a worker to start."""
     client, environment = master
     method, path = asked
     answer = client.open(path, method=method, data=body, content_type=kind, headers={"Host": "localhost", **headers})
