@@ -12,7 +12,7 @@ TIME_LIMIT_S = 1500  # against hanging; the cluster may first have to be built, 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder the time that starting pods takes."""
+    """Give the tests of this folder enough time for starting pods."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_S))
@@ -20,10 +20,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
-    """The cluster of kubectl's present context; whose it is, is for a person to know, so they have to ask for it.
+    """The cluster of kubectl's current context; only a person can know whose it is, so the tests have to be asked for.
 
-    TEST_KUBERNETES is the command that makes it ready, `true` where it is. Whoever sets it gets tests or a failure.
-    With `down` it ends what it has started, because a cluster takes a twentieth of a core when nobody uses it.
+    TEST_KUBERNETES is the command that makes it ready, `true` where it is. If it is set, the tests run or fail.
+    With `down` it stops what it started, because an idle cluster takes a twentieth of a core.
     """
     prepare = os.environ.get("TEST_KUBERNETES")
     if not prepare:

@@ -116,7 +116,7 @@ class Namespace:
         self.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait=false")
 
     def kustomize(self, name: str, kustomization: dict[str, Any]) -> Path:
-        """Write a kustomization of the manifests' folder of this name, for any user, and return its folder."""
+        """Write a kustomization of the manifests in this folder, for any user, and return its folder."""
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         (folder / SCENARIO.name).write_bytes(SCENARIO.read_bytes())
@@ -132,7 +132,7 @@ class Namespace:
         return folder
 
     def start(self, workers: int, **settings: str) -> Path:
-        """Make a run of the demo, without Grafana, whose image is not everywhere; return its kustomization."""
+        """Make a run of the demo without Grafana, whose image may be unavailable; return its kustomization."""
         expected = {"name": "LOCUST_EXPECT_WORKERS", "value": str(workers)}
         pod = {"containers": [{"name": "master", "env": [expected]}], "initContainers": [SIDECAR]}
         settings = {
@@ -164,7 +164,7 @@ class Namespace:
         return folder
 
     def delete_run(self) -> None:
-        """Delete master, workers and settings; what is under test stays."""
+        """Delete master, workers and settings, but not the service under test."""
         self.kubectl("delete", "configmaps", "--selector", PART)
         run = f"{PART},app.kubernetes.io/component in (locust-master, locust-worker)"
         self.kubectl("delete", "jobs,deployments", "--selector", run)
@@ -211,7 +211,7 @@ class Namespace:
             return text
 
     def connected(self) -> float:
-        """Return how many workers the master has."""
+        """Return how many workers are connected to the master."""
         return sum(self.sample(MASTER, "loadtest_workers", state=state) for state in ("ready", "spawning", "running"))
 
     def sent(self) -> float:
@@ -247,7 +247,7 @@ class Namespace:
         return said
 
     def told(self) -> Iterator[str]:
-        """Yield what a person would look at when something is wrong."""
+        """Yield the output that a person would look at when something is wrong."""
         for words in (
             ("get", "pods,jobs", "-o", "wide"),
             ("get", "events", "--sort-by=.lastTimestamp"),

@@ -11,7 +11,7 @@ USERS = 10
 
 
 class Visitor(HttpUser):
-    """Asks what nobody else asks, so that the target's count is that of these users."""
+    """Requests a path of its own, so that the target counts the requests of these users only."""
 
     wait_time = between(0.1, 0.3)
 

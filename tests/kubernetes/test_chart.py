@@ -57,7 +57,7 @@ LIMITS = {"memory": "1Gi", "ephemeral-storage": "64Mi"}
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of two runs of the chart."""
+    """Observations of two runs of the chart."""
 
     codes: list[str]
     """How both ended."""
@@ -125,7 +125,7 @@ def _use(namespace: Namespace, folder: Path) -> Evidence:
     sent = set(namespace.kubectl("exec", "shop", "--", "tar", "-tzf", "store/night.tar.gz").split())
     jobs = sorted(_names(namespace, "jobs"))
     replaced = not before & _names(namespace, "pods", "locust-worker")
-    namespace.kubectl("delete", "pod,service", "shop", "--grace-period=1")  # it does not hear SIGTERM
+    namespace.kubectl("delete", "pod,service", "shop", "--grace-period=1")  # it ignores SIGTERM
     helm(namespace, "uninstall", "loadtest", "--wait", "--cascade=foreground")
     eventually("pods and what made them are gone", lambda: _names(namespace, "pods,deployments"), set(), PATIENCE_S)
     kinds = "pods,jobs,deployments,services,networkpolicies,configmaps,secrets,persistentvolumeclaims"
@@ -140,7 +140,7 @@ def _use(namespace: Namespace, folder: Path) -> Evidence:
 
 
 def _open_shop(namespace: Namespace) -> None:
-    """Make a service under test."""
+    """Start a service under test."""
     pod = {
         "restartPolicy": "Never",
         "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -190,20 +190,20 @@ def _ended(namespace: Namespace, revision: int) -> str:
 
 
 def test_an_upgrade_is_another_run(evidence: Evidence) -> None:
-    """Its Job takes the place of the one before, and workers with the new settings that of the old ones."""
+    """Its Job replaces the previous one, and workers with the new settings replace the old ones."""
     assert set(evidence.codes) <= ENDED
     assert (evidence.jobs, evidence.workers_were_replaced) == (["job.batch/loadtest-2"], True)
 
 
 def test_uninstalling_leaves_the_results(evidence: Evidence) -> None:
-    """And the Secret, which is not of the chart; another release finds them."""
+    """The Secret stays too, since it is not part of the chart; another release finds both."""
     of_the_cluster = "configmap/kube-root-ca.crt"
     assert evidence.left - {of_the_cluster} == {"secret/loadtest", "persistentvolumeclaim/loadtest-runs"}
     assert evidence.runs == {"first", "second"}
 
 
 def test_results_are_sent_to_a_presigned_url(evidence: Evidence) -> None:
-    """The URL is in the Secret, and the master may reach the store; one that refuses them changes no exit code."""
+    """The URL is in the Secret, and the master may reach the store; a store that refuses changes no exit code."""
     assert {"first/record.json", "first/report.html"} <= evidence.sent
     first, second = evidence.said
     assert re.fullmatch(r"upload       [\d,]+ bytes to shop", first)

@@ -43,7 +43,7 @@ class Command:
         self.folder = folder
 
     def small(self, **memory: str) -> tuple[str, ...]:
-        """Return the options for a run whose pods ask for little, so that a node has room for all of these tests."""
+        """Return the options for a run of small pods, so that one node has room for all of these tests."""
         folder = self.folder / "small"
         folder.mkdir()
         requests = {"op": "replace", "path": "/spec/template/spec/containers/0/resources/requests", "value": LITTLE}
@@ -119,7 +119,7 @@ def _missing_class(command: Command) -> Done:
 
 
 def _memory(command: Command) -> Done:
-    # Where workers can connect: nothing else is wrong, however long the master takes to need that much.
+    # Workers can connect here, so that nothing else fails before the master needs that much memory.
     return command.run("run", *command.small(Job="48Mi"), "--host", "https://kubernetes.default")
 
 
@@ -152,7 +152,7 @@ BAD = {
 
 
 def _good(command: Command) -> tuple[Done, Done, Done]:
-    """A run that is made; one that is interrupted when its load has begun; the results of the first, once more."""
+    """A run that succeeds, one that is interrupted under load, and a second download of the first one's results."""
     first = command.run("run", *A_RUN, "--run-id", "first.1")
     process = command.start("run", *A_RUN[:4], "--run-time", "10m", "--workers", "1", "--run-id", "second")
     seen = ""
@@ -171,7 +171,7 @@ def done(
     cluster: None,  # noqa: ARG001 - has to be
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[Done]]]:
-    """Whatever can go wrong goes wrong at the same time, each in a namespace of its own."""
+    """Each failure is provoked in a namespace of its own, all at the same time."""
     commands = {name: Command(tmp_path_factory.mktemp("folder")) for name in (*BAD, "good")}
     with ThreadPoolExecutor(len(commands)) as threads:
 
@@ -187,7 +187,7 @@ def done(
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_keeps_a_run_from_being_made_is_said(name: str, done: dict[str, Future[Done]]) -> None:
-    """One sentence names object, reason and next step; the exit code is an error's, and nothing of the run is left."""
+    """One sentence names object, reason and next step; the exit code is an error's, and no object of the run stays."""
     ended = done[name].result()
     sentence = ended.output.splitlines()[-1]
     assert (ended.code, [text for text in BAD[name][1] if text not in sentence]) == (ExitCode.ERROR, []), ended.output
@@ -197,7 +197,7 @@ def test_what_keeps_a_run_from_being_made_is_said(name: str, done: dict[str, Fut
 
 
 def test_one_command_makes_a_run(done: dict[str, Future[tuple[Done, Done, Done]]]) -> None:
-    """It ends with the run's exit code, when the results are here; only they and the Secret stay there."""
+    """It ends with the run's exit code once the results are here; only they and the Secret stay in the cluster."""
     first, _, _ = done["good"].result()
     assert ended_well(first.code, first.output), first.output
     assert (first.folder / "first" / "report.html").exists()
@@ -217,7 +217,7 @@ def test_an_interrupted_run_reports(done: dict[str, Future[tuple[Done, Done, Don
 
 
 def test_results_are_fetched_again(done: dict[str, Future[tuple[Done, Done, Done]]]) -> None:
-    """As long as the volume is there."""
+    """This works as long as the volume exists."""
     first, _, third = done["good"].result()
     names = [{path.name for path in (first.folder / name).iterdir()} for name in ("first", "runs/first.1")]
     assert (third.code, names[0] == names[1], third.left) == (0, True, {SECRET, VOLUME}), third.output

@@ -40,7 +40,7 @@ def namespace(cluster: None, tmp_path: Path) -> Iterator[Namespace]:  # noqa: AR
 
 
 def test_a_test_from_the_web_ui_gets_as_many_workers_as_its_load_asks_for(namespace: Namespace) -> None:
-    """The UI is reached through a forwarded port; CPU above its target makes the autoscaler add workers, who join."""
+    """The UI is reached through a forwarded port; CPU above the target makes the autoscaler add workers, which join."""
 
     def workers() -> float:
         states = ("ready", "spawning", "running")

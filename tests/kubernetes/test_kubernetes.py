@@ -53,7 +53,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of the three runs."""
+    """Observations of the three runs."""
 
     reached_by_stranger: list[list[object]]
     reached_by_target: list[list[object]]
@@ -168,14 +168,14 @@ def _ended(namespace: Namespace) -> Ending:
 
 
 def _kill(namespace: Namespace, component: str) -> str:
-    """Kill a pod without time to end, and return its name."""
+    """Kill a pod without a grace period, and return its name."""
     pod: str = namespace.pods(component)[0]["metadata"]["name"]
     namespace.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
     return pod
 
 
 def _ready(namespace: Namespace, component: str) -> set[str]:
-    """Return the pods that are ready: of workers, those that have joined a master."""
+    """Return the pods that are ready; a worker is ready once it has joined a master."""
     ready = ("Ready", "True")
     return {
         pod["metadata"]["name"]
@@ -207,7 +207,7 @@ def _reached_by_target(namespace: Namespace) -> list[list[object]]:
 
 
 def _reached_by_stranger(namespace: Namespace) -> list[list[object]]:
-    """What a pod of the same namespace reaches that does not belong to the stack."""
+    """Return the parts of the stack that an unrelated pod of the same namespace can reach."""
     secure = {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -232,7 +232,7 @@ def _reached_by_stranger(namespace: Namespace) -> list[list[object]]:
 
 
 def test_target_record_and_prometheus_count_the_same(evidence: Evidence) -> None:
-    """While workers came and went, to the last request; nothing failed."""
+    """This holds to the last request while workers come and go, and nothing fails."""
     total = evidence.record(LONGEST_RUN_ID)["total"]
     assert (total["requests"], total["requests"], total["failures"]) == (evidence.received, evidence.in_prometheus, 0)
     assert total["requests"] > 0
@@ -240,20 +240,20 @@ def test_target_record_and_prometheus_count_the_same(evidence: Evidence) -> None
 
 
 def test_settings_arrive_as_they_were_given(evidence: Evidence) -> None:
-    """With quotes, blanks and dollars."""
+    """Quotes, blanks and dollar signs stay as they are."""
     assert evidence.record(LONGEST_RUN_ID)["configuration"]["version"] == ANY_TEXT
 
 
 def test_prometheus_answers_what_keda_asks(evidence: Evidence) -> None:
-    """Each query has one value, a number: the CPU of the workers, and their lag."""
+    """Each query returns a single number: the CPU of the workers, and their lag."""
     cpu_ratio, lag_s = evidence.scaled_by
     assert (cpu_ratio > 0, lag_s >= 0) == (True, True)
 
 
 def test_a_run_that_passes_completes_its_job(evidence: Evidence) -> None:
-    """Although a sidecar runs next to the master, as in a service mesh, and would keep running.
+    """The Job completes although a sidecar runs next to the master, as in a service mesh, and would keep running.
 
-    On a busy machine the generator may say that it was not fit to measure: the Job then fails with that code.
+    On a busy machine the run may not be trustworthy: the Job then fails with that code.
     """
     ended = evidence.first
     assert ended.code in (ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY), ended
@@ -263,7 +263,7 @@ def test_a_run_that_passes_completes_its_job(evidence: Evidence) -> None:
 
 
 def test_a_failed_threshold_is_in_condition_and_message(evidence: Evidence) -> None:
-    """The condition names the exit code, the message the verdict, the rule and the value."""
+    """The condition names the exit code; the message has the verdict, the rule and the value."""
     ended = evidence.third
     assert ended.code in (ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY), ended
     assert f"failed with exit code {ended.code} matching FailJob rule" in ended.conditions["Failed"]
@@ -273,7 +273,7 @@ def test_a_failed_threshold_is_in_condition_and_message(evidence: Evidence) -> N
 
 
 def test_the_command_ends_with_the_code_of_the_run_and_its_results(evidence: Evidence) -> None:
-    """`loadtest kubernetes run`: the same that the volume has."""
+    """The results of `loadtest kubernetes run` are the same as those on the volume."""
     assert evidence.command.returncode == evidence.third.code, evidence.command.stdout
     record = evidence.here / "runs" / "third" / "record.json"
     assert record.exists(), evidence.command.stdout
@@ -282,7 +282,7 @@ def test_the_command_ends_with_the_code_of_the_run_and_its_results(evidence: Evi
 
 
 def test_a_killed_master_fails_the_job_and_leaves_what_was_measured(evidence: Evidence) -> None:
-    """It is on the volume, and shown as interrupted; a killed worker loses at most what it had not sent."""
+    """They are on the volume, shown as interrupted; a killed worker loses at most what it had not sent."""
     assert "Failed" in evidence.second
     assert "Complete" not in evidence.second
     shown = subprocess.run(
@@ -295,7 +295,7 @@ def test_a_killed_master_fails_the_job_and_leaves_what_was_measured(evidence: Ev
 
 
 def test_the_results_outlive_every_pod(evidence: Evidence) -> None:
-    """Fetched when everything of the runs was gone but the volume and the Secret."""
+    """They are fetched when everything of the runs is gone except the volume and the Secret."""
     of_the_cluster = "configmap/kube-root-ca.crt"
     kept = {"secret/loadtest", "persistentvolumeclaim/loadtest-runs"}
     assert set(evidence.left) - {of_the_cluster} == kept
@@ -304,9 +304,9 @@ def test_the_results_outlive_every_pod(evidence: Evidence) -> None:
 
 
 def test_strangers_are_refused(evidence: Evidence) -> None:
-    """A pod of the same namespace reaches no part of the stack, the service under test its store only.
+    """A pod of the same namespace reaches no part of the stack, and the service under test only its store.
 
-    And what copies the results, when all others are gone, reaches nobody.
+    The pod that copies the results, when all others are gone, reaches nothing.
     """
     assert evidence.reached_by_stranger == [OPEN]
     assert evidence.reached_by_target == [["redis", 6379]]
@@ -314,5 +314,5 @@ def test_strangers_are_refused(evidence: Evidence) -> None:
 
 
 def test_containers_run_as_any_user(evidence: Evidence) -> None:
-    """Also as one that no image knows, as OpenShift chooses it."""
+    """This includes a user that no image knows, as OpenShift chooses one."""
     assert evidence.users == {USER}

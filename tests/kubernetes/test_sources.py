@@ -72,7 +72,7 @@ LITTLE = {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "16Mi"}
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of the run."""
+    """Observations of the run."""
 
     code: int
     output: str
@@ -113,7 +113,7 @@ def _make_run(namespace: Namespace, folder: Path) -> Evidence:
 
 
 def _write_kustomization(folder: Path) -> None:
-    """Write what docs/kubernetes.md describes, all of it in one."""
+    """Write all that docs/kubernetes.md describes into one kustomization."""
     folder.mkdir()
     base, git, upload = (os.path.relpath(MANIFESTS / name, folder.resolve()) for name in ("base", "git", "upload"))
     container = "/spec/template/spec/containers/0"
@@ -152,7 +152,7 @@ def _write_kustomization(folder: Path) -> None:
             {"target": {"kind": "Deployment|Job"}, "patch": json.dumps([little])},
             {"target": {"kind": "Job"}, "patch": json.dumps(of_job)},
             {"patch": json.dumps({**job, "spec": {"template": {"spec": bucket_only}}})},
-            # So that the master reaches the repository by the policy of git alone, as without `upload`.
+            # The master must reach the repository by the policy for git alone, as it does without `upload`.
             {"target": {"kind": "NetworkPolicy", "name": "loadtest-upload"}, "patch": json.dumps([without_https])},
         ],
     }  # fmt: skip
@@ -160,7 +160,7 @@ def _write_kustomization(folder: Path) -> None:
 
 
 def _repository(folder: Path) -> bytes:
-    """Return a bare repository with the scenario at the tag v1, and nothing at its branch's end, as an archive."""
+    """Return a bare repository, as an archive, with the scenario at the tag v1 but not at the head of its branch."""
     work, bare = folder / "work", folder / "load.git"
     work.mkdir()
     (work / "shop.py").write_text(SCENARIO)
@@ -178,7 +178,7 @@ def _repository(folder: Path) -> bytes:
 
 
 def _open_shop(namespace: Namespace, folder: Path) -> None:
-    """Make the pod, its Service, and the Secret with what both sides need to trust each other."""
+    """Make the pod, its Service, and the Secret that lets both sides trust each other."""
     authority = trustme.CA()
     certificate = authority.issue_cert("shop")
     (folder / "load.git.tar").write_bytes(_repository(folder))
@@ -222,14 +222,14 @@ def _open_shop(namespace: Namespace, folder: Path) -> None:
 
 
 def test_scenario_and_data_come_from_repository_and_volume(evidence: Evidence) -> None:
-    """The scenario at the tag, though the branch no longer has it; every row, over both workers."""
+    """The scenario comes from the tag, since the branch no longer has it; the workers together use every row."""
     assert ended_well(evidence.code, evidence.output), evidence.output
     assert set(evidence.visits) == set(NAMES)
     assert (evidence.sent["total"]["requests"], evidence.sent["total"]["failures"]) == (len(evidence.visits), 0)
 
 
 def test_results_are_in_the_bucket_only(evidence: Evidence) -> None:
-    """No volume is made for them; the command says where they are, and its exit code is the run's."""
+    """No volume is made for them; the command prints their place, and its exit code is the run's."""
     assert evidence.volumes == ["persistentvolumeclaim/test-data"]
     assert "not on loadtest-runs, which this run lacks" in evidence.output
     assert "bytes to shop" in evidence.output
