@@ -61,7 +61,7 @@ class Project:
         self._cookies = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
         self._open = self._opener.open
-        self._ports: dict[tuple[str, int], int] = {}  # asking Compose takes a tenth of a second
+        self._ports: dict[tuple[str, int], int] = {}  # a call of Compose takes a tenth of a second
 
     def run(self, *words: str, timeout_s: float = 120) -> str:
         """Run a Compose command in the project's folder and return what it printed.
@@ -85,51 +85,51 @@ class Project:
         return done.stdout
 
     def up(self, workers: int, *options: str) -> None:
-        """Start the services, or bring the number of workers to this one."""
+        """Start the services, or scale to this number of workers."""
         self.run("up", "-d", *options, "--scale", f"locust_worker={workers}", *SERVICES)
 
     def down(self) -> None:
-        """Remove everything that belongs to the project but its images."""
+        """Remove everything that belongs to the project except its images."""
         self.run("down", "--volumes", "--remove-orphans", "--timeout", "5")
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
-        """Add the services' last log lines to an assertion that fails."""
+        """Add the services' last log lines to a failing assertion."""
         try:
             yield
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.run('logs', '--no-color', '--tail', '25')}") from None
 
     def containers(self) -> list[dict[str, Any]]:
-        """Return what the engine knows of the project's containers."""
+        """Return the engine's description of the project's containers."""
         label = f"label=com.docker.compose.project={self.name}"
         ids = docker("ps", "--all", "--quiet", "--filter", label).split()
         inspected: list[dict[str, Any]] = json.loads(docker("inspect", *ids)) if ids else []
         return inspected
 
     def port(self, service: str, inside: int) -> int:
-        """Return the host's port of a service's port."""
+        """Return the host port that publishes a service's port."""
         if (service, inside) not in self._ports:
             self._ports[service, inside] = int(self.run("port", service, str(inside)).rpartition(":")[2])
         return self._ports[service, inside]
 
     def get(self, service: str, inside: int, path: str, form: dict[str, str] | None = None) -> Any:
-        """Ask a published port and return the JSON that it answers; a form makes it a POST."""
+        """Send a GET to a published port and return its JSON; a form makes it a POST."""
         data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
             with self._open(f"http://127.0.0.1:{self.port(service, inside)}{path}", data, 30) as answer:
                 return json.load(answer)
         except OSError:
-            self._ports.clear()  # the container may have started again by itself
+            self._ports.clear()  # the container may have restarted
             raise
 
     def judged(self) -> list[Line]:
-        """Return what the referees received and answered so far, in order of time."""
+        """Return the requests that the referees have received and answered so far, in order of time."""
         journals = [read(self.run("exec", "-T", referee, "cat", "/journal/lines")) for referee in REFEREES]
         return sorted(itertools.chain(*journals), key=lambda line: line.at)
 
     def log_in(self, password: str) -> None:
-        """Log in to the web UI; `get` has the session from then on."""
+        """Log in to the web UI; later calls of `get` use the session."""
         data = urllib.parse.urlencode({"password": password}).encode()
         form = f"http://127.0.0.1:{self.port('locust_master', 8089)}/login"
         as_browser = urllib.request.Request(form, data, {"Accept": "text/html"})  # as the page that follows requires
@@ -143,7 +143,7 @@ class Project:
         return "; ".join(f"{one.name}={one.value}" for one in self._cookies)
 
     def query(self, expression: str, at_s: float | None = None) -> list[dict[str, Any]]:
-        """Return Prometheus' answer to a query, now or at a moment of the past."""
+        """Return Prometheus' response to a query, now or at a moment in the past."""
         asked = {"query": expression} | ({} if at_s is None else {"time": str(at_s)})
         answer = self.get("prometheus", 9090, f"/api/v1/query?{urllib.parse.urlencode(asked)}")
         assert answer["status"] == "success", answer
@@ -151,13 +151,13 @@ class Project:
         return result
 
     def value(self, expression: str) -> float | None:
-        """Return the only value of a query's answer; None when there is none."""
+        """Return the only value of a query's response; None when there is none."""
         result = self.query(expression)
         return float(result[0]["value"][1]) if len(result) == 1 else None
 
 
 def filled(expression: str, window: str = WINDOW, chosen: Mapping[str, str] | None = None) -> str:
-    """Return a dashboard's query as Grafana would ask it, by default when everything is chosen."""
+    """Return a dashboard's query as Grafana would send it, by default with everything selected."""
     stand_ins = {"$__rate_interval": window, "$__interval": window, "$__range": "10m", "$run": ".*"}
     stand_ins |= {"$scenario": ".*", "$name": ".*", "$quantile": "0.95", "$before": ".*", "${shift}": "0"}
     for variable, value in (stand_ins | dict(chosen or {})).items():

@@ -17,7 +17,7 @@ TIME_LIMIT_S = 600  # against hanging; on an idle machine all of them take about
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and give them the time that building and starting takes."""
+    """Mark the tests of this folder, and allow for the time that builds and starts take."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.stack)
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def needed(what: str, *, there: bool) -> None:
-    """Skip a test that needs something this machine lacks; if CI is set, fail it."""
+    """Skip a test that needs something this machine lacks; in CI, fail it instead."""
     if there:
         return
     if os.environ.get("CI"):
@@ -47,12 +47,12 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def name() -> str:
-    """A name for this test run's projects that no other has."""
+    """A unique name for the projects of this test run."""
     return f"loadtest-test-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="session")
-def built(engine: None, name: str) -> Iterator[Project]:  # noqa: ARG001 - the engine has to be there
+def built(engine: None, name: str) -> Iterator[Project]:  # noqa: ARG001 - the engine must exist
     """A project whose images are built, and nothing else; they are removed at the end."""
     project = Project(name, LOADTEST_EXPORTER_COMPATIBILITY="1")
     project.run("build", timeout_s=300)
@@ -66,7 +66,7 @@ def built(engine: None, name: str) -> Iterator[Project]:  # noqa: ARG001 - the e
 def evidence(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     """Two runs, and the project that they were made with, which is torn down whatever happens.
 
-    The modules that judge it are the last ones of this folder: no other project runs beside it.
+    The modules that judge it are the last ones of this folder: no other project runs at the same time.
     """
     files = f"docker-compose.yml:{WITH_REFEREES}"
     project = Project(built.name, COMPOSE_FILE=files, LOADTEST_EXPORTER_COMPATIBILITY="1")

@@ -26,7 +26,7 @@ LONG_S = 1800.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of the runs."""
+    """Observations of the runs."""
 
     project: Project
     containers: list[dict[str, Any]]
@@ -56,7 +56,7 @@ class Evidence:
 
     @property
     def gone_s(self) -> float:
-        """A moment at which nothing that is of a present run is there any more."""
+        """A time long after the runs, when Prometheus has no current value of theirs."""
         return self.over_s + LONG_S
 
 
@@ -71,7 +71,7 @@ def make_runs(project: Project, results: Path) -> Evidence:
     assert started["success"], started
     users = "sum(loadtest_users)"
     eventually("users on 3 workers", lambda: project.value(users), USERS)
-    time.sleep(12)  # the windows of the queries need to fill
+    time.sleep(12)  # the windows of the queries must fill first
     middle_s = time.time()
     for workers in (5, 1):
         project.up(workers, "--no-recreate")
@@ -89,7 +89,7 @@ def make_runs(project: Project, results: Path) -> Evidence:
         return float(rows[0]["value"][1]) if rows else None
 
     eventually("requests in Prometheus", in_prometheus, in_total)
-    end_s = moments[-1]  # a later scrape may fail on a busy machine, and Prometheus then knows nothing for a moment
+    end_s = moments[-1]  # a later scrape may fail on a busy machine, and Prometheus then has no value for a moment
     judged = project.judged()
     killed_s, killed = _kill_a_worker(project)
     over_s = time.time()

@@ -57,7 +57,7 @@ class Look:
         return filled(expression, chosen=self._chosen)
 
     def rows(self, expression: str) -> list[dict[str, Any]]:
-        """Return the answer to a query.
+        """Return the response to a query.
 
         Raises:
             ValueError: Prometheus answered by an error.
@@ -69,7 +69,7 @@ class Look:
 
     @functools.cached_property
     def _chosen(self) -> dict[str, str]:
-        """What is chosen above a dashboard: the run, and what follows from it, the first of what is found."""
+        """The selected run, and the variables that follow from it, each with the first value found."""
         chosen = {"$run": self.run, "$__range": f"{self.range_s}s"}
         for one in BOARDS["compare"]["templating"]["list"]:
             if one["name"] in {"before", "shift"}:
@@ -82,7 +82,7 @@ class Look:
 
 
 def _as_text(row: dict[str, Any]) -> str:
-    """Return what Grafana applies the regular expression of a variable to."""
+    """Return the text to which Grafana applies the regular expression of a variable."""
     labels = ",".join(f'{name}="{value}"' for name, value in row["metric"].items())
     moment_s, value = row["value"]
     return f"{{{labels}}} {value} {round(moment_s * 1000)}"

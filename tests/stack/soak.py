@@ -40,7 +40,7 @@ class Container:
         self.pid = self._id[:12]
 
     def poll(self) -> int | None:
-        """Return its exit code; None while it runs, or starts again by itself."""
+        """Return its exit code; None while it runs or restarts."""
         format_ = "{{.State.Status}} {{.State.ExitCode}}"
         done = subprocess.run(["docker", "inspect", "--format", format_, self._id], capture_output=True, check=False)
         if done.returncode:
@@ -54,7 +54,7 @@ class Container:
         return self.poll()
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Do what comes of this signal for a process; nothing where it makes no difference."""
+        """Apply a signal's effect on a process to the container; nothing if there is none."""
         self._tell(_COMMANDS[number])
 
     def kill(self) -> None:
@@ -93,7 +93,7 @@ class Journal(Referee):
 
 
 class Way:
-    """The networks that lead from a worker to the master."""
+    """The networks between a worker and the master."""
 
     def __init__(self, project: str, container: str) -> None:
         self._networks = [f"{project}_{name}" for name in _TO_THE_MASTER]
@@ -101,12 +101,12 @@ class Way:
         self._is_cut = False
 
     def cut(self) -> None:
-        """Take the worker off them."""
+        """Disconnect the worker from them."""
         self._is_cut = True
         self._do("disconnect")
 
     def mend(self) -> None:
-        """Put it back."""
+        """Reconnect it."""
         if self._is_cut:
             self._is_cut = False
             self._do("connect")
@@ -121,7 +121,7 @@ class Way:
 
 @dataclass
 class ComposeSwarm(FaultySwarm):
-    """Master and workers of a project, and what they load."""
+    """Master and workers of a project, and the services that they load."""
 
     name: str = ""
 
@@ -150,14 +150,14 @@ class ComposeSwarm(FaultySwarm):
         return Container(f"{self.name}-{service}-1")
 
     def workers(self) -> set[str]:
-        """Return the names of the workers' containers, but for those that have ended, which are removed."""
+        """Return the names of the workers' containers; those that have ended are removed."""
         self.project.run("rm", "--force", "locust_worker")
         ours = f"label=com.docker.compose.project={self.name}"
         service = "label=com.docker.compose.service=locust_worker"
         return set(docker("ps", "-a", "--filter", ours, "--filter", service, "--format", "{{.Names}}").split())
 
     def scale(self, workers: int) -> None:
-        """Have so many workers."""
+        """Scale to this many workers."""
         options = ("-d", "--no-recreate", "--no-deps", "--scale", f"locust_worker={workers}")
         self.project.run("up", *options, "locust_worker", timeout_s=300)
 
@@ -169,7 +169,7 @@ class ComposeSwarm(FaultySwarm):
         return name
 
     def logs(self) -> str:
-        """Return the last that all containers wrote."""
+        """Return the latest output of all containers."""
         return self.project.run("logs", "--no-color", "--tail", "25")
 
     def __exit__(self, *_: object) -> None:
@@ -208,7 +208,7 @@ class ComposeSoak(Soak):
         return self.master
 
     def join(self) -> None:
-        """Scale up; Compose does not while a worker is paused."""
+        """Scale up; Compose cannot while a worker is paused."""
         if self._is_whole():
             super().join()
 
@@ -226,7 +226,7 @@ class ComposeSoak(Soak):
             worker.leaving = worker.process.poll() is not None
 
     def cut(self) -> None:
-        """Take a worker off the networks that lead to the master, on one of which it has Redis too."""
+        """Disconnect a worker from the networks to the master, one of which also leads to Redis."""
         super().cut()
         self.away.add(self.restart_redis)
 
@@ -235,7 +235,7 @@ class ComposeSoak(Soak):
 
 
 def compose_soak(folder: Path, seconds: float, seed: int) -> list[str]:
-    """Build the images, do what people do for this many seconds, and return what was wrong."""
+    """Build the images, run the soak for this many seconds, and return the problems found."""
     name = f"loadtest-soak-{seed}"
     Project(name).run("build", timeout_s=300)
     return go_on(ComposeSoak(folder, seed, name=name), seconds)

@@ -1,4 +1,4 @@
-"""The commands of the README in their order, in a checkout: later ones keep the settings of the first one."""
+"""The commands of the README in their order, in a checkout: later ones keep the settings of the first."""
 
 import shlex
 import shutil
@@ -61,7 +61,7 @@ def test_later_commands_keep_what_the_first_decided(project: Project, first: str
 
 
 def test_results_that_cannot_be_written_are_refused_before_there_is_load(built: Project, tmp_path: Path) -> None:
-    """A folder of somebody else that RUNS_DIR mounts: the master ends at once, and says who has to own it."""
+    """RUNS_DIR mounts a folder of another user: the master ends immediately, and says who must own it."""
     tmp_path.chmod(0o555)
     project = Project(built.name, RUNS_DIR=str(tmp_path), LOADTEST_AUTOSTART="1")
     try:
@@ -86,7 +86,7 @@ def _connected(project: Project) -> float | None:
 
 
 def _status(project: Project) -> int:
-    """Return how the web UI answers somebody who is not logged in."""
+    """Return the web UI's status code for a request without a login."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{project.port('locust_master', 8089)}/", timeout=30) as answer:
             status: int = answer.status

@@ -26,8 +26,8 @@ EVERY_SCENARIO = ",".join(f"locust/loadtest/scenarios/{name}.py" for name in sor
 
 
 @pytest.fixture(scope="module")
-def old_compose(engine: None) -> str:  # noqa: ARG001 - the engine has to be there
-    """The command; where CI runs as root on Debian, its package is installed."""
+def old_compose(engine: None) -> str:  # noqa: ARG001 - the engine must exist
+    """The command; if CI runs as root on Debian, its package is installed."""
     if not shutil.which("docker-compose") and os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
         options = ["-y", "-qq", "--no-install-recommends"]
         subprocess.run(["apt-get", "update", "-qq"], check=False, capture_output=True)
@@ -38,7 +38,7 @@ def old_compose(engine: None) -> str:  # noqa: ARG001 - the engine has to be the
 
 @pytest.fixture
 def project(old_compose: str, built: Project, tmp_path: Path) -> Iterator[Project]:
-    """A project of its own, with the images that Compose v2 built under the names that this one gives them."""
+    """A separate project, with the images of Compose v2 under the names that version 1 expects."""
     owner = os.getuid() or 12345
     os.chown(tmp_path, owner, -1)
     settings = {
@@ -82,11 +82,11 @@ def test_up_runs_a_test_by_itself(project: Project, tmp_path: Path) -> None:
     assert {one["scenario"] for one in series} == NAMES
     received = by_method(line for line in project.judged() if not line.answered)
     requests, failures = (counted([record], figure) for figure in ("requests", "failures"))
-    assert requests - failures <= received <= requests  # what was broken off at the end may not have been sent yet
+    assert requests - failures <= received <= requests  # requests cut off at the end may not have been sent yet
     with pytest.raises(urllib.error.HTTPError, match="401"):
         project.get("locust_master", 8089, "/stats/requests")
     project.log_in((ROOT / "secrets" / "web_password").read_text())
-    for form in (None, b"user_count=1&spawn_rate=1"):  # the service under test is sent the cookie, and not the token
+    for form in (None, b"user_count=1&spawn_rate=1"):  # the service under test gets the cookie, but not the token
         path = "/stats/requests" if form is None else "/swarm"
         url = f"http://127.0.0.1:{project.port('locust_master', 8089)}{path}"
         with pytest.raises(urllib.error.HTTPError, match="401"):
@@ -95,7 +95,7 @@ def test_up_runs_a_test_by_itself(project: Project, tmp_path: Path) -> None:
     in_total = next(row["num_requests"] for row in statistics["stats"] if row["name"] == "Aggregated")
     assert in_total > 0
     eventually("requests in Prometheus", lambda: project.value("sum(loadtest_requests_total)"), in_total)
-    # Of a scrape that fails on a busy machine, Prometheus knows nothing until the next one.
+    # When a scrape fails on a busy machine, Prometheus has no value until the next one.
     eventually("errors", lambda: project.value('sum(loadtest_errors_total{class!="unfinished"})'), 0)
     eventually("refused messages", lambda: project.value("sum(loadtest_link_refused_total)"), 0)
     for container in project.containers():

@@ -1,4 +1,4 @@
-"""The contents of the images are listed from their files, whatever they were built from."""
+"""The contents of images are listed from their files, whatever they were built from."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def _audited(image: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_old_packages_in_an_image_are_named(old: str) -> None:
-    """The security archive has a newer one, and a service with OSV's interface knows of the other."""
+    """The security archive has a newer system package, and a service with OSV's interface lists the Python package."""
     with osv_service(pip=("9.0", "19.2")) as url:
         done = _audited(old, OSV_URL=url)
     if "its system was NOT AUDITED" in done.stderr:
@@ -73,7 +73,7 @@ def test_old_packages_in_an_image_are_named(old: str) -> None:
 
 
 def test_an_image_that_cannot_be_audited_is_named(old: str, tmp_path: Path) -> None:
-    """Where the archive is out of reach, and where the image is not there, nothing is called clean."""
+    """When the archive is unreachable or the image is missing, nothing is called clean."""
     proxies = {"default": {"httpProxy": "http://127.0.0.1:9"}}
     (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
     done = _audited(old, DOCKER_CONFIG=str(tmp_path), OSV_URL="http://127.0.0.1:9")
@@ -84,7 +84,7 @@ def test_an_image_that_cannot_be_audited_is_named(old: str, tmp_path: Path) -> N
 
 
 def test_an_image_has_what_exports_spans_if_that_is_wanted(built: Project) -> None:
-    """`OTLP=1 docker compose build` adds the packages, which the image does not have otherwise."""
+    """`OTLP=1 docker compose build` adds the packages, which are otherwise not in the image."""
     with_spans = Project(f"{built.name}-otlp", OTLP="1")
     imported = "import opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http"
     image = f"{with_spans.name}{with_spans.separator}locust_worker"

@@ -101,7 +101,7 @@ PLAIN, SECRET = "plain", "secret"
 
 @pytest.fixture(scope="module", params=[PLAIN, SECRET])
 def project(request: pytest.FixtureRequest, built: Project) -> Iterator[Project]:
-    """The running stack, as it starts without a choice, and with keys and logins."""
+    """The running stack, as it starts by default, and with keys and logins."""
     started = built
     if request.param == SECRET:
         subprocess.run([ROOT / "local_conf" / "make_secrets.sh"], check=True, capture_output=True)
@@ -118,7 +118,7 @@ only_with_secrets = pytest.mark.parametrize("project", [SECRET], indirect=True)
 
 @pytest.fixture(scope="module", autouse=True)
 def attack(project: Project) -> Iterator[Future[None]]:
-    """Slow clients take all places of the exporter, while the other tests run."""
+    """Slow clients occupy all connections of the exporter while the other tests run."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(_take_all_places, ("127.0.0.1", project.port("locust_master", 9646)))
 
@@ -130,7 +130,7 @@ def _take_all_places(exporter: tuple[str, int]) -> None:
         for place, client in enumerate(slow):
             try:
                 client.sendall(b"G")
-            except OSError:  # let go
+            except OSError:  # disconnected
                 client.close()
                 slow[place] = socket.create_connection(exporter, 10)
         with urllib.request.urlopen("http://{}:{}/healthz".format(*exporter), timeout=10) as answer:
@@ -151,7 +151,7 @@ def _reached(project: Project, places: list[tuple[str, int]]) -> list[list[objec
 
 
 def test_a_compromised_target_blocks_no_store(project: Project) -> None:
-    """Under none of the users of Redis, which need no password, it starts a script without end or gives orders."""
+    """Redis users that need no password can neither start an endless script nor run admin commands."""
     words = ("exec", "-T", "target_app", "python", "-c", ORDERS, json.dumps(USERS), json.dumps(ORDERED))
     said = json.loads(project.run(*words))
     assert {user: list(answers) for user, answers in said.items()} == {
@@ -161,7 +161,7 @@ def test_a_compromised_target_blocks_no_store(project: Project) -> None:
 
 
 def test_without_the_key_nobody_is_answered_at_the_link(project: Project) -> None:
-    """From the master's own network: who knows what is public, or no key at all, joins the plain stack only."""
+    """In the master's own network, a peer with only the public keys, or with none, can join the plain stack only."""
     plain = "secrets.yml" not in project.environment["COMPOSE_FILE"]
     keys = Keys.of((ROOT / "secrets" / "link_key").read_text() if not plain else "nothing secret here " * 2)
     known = {"master": keys.master.public, "worker": keys.worker.public, "secret": keys.worker.secret}
@@ -173,7 +173,7 @@ def test_without_the_key_nobody_is_answered_at_the_link(project: Project) -> Non
 
 
 def test_prometheus_shows_no_page_its_figures_and_is_not_ended(project: Project) -> None:
-    """A page in a browser may send queries, also those that need much memory: it may not read what comes back."""
+    """A web page may send queries, even ones that need much memory, but may not read the responses."""
     url = f"http://127.0.0.1:{project.port('prometheus', 9090)}/api/v1"
     asked = urllib.request.Request(f"{url}/query?query=up", headers={"Origin": "http://evil.example"})
     with urllib.request.urlopen(asked, timeout=30) as answer:
@@ -188,7 +188,7 @@ def test_prometheus_shows_no_page_its_figures_and_is_not_ended(project: Project)
 
     with ThreadPoolExecutor(8) as pool:
         large = set(pool.map(status, [f"/query?{urllib.parse.urlencode({'query': LARGE})}"] * 8))
-    assert large <= {422, 503}  # too many samples, or too long a wait
+    assert large <= {422, 503}  # too many samples, or a timeout
     for order in ("/admin/tsdb/delete_series?match[]=up", "/admin/tsdb/snapshot", "/write", "/../../-/reload"):
         assert status(order, b"") >= 400
     (state,) = (one["State"] for one in project.containers() if "prometheus" in one["Name"])
@@ -197,7 +197,7 @@ def test_prometheus_shows_no_page_its_figures_and_is_not_ended(project: Project)
 
 @only_with_secrets
 def test_no_secret_is_where_others_look(project: Project) -> None:
-    """The engine's description, the logs, and the images' layers hold none; each container has only its own."""
+    """Engine metadata, logs and image layers contain no secret; each container has only its own."""
     secrets = {file.name: file.read_text() for file in (ROOT / "secrets").iterdir() if file.is_file()}
     held: dict[str, set[str]] = {}
     for container in project.containers():
@@ -217,7 +217,7 @@ def test_no_secret_is_where_others_look(project: Project) -> None:
 
 @only_with_secrets
 def test_nothing_is_shown_without_the_password(project: Project) -> None:
-    """The web UI as it is published: without a session, and with the cookie alone, nothing."""
+    """The published web UI shows nothing without a session, or with the cookie alone."""
     project.log_in((ROOT / "secrets" / "web_password").read_text())
     assert project.get("locust_master", 8089, "/stats/requests")["state"]
     connection = http.client.HTTPConnection("127.0.0.1", project.port("locust_master", 8089), timeout=30)
@@ -247,12 +247,12 @@ def _ports(project: Project) -> set[int]:
 
 
 def test_a_stranger_on_the_host_reaches_nothing(project: Project) -> None:
-    """A container that has nothing to do with the stack: not its addresses, nor what it publishes on 127.0.0.1."""
+    """An unrelated container reaches neither the stack's addresses nor the ports published on 127.0.0.1."""
     containers = {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in project.containers()}
     addresses = {address for service in containers for address in _addresses(project, service)}
     places: list[tuple[str, int]] = [(address, port) for address in addresses for port in _ports(project)]
     (bridge,) = json.loads(docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"]
-    # Not every engine names the gateway that it chose: it is the first address.
+    # Not every engine reports the gateway that it chose: it is the first address.
     gateway = bridge.get("Gateway") or str(ipaddress.ip_network(bridge["Subnet"])[1])
     published = [
         project.port("target_app", 5000),
@@ -266,7 +266,7 @@ def test_a_stranger_on_the_host_reaches_nothing(project: Project) -> None:
 
 
 def test_a_compromised_target_reaches_nothing_that_controls_the_load(project: Project) -> None:
-    """Neither by address nor by name; its own store it does reach, so the attempt is a real one."""
+    """It reaches it neither by address nor by name; it does reach its own store, so the attempt is a real one."""
     places = [
         (host, port)
         for service, ports in CLOSED.items()
@@ -279,9 +279,9 @@ def test_a_compromised_target_reaches_nothing_that_controls_the_load(project: Pr
 
 @pytest.fixture
 def outside() -> Iterator[tuple[str, int]]:
-    """A server beyond this machine, as the internet is: it knows no way to the containers' own addresses."""
+    """A server beyond this machine, like the internet: it has no route to the containers' own addresses."""
     needed("root, and the command ip", there=os.getuid() == 0 and shutil.which("ip") is not None)
-    name, place = f"lt{uuid.uuid4().hex[:8]}", ("198.51.100.2", 8000)  # an address that is nobody's (RFC 5737)
+    name, place = f"lt{uuid.uuid4().hex[:8]}", ("198.51.100.2", 8000)  # an unassigned address (RFC 5737)
     begin = (
         f"netns add {name}",
         f"link add {name} type veth peer name {name}p netns {name}",
@@ -302,7 +302,7 @@ def outside() -> Iterator[tuple[str, int]]:
 
 
 def test_one_network_alone_has_a_way_out(project: Project, outside: tuple[str, int]) -> None:
-    """On it are master, workers, Prometheus and Grafana; the service under test and its store reach nothing."""
+    """Master, workers, Prometheus and Grafana are on it; the service under test and its store have no way out."""
     image = next(one["Image"] for one in project.containers() if "target_app" in one["Name"])
     look = [image, "python", "-c", REACH, json.dumps([outside])]
     reached = {
@@ -313,12 +313,12 @@ def test_one_network_alone_has_a_way_out(project: Project, outside: tuple[str, i
 
 
 def test_slow_clients_of_the_exporter_are_let_go(attack: Future[None]) -> None:
-    """As many connections as it serves send a byte now and then, and come again: /healthz answers all the time."""
+    """Clients fill all its connections with a byte now and then, and reconnect: /healthz responds all the time."""
     attack.result()
 
 
 def test_a_foreign_name_is_no_way_to_the_exporter(project: Project) -> None:
-    """A page whose domain resolves to this machine reads no metrics."""
+    """A page whose domain resolves to this machine cannot read metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", project.port("locust_master", 9646), timeout=30)
     statuses = {}
     for host in ("127.0.0.1", "evil.example", "127.0.0.1.evil.example"):

@@ -19,7 +19,7 @@ ENOUGH_REQUESTS = 100
 
 @pytest.fixture(scope="module")
 def project(built: Project) -> Iterator[Project]:
-    """A stack with one worker, of whose requests every second one is traced."""
+    """A stack with one worker, every second request of which is traced."""
     made = Project(built.name, LOADTEST_TRACE_SAMPLE="0.5")
     try:
         made.up(1)
@@ -31,9 +31,9 @@ def project(built: Project) -> Iterator[Project]:
 def test_a_restarted_redis_gets_its_data_back(project: Project, tmp_path: Path) -> None:
     """Requests fail only until the data is loaded again; the record has the restart, the loading and Redis' version.
 
-    Until then Prometheus keeps the ids of traces beside the response times.
+    Until then Prometheus keeps the trace ids with the response times.
     """
-    before = len(copied(project, tmp_path))  # the folder may be one that is mounted, with the runs of others
+    before = len(copied(project, tmp_path))  # the folder may be a mounted one that holds other runs
     eventually("a start", lambda: _starts(project), True)
     eventually("load", lambda: (project.value("sum(loadtest_requests_total)") or 0) > ENOUGH_REQUESTS, True)
     eventually("ids of traces in Prometheus", lambda: bool(_trace_ids(project)), True)
@@ -59,7 +59,7 @@ def test_a_restarted_master_gets_its_workers_back(project: Project) -> None:
 
 
 def _trace_ids(project: Project) -> set[str]:
-    """Return those of the exemplars that Prometheus has of the response times."""
+    """Return the trace ids in Prometheus' exemplars of the response times."""
     now_s = time.time()
     asked = {"query": "loadtest_response_time_seconds_bucket", "start": f"{now_s - 600}", "end": f"{now_s}"}
     answer = project.get("prometheus", 9090, f"/api/v1/query_exemplars?{urllib.parse.urlencode(asked)}")
@@ -67,7 +67,7 @@ def _trace_ids(project: Project) -> set[str]:
 
 
 def _starts(project: Project) -> bool:
-    """Try to start a test; say whether that was possible."""
+    """Try to start a test, and return whether it started."""
     try:
         answer = project.get("locust_master", 8089, "/swarm", {"user_count": str(USERS), "spawn_rate": str(USERS)})
     except (urllib.error.URLError, ConnectionError):

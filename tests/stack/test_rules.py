@@ -38,7 +38,7 @@ def test_prometheus_accepts_its_configuration(promtool: list[str]) -> None:
 
 
 def test_rules_do_what_they_say(promtool: list[str]) -> None:
-    """The rules' own tests pass: alerts fire when they should, and only then."""
+    """The unit tests of the rules pass: alerts fire when they should, and only then."""
     assert "SUCCESS" in run(promtool, "test", "rules", f"{ROOT}/prometheus/rules/tests/loadtest.yml")
 
 
@@ -52,5 +52,5 @@ def test_every_dashboard_query_parses(promtool: list[str], tmp_path: Path) -> No
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
     for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # in the image another user reads it
+        folder.chmod(0o755)  # the image reads it as another user
     assert f"{len(queries)} rules found" in run(promtool, "check", "rules", str(file))

@@ -14,7 +14,7 @@ SEEDS = (807,)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_the_referees_answered_is_what_the_records_count(built: Project, tmp_path: Path, seed: int) -> None:
-    """Containers come, go, hang and die: each request is counted, or its loss is named with a bound that holds."""
+    """Containers join, leave, hang and die: each request is counted, or its loss is reported with a correct bound."""
     told: list[str] = []
     going = ComposeSoak(tmp_path, seed, name=built.name, say=told.append)
     assert go_on(going, seconds=0.0) == [], "\n".join(told)

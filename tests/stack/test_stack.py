@@ -16,7 +16,7 @@ from tests.stack.panels import expression_of
 
 
 def test_prometheus_counts_what_the_record_counts(evidence: Evidence) -> None:
-    """Requests in Prometheus, in the run's record and in Locust's statistics are the same number."""
+    """Prometheus, the run's record and Locust's statistics have the same number of requests."""
     in_record = evidence.record["total"]["requests"]
     assert in_record > 100
     for metric in ("loadtest_requests_total", "loadtest_response_time_seconds_count"):
@@ -26,7 +26,7 @@ def test_prometheus_counts_what_the_record_counts(evidence: Evidence) -> None:
 
 
 def test_the_referees_received_what_the_record_counts(evidence: Evidence) -> None:
-    """While workers came and went, each request over HTTP and each command over RESP was answered and is counted."""
+    """While workers come and go, each request over HTTP and each command over RESP is answered and counted."""
     received = by_method(line for line in evidence.judged if not line.answered)
     answered = by_method(line for line in evidence.judged if line.answered)
     assert received == answered == counted([evidence.record], "requests")
@@ -35,7 +35,7 @@ def test_the_referees_received_what_the_record_counts(evidence: Evidence) -> Non
 
 
 def test_a_killed_worker_lost_what_the_record_names(evidence: Evidence) -> None:
-    """What the referees received beyond what the record counts, this worker sent since the second that is named."""
+    """The referees' surplus over the record was sent by the killed worker since the second that the record names."""
     received = [line for line in evidence.judged_second if not line.answered]
     (gap,) = evidence.second["delivery"]["missing"]
     named_s = datetime.fromisoformat(evidence.second["started_at"]).timestamp() // 1 + gap["start_s"] - CLOCKS_S
@@ -46,7 +46,7 @@ def test_a_killed_worker_lost_what_the_record_names(evidence: Evidence) -> None:
 
 
 def test_every_name_agrees(evidence: Evidence) -> None:
-    """Also name by name."""
+    """Counts also agree for each name."""
     rows = evidence.project.query("sum by (method, name) (loadtest_requests_total) > 0", evidence.end_s)
     in_prometheus = {(row["metric"]["method"], row["metric"]["name"]): float(row["value"][1]) for row in rows}
     in_record = {(series["method"], series["name"]): series["requests"] for series in evidence.record["series"]}
@@ -54,7 +54,7 @@ def test_every_name_agrees(evidence: Evidence) -> None:
 
 
 def test_nothing_failed(evidence: Evidence) -> None:
-    """Not one request failed, although workers came and went."""
+    """No request fails although workers come and go."""
     assert evidence.record["total"]["failures"] == 0
     assert evidence.project.value('sum(loadtest_requests_total{result="failure"})') == 0
     assert evidence.project.value("sum(loadtest_errors_total)") == 0
@@ -62,7 +62,7 @@ def test_nothing_failed(evidence: Evidence) -> None:
 
 
 def test_the_record_is_complete(evidence: Evidence) -> None:
-    """Workers that were scaled down first sent everything."""
+    """Workers that are scaled down first send all their samples."""
     assert evidence.record["delivery"]["completeness"] == 1
     assert evidence.record["delivery"]["missing"] == []
     (row,) = evidence.project.query("loadtest_run_completeness_ratio", evidence.end_s)
@@ -70,7 +70,7 @@ def test_the_record_is_complete(evidence: Evidence) -> None:
 
 
 def test_a_killed_worker_makes_no_dip_and_no_double_count(evidence: Evidence) -> None:
-    """Counters of both runs add up to both records, never fell, and no rate that is drawn was below zero."""
+    """The counters of both runs add up to both records and never fall, and no plotted rate is below zero."""
     requests = evidence.record["total"]["requests"] + evidence.second["total"]["requests"]
     assert requests == evidence.project.value("sum(loadtest_requests_total)")
     assert evidence.project.value("sum(resets(loadtest_requests_total[10m]))") == 0
@@ -82,7 +82,7 @@ def test_a_killed_worker_makes_no_dip_and_no_double_count(evidence: Evidence) ->
 
 
 def test_declared_requests_were_at_zero_before_the_run(evidence: Evidence) -> None:
-    """Prometheus saw each request that the scenario declares at 0, so that it misses no increase."""
+    """Prometheus sees each declared request at 0 first, and so misses no increase."""
     declared = {(method, name) for method, name in scenarios.load("documents").requests}
     assert declared == {(row["metric"]["method"], row["metric"]["name"]) for row in evidence.at_zero}
     assert {row["value"][1] for row in evidence.at_zero} == {"0"}
@@ -92,7 +92,7 @@ def test_declared_requests_were_at_zero_before_the_run(evidence: Evidence) -> No
 
 
 def test_every_target_is_scraped(evidence: Evidence) -> None:
-    """Master, target, Redis' exporter and Prometheus itself are up, and no alert speaks of lost data."""
+    """Master, target, Redis' exporter and Prometheus are up, and no alert reports lost data."""
     all_up = dict.fromkeys(("locust_master", "target_app", "redis", "redis_keys", "prometheus"), "1")
     eventually("up", lambda: {row["metric"]["job"]: row["value"][1] for row in evidence.project.query("up")}, all_up)
     firing = evidence.project.query(
@@ -135,7 +135,7 @@ def test_containers_are_hardened(evidence: Evidence) -> None:
 
 
 def test_a_container_can_do_nothing_more_than_its_work(evidence: Evidence) -> None:
-    """From inside: its user is unprivileged, has no capability, cannot gain one, and cannot write to its image."""
+    """Inside, its user is unprivileged, has no capability, cannot gain one, and cannot write to its image."""
     for container in evidence.project.containers():
         if container["Config"]["Labels"]["com.docker.compose.service"] in ("locust_master", "target_app"):
             status = docker("exec", container["Id"], "cat", "/proc/self/status")
@@ -149,7 +149,7 @@ def test_a_container_can_do_nothing_more_than_its_work(evidence: Evidence) -> No
 
 
 def test_only_the_loopback_interface_is_published(evidence: Evidence) -> None:
-    """The host listens on 127.0.0.1 for the four services with a face, and Redis and the workers are not among them."""
+    """The host listens on 127.0.0.1 for the four services with an interface, but not for Redis or the workers."""
     published = {}
     for container in evidence.containers:
         bindings = [b for ports in container["NetworkSettings"]["Ports"].values() for b in ports or []]
@@ -160,7 +160,7 @@ def test_only_the_loopback_interface_is_published(evidence: Evidence) -> None:
 
 
 def test_results_come_to_the_host(evidence: Evidence) -> None:
-    """`docker compose cp` brings record and reports out of the volume, readable by the caller."""
+    """`docker compose cp` copies record and reports out of the volume, readable by the caller."""
     assert len(list(evidence.results.iterdir())) == 2
     run = evidence.results / evidence.record["run_id"]
     assert {"record.json", "record.stream", "locust.html", "locust_stats.csv"} <= {file.name for file in run.iterdir()}
@@ -168,7 +168,7 @@ def test_results_come_to_the_host(evidence: Evidence) -> None:
 
 
 def test_users_are_seeded_from_inside(evidence: Evidence) -> None:
-    """The master's container may write users into the stack's Redis, which is private to the stack, and their ids."""
+    """The master's container may write users, and their ids, into the stack's private Redis."""
     master, ids = ("exec", "-T", "locust_master"), "/app/runs/user_ids.json"
     told = evidence.project.run(*master, "python", "-m", "loadtest", "seed", "users", "--count", "50", "--out", ids)
     assert "50 written" in told
@@ -176,7 +176,7 @@ def test_users_are_seeded_from_inside(evidence: Evidence) -> None:
 
 
 def test_workers_do_not_restart(evidence: Evidence) -> None:
-    """Nothing crashed on the way: every container that is left runs, but the killed one, and was started once."""
+    """Nothing crashes on the way: every remaining container but the killed one runs, and was started once."""
     left = evidence.project.containers()
     assert [f"/{evidence.project.name}-locust_worker-2"] == [
         c["Name"] for c in left if c["State"]["Status"] != "running"

@@ -1,4 +1,4 @@
-"""The dashboards on the stack's Prometheus: the panels before, during and after runs, and for an older one."""
+"""The dashboards on the stack's Prometheus: their panels before, during and after runs, and for an older run."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ MANY_CORES = {"CPU", "Worker CPU", "Busiest worker"}
 
 
 def _queries() -> list[Any]:
-    """Every query of a panel, with a name for its test."""
+    """Every query of a panel, with a test id."""
     return [
         pytest.param(target["expr"], id=f"{uid}: {panel['title']} {target['refId']}")
         for uid, board in BOARDS.items()
@@ -53,8 +53,8 @@ def _queries() -> list[Any]:
 
 @pytest.mark.parametrize("expression", _queries())
 def test_every_dashboard_query_answers(evidence: Evidence, expression: str) -> None:
-    """During the closed run or the open one each query of each panel had an answer with a number in it."""
-    asked = filled(expression).replace(" > 0", " >= 0")  # what is left out because it is 0
+    """During the closed or the open run, each query of each panel returns a number."""
+    asked = filled(expression).replace(" > 0", " >= 0")  # queries whose values are left out when they are 0
     moments = (evidence.middle_s, evidence.killed_s)
     rows = [row for at_s in moments for row in evidence.project.query(asked, at_s)]
     assert any(row["value"][1] != "NaN" for row in rows)
@@ -62,7 +62,7 @@ def test_every_dashboard_query_answers(evidence: Evidence, expression: str) -> N
 
 @pytest.mark.parametrize("state", STATES)
 def test_no_panel_shows_what_is_wrong(evidence: Evidence, state: str) -> None:
-    """In no state is there an error, something that is no number, a tile without a word, or a figure of another run."""
+    """In no state does a panel show an error, NaN, a tile without text, or a figure of another run."""
     look = STATES[state](evidence)
     wrong = [
         f"{uid}: {panel['title']}: {what}"
@@ -75,7 +75,7 @@ def test_no_panel_shows_what_is_wrong(evidence: Evidence, state: str) -> None:
 
 @pytest.mark.parametrize("state", [one for one in STATES if one != "no run yet"])
 def test_no_tile_of_a_run_is_empty(evidence: Evidence, state: str) -> None:
-    """Under way, ended and days later, the run in figures has one value in each of its tiles."""
+    """During the run, after it and days later, each tile of its figures has one value."""
     look = STATES[state](evidence)
     shown = {title: look.rows(expression_of("load_run", title)) for title in ("Verdict", "State", *TILES)}
     assert [title for title, rows in shown.items() if len(rows) != 1] == []
@@ -98,7 +98,7 @@ def test_the_rate_of_names_is_the_records(evidence: Evidence) -> None:
 
 
 def _faults(look: Look, panel: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a panel's answers."""
+    """Yield the problems of a panel's responses."""
     look_of = panel.get("fieldConfig", {}).get("defaults", {})
     is_share = look_of.get("unit") == "percentunit" and panel["title"] not in MANY_CORES
     looks = panel.get("fieldConfig", {}).get("overrides", [])
@@ -134,7 +134,7 @@ def test_before_the_first_run_the_tiles_say_so(evidence: Evidence) -> None:
 
 @pytest.mark.parametrize("state", [*OF_THE_FIRST, *OF_THE_SECOND])
 def test_figures_are_those_of_the_record(evidence: Evidence, state: str) -> None:
-    """After a run its tiles show what its record says, also when it is chosen while another goes on, or days later."""
+    """A run's tiles show its record's figures, also when it is selected during a later run, or days later."""
     record = evidence.record if state in OF_THE_FIRST else evidence.second
     shown, expected = _shown(STATES[state](evidence)), _expected(record)
     # Whole seconds until its end is scraped.
@@ -153,13 +153,13 @@ def test_figures_are_those_of_the_record(evidence: Evidence, state: str) -> None
     ],
 )
 def test_the_state_is_that_of_the_chosen_run(evidence: Evidence, state: str, expected: set[str]) -> None:
-    """What the master does now is said of the run that it does it for."""
+    """The master's state is shown for the run that it belongs to."""
     (row,) = STATES[state](evidence).rows(expression_of("load_run", "State"))
     assert row["metric"]["state"] in expected
 
 
 def test_a_profile_asks_for_users_or_for_arrivals(evidence: Evidence) -> None:
-    """A closed one for users, an open one for arrivals; one that is over asks for neither."""
+    """A closed profile requests users, an open one arrivals; a finished one neither."""
     asked = {}
     for state in ("a closed run", "an open run", "an open run after its last arrival"):
         look = STATES[state](evidence)
@@ -173,7 +173,7 @@ def test_a_profile_asks_for_users_or_for_arrivals(evidence: Evidence) -> None:
 
 
 def _shown(look: Look) -> dict[str, float | str]:
-    """Return what the tiles of Load run show."""
+    """Return the values that the tiles of Load run show."""
     (verdict,) = look.rows(expression_of("load_run", "Verdict"))
     shown: dict[str, float | str] = {"Verdict": verdict["metric"]["verdict"]}
     for title in TILES:
@@ -183,7 +183,7 @@ def _shown(look: Look) -> dict[str, float | str]:
 
 
 def _expected(record: dict[str, Any]) -> dict[str, float | str]:
-    """Return what the record says of them."""
+    """Return the record's values for them."""
     total = record["total"]
     return {
         "Verdict": record["verdict"]["name"],
@@ -206,7 +206,7 @@ def _expected(record: dict[str, Any]) -> dict[str, float | str]:
     ],
 )
 def test_runs_are_marked(evidence: Evidence, mark: str, expected: set[str]) -> None:
-    """Start, end, stages and lost workers are marked while they are so, each at the time at which it happened."""
+    """Start, end, stages and lost workers are marked, each at the time at which it happened."""
     (expression,) = {
         one["expr"] for board in BOARDS.values() for one in board["annotations"]["list"] if one["name"] == mark
     }
@@ -220,7 +220,7 @@ def test_runs_are_marked(evidence: Evidence, mark: str, expected: set[str]) -> N
 
 @pytest.mark.parametrize("expression", [*DASHBOARD_11985, *DASHBOARD_12081])
 def test_published_dashboards_are_answered(evidence: Evidence, expression: str) -> None:
-    """During the run the queries of dashboards 11985 and 12081 had answers with numbers."""
+    """During the run, the queries of dashboards 11985 and 12081 return numbers."""
     rows = evidence.project.query(expression, evidence.middle_s)
     assert rows
     assert all(row["value"][1] != "NaN" for row in rows)

@@ -13,7 +13,7 @@ PROFILES = sorted(all_profiles(None))
 
 
 def test_every_profile_is_counted(evidence: Evidence, tmp_path: Path) -> None:
-    """A run of each is stopped as soon as it has load: what the referees received is what the records count."""
+    """A run of each is stopped once it has load: the records count what the referees received."""
     project, before = evidence.project, len(evidence.project.judged())
     for profile in PROFILES:
         form = {"user_count": "4", "spawn_rate": "4", "load_profile": profile}
@@ -30,7 +30,7 @@ def test_every_profile_is_counted(evidence: Evidence, tmp_path: Path) -> None:
     assert all(one["total"]["requests"] for one in runs)
     received = by_method(line for line in project.judged()[before:] if not line.answered)
     requests, failures = (counted(runs, figure) for figure in ("requests", "failures"))
-    assert requests - failures <= received <= requests  # what was broken off at the end may not have been sent yet
+    assert requests - failures <= received <= requests  # requests cut off at the end may not have been sent yet
 
 
 def _asked(project: Project, path: str, form: dict[str, str] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""A run on Docker Swarm: the stack file that `make swarm` writes, deployed on this engine, and scaled meanwhile."""
+"""A run on Docker Swarm: the stack file of `make swarm` is deployed on this engine, and scaled during the run."""
 
 import json
 import os
@@ -31,7 +31,7 @@ GATEWAY = "bridge"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of the run."""
+    """Observations of the run."""
 
     code: int
     log: str
@@ -46,7 +46,7 @@ class Evidence:
 
 @contextmanager
 def swarm() -> Iterator[None]:
-    """This engine as a Swarm of one node; one that is there already is somebody's."""
+    """This engine as a Swarm of one node; an existing Swarm is left alone."""
     state = docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip()
     if state != "inactive":
         pytest.skip(f"the engine's Swarm is {state}: Swarm is NOT tested")
@@ -58,7 +58,7 @@ def swarm() -> Iterator[None]:
 
 
 def rendered(folder: Path, **settings: str) -> dict[str, Any]:
-    """Return the stack file for these settings, with a key of its own."""
+    """Return the stack file for these settings, with its own key."""
     scenarios = folder / "scenarios"
     scenarios.mkdir()
     shutil.copy(SCENARIO, scenarios)
@@ -72,7 +72,7 @@ def rendered(folder: Path, **settings: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def evidence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
-    """Make the run, and leave the Swarm whatever happens."""
+    """Make the run, and always leave the Swarm."""
     if os.environ.get("TEST_SWARM") != "1":
         pytest.skip("`make test-swarm` was not typed: a run on a Swarm is NOT tested")
     built: Project = request.getfixturevalue("built")
@@ -129,7 +129,7 @@ def _follow(target: Witness, name: str) -> Evidence:
 
 
 def _container(service: str) -> str:
-    """Return a container of a service that runs."""
+    """Return a running container of a service."""
     return docker("ps", "--quiet", "--filter", f"label=com.docker.swarm.service.name={service}").split()[0]
 
 
@@ -146,7 +146,7 @@ def _image(service: str) -> str:
 
 
 def _connected(master: str) -> float:
-    """Return how many workers the master has; -1 before it says so."""
+    """Return the number of the master's workers; -1 until it reports one."""
     try:
         text = docker("exec", _container(master), "python", "-c", METRICS)
     except (IndexError, subprocess.CalledProcessError):
@@ -158,7 +158,7 @@ def _connected(master: str) -> float:
 
 @pytest.mark.usefixtures("engine")
 def test_the_stack_file_has_master_and_workers_of_the_compose_file(tmp_path: Path) -> None:
-    """As many as asked for, with the same commands, users, limits and settings, and the scenario on every node."""
+    """The number of replicas, commands, users, limits and settings are kept, and every node gets the scenario."""
     host = "http://shop.example.com:8080"
     stack = rendered(tmp_path, LOADTEST_HOST=host, LOADTEST_WORKERS="3", LOADTEST_RATE="5", LOADTEST_THRESHOLD="a $b")
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -177,7 +177,7 @@ def test_the_stack_file_has_master_and_workers_of_the_compose_file(tmp_path: Pat
             "5",
             "a $$b",
             "/run/secrets/link_key",
-        ]  # $$ is $ in such a file
+        ]  # $$ is an escaped $ in such a file
         assert {"REDIS_URL", "LOADTEST_SAMPLE_TARGET", "LOADTEST_PRIVATE_NETWORK"} & set(given) == set()
         assert {"ports", "healthcheck"} & set(service) == set()
         assert [config["target"] for config in service["configs"]] == [f"/app/scenarios/{SCENARIO.name}"]
@@ -188,14 +188,14 @@ def test_the_stack_file_has_master_and_workers_of_the_compose_file(tmp_path: Pat
 
 @pytest.mark.parametrize(("setting", "value"), [("HOST", ""), ("HOST", "http://127.0.0.1:80"), ("WORKERS", "none")])
 def test_what_no_swarm_can_have_is_refused(setting: str, value: str) -> None:
-    """In a sentence that names it."""
+    """The error names the setting."""
     given = {"LOADTEST_HOST": "http://shop.example.com", f"LOADTEST_{setting}": value}
     done = subprocess.run([sys.executable, SWARM], cwd=ROOT, env=os.environ | given, capture_output=True, check=False)
     assert (done.returncode, done.stderr.decode().startswith(f"error: {setting}={value} is ")) == (1, True), done.stderr
 
 
 def test_a_run_on_a_swarm_counts_what_the_target_counts(evidence: Evidence) -> None:
-    """Also while workers come and go; its exit code is that of the master's task."""
+    """This holds while workers come and go; the exit code is that of the master's task."""
     assert ended_well(evidence.code, evidence.log), evidence.log
     assert evidence.task == ("complete" if evidence.code == 0 else "failed")
     total = evidence.record["total"]
@@ -204,5 +204,5 @@ def test_a_run_on_a_swarm_counts_what_the_target_counts(evidence: Evidence) -> N
 
 
 def test_the_key_is_a_secret_of_the_swarm_and_nothing_is_published(evidence: Evidence) -> None:
-    """A swarm would publish a port on every address of every node."""
+    """A Swarm would publish a port on every address of every node."""
     assert (evidence.mounted, evidence.published) == (["link_key"], ["[]", "[]"])

@@ -12,7 +12,7 @@ DUET = ("--profile", "duet", "up", "--build", "--exit-code-from", "duet", "duet"
 
 
 def test_two_versions_are_compared_in_containers(evidence: Evidence, tmp_path: Path) -> None:
-    """Every request has its pair in the other version; the exit code is that of a comparison too short to tell."""
+    """Every request has its pair in the other version; the exit code is that of a run too short for a verdict."""
     of_stack = evidence.project
     settings = {**of_stack.environment, "LOADTEST_RATE": "20", "LOADTEST_RUN_TIME": "4s"}
     settings["LOADTEST_RUN_ID"] = "duet"
