@@ -16,7 +16,7 @@ from tests.target_app.students import Student, sign_up
 
 @pytest.fixture
 def app(redis_url: str) -> Iterator[Flask]:
-    """The application over a real RedisJSON that holds the seeded data; passwords cost little."""
+    """The application over a real RedisJSON with the seeded data; password hashes are cheap."""
     app = create_app(Settings(redis_url=redis_url, password_cost=10))
     yield app
     app.extensions["store"].close()
@@ -24,7 +24,7 @@ def app(redis_url: str) -> Iterator[Flask]:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """Speaks to the application without a server."""
+    """A client of the application, without a server."""
     return app.test_client()
 
 
@@ -42,7 +42,7 @@ def student(client: FlaskClient) -> Student:
 
 @pytest.fixture
 def start(tmp_path: Path, redis_url: str) -> Iterator[Callable[..., Server]]:
-    """Starts servers, and ends them after the test."""
+    """A function that starts servers; they are ended after the test."""
     servers: list[Server] = []
 
     def started(workers: int, url: str = redis_url, *options: str) -> Server:

@@ -55,7 +55,7 @@ class Server:
         return 0.0
 
     def in_flight(self) -> dict[str, float]:
-        """Scrape, and return the requests in flight by the slot of the worker that serves them."""
+        """Scrape, and return the requests in flight by the slot of their worker."""
         families = text_string_to_metric_families(self.get("/metrics")[1])
         samples = [sample for family in families for sample in family.samples]
         return {s.labels["pid"]: s.value for s in samples if s.name == "target_app_requests_in_flight"}

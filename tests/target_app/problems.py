@@ -7,7 +7,7 @@ URL = "/api/v1/documents/test:problem"
 
 
 def problem(response: TestResponse) -> tuple[int, str]:
-    """Require problem details, and return their status and type."""
+    """Check that a response is problem details, and return its status and type."""
     body = response.get_json(force=True)
     assert response.mimetype == "application/problem+json"
     assert set(body) == {"type", "title", "status", "detail", "instance"}

@@ -33,12 +33,12 @@ class Student:
         return self.client.open(f"/api/{path}", method=method, headers=bearer(self.access), **more)
 
     def exchange(self, token: str) -> TestResponse:
-        """Return the answer to a refresh with this token."""
+        """Return the response to a refresh with this token."""
         return self.client.post("/api/accounts/token/refresh/", json={"refresh": token})
 
 
 def sign_up(client: FlaskClient) -> Student:
-    """Sign a new student up, and in."""
+    """Sign up a new student, and sign in."""
     email, password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe()
     answer = client.post("/api/accounts/sign-up/", json={"email": email, "password": password, "name": "Ada"})
     assert answer.status_code == 201, answer.text

@@ -18,7 +18,7 @@ def test_a_duplicate_sign_up_is_409(student: Student) -> None:
 def test_passwords_are_stored_as_hashes_and_accounts_are_private(student: Student, redis_url: str) -> None:
     """Redis holds a hash only, for a day at most, and the documents' API neither lists nor reads accounts."""
     with redis.Redis.from_url(redis_url, protocol=2, decode_responses=True) as direct:
-        accounts = f"{KEY_PREFIX}~education:account:"  # the keys of sessions go on after a further colon
+        accounts = f"{KEY_PREFIX}~education:account:"  # the keys of sessions have another colon
         keys = [key for key in direct.scan_iter(f"{accounts}*", count=1000) if ":" not in key[len(accounts) :]]
         held = "".join(direct.execute_command("JSON.GET", key) for key in keys)
         assert student.email in held

@@ -1,4 +1,4 @@
-"""The assistant answers in a stream of tokens, at a pace that its seed decides."""
+"""The assistant responds with a stream of tokens, at a pace that its seed determines."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ URL = "/api/assistant/answers"
 
 
 def test_an_answer_is_a_stream_of_server_sent_events(client: FlaskClient) -> None:
-    """A token each, which say when they were sent and which is the last; nothing may keep or collect them."""
+    """Each token says when it was sent and whether it is the last; caching and buffering are forbidden."""
     before_s = time.perf_counter()
     answer = client.post(URL, json={"question": "What is a prime number?", "seed": 3, "tokens": 4})
     assert (answer.status_code, answer.mimetype) == (200, "text/event-stream")
@@ -31,7 +31,7 @@ def test_an_answer_is_a_stream_of_server_sent_events(client: FlaskClient) -> Non
 
 
 def test_the_seed_decides_the_pace() -> None:
-    """The same seed has the same pace, others have others; times are about those of the two constants."""
+    """The same seed gives the same pace, other seeds others; times are close to the two constants."""
     assert due_s(Question(question="a", seed=5)) == due_s(Question(question="b", seed=5))
     paces = [due_s(Question(question="a", seed=seed, tokens=MAX_TOKENS)) for seed in range(200)]
     first = [pace[0] for pace in paces]
@@ -44,7 +44,7 @@ def test_the_seed_decides_the_pace() -> None:
 
 
 def test_wrong_questions_are_refused(client: FlaskClient) -> None:
-    """Each with the field's name."""
+    """Each error names the field."""
     wrong = (({}, "question"), ({"question": "a", "tokens": 0}, "tokens"), ({"question": "a", "seed": -1}, "seed"))
     for body, field in wrong:
         problem = client.post(URL, json=body)

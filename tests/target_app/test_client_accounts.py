@@ -17,7 +17,7 @@ def new_client() -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", ["json", "data"])
 def test_clients_register_and_log_in_with_json_or_a_form(client: FlaskClient, kind: str) -> None:
-    """Both are a 200; a login says how long its token is valid."""
+    """Both return 200; a login says how long its token is valid."""
     registration = new_client()
     registered = client.post("/client_registeration", **{kind: registration})
     assert (registered.status_code, registered.json) == (200, {"msg": "User Registered"})
@@ -28,7 +28,7 @@ def test_clients_register_and_log_in_with_json_or_a_form(client: FlaskClient, ki
 
 
 def test_a_wrong_login_is_401(client: FlaskClient) -> None:
-    """A wrong password, an unknown name, and the names of two clients get the same answer."""
+    """A wrong password, an unknown name, and the combined names of two clients get the same response."""
     one, other = new_client(), new_client()
     for registration in (one, other):
         client.post("/client_registeration", json=registration)
@@ -54,7 +54,7 @@ def test_a_duplicate_is_409_and_names_the_field(client: FlaskClient, field: str)
 
 
 def test_concurrent_registrations_succeed_once(app: Flask) -> None:
-    """No two clients get the same user name, even at the same time."""
+    """No two clients get the same user name, even when they register at the same time."""
     registration = new_client()
 
     def register(number: int) -> int:
@@ -78,7 +78,7 @@ def test_concurrent_registrations_succeed_once(app: Flask) -> None:
 def test_a_bad_registration_is_422_and_names_the_field(
     client: FlaskClient, change: dict[str, object], word: str
 ) -> None:
-    """The answer names the field and what is wrong with it, and does not repeat a password."""
+    """The response names the field and what is wrong with it, and does not repeat a password."""
     answer = client.post("/client_registeration", json=new_client() | change)
     assert answer.status_code == 422
     assert word in answer.json["detail"]
@@ -86,7 +86,7 @@ def test_a_bad_registration_is_422_and_names_the_field(
 
 
 def test_a_login_without_a_name_or_a_password_is_422(client: FlaskClient) -> None:
-    """User name or address is required, and the password."""
+    """A user name or an address is required, and a password."""
     answers = [client.post("/client_login", json=body) for body in ({"password": "long enough"}, {"userName": "ada"})]
     assert [answer.status_code for answer in answers] == [422, 422]
     assert '"userName"' in answers[0].json["detail"]
@@ -94,7 +94,7 @@ def test_a_login_without_a_name_or_a_password_is_422(client: FlaskClient) -> Non
 
 
 def test_a_token_of_one_room_is_refused_by_another(client: FlaskClient) -> None:
-    """An access token is valid in the room that issued it only."""
+    """An access token is valid only in the room that issued it."""
     registration = new_client()
     client.post("/client_registeration", json=registration)
     token = client.post("/client_login", json=registration).json["access"]

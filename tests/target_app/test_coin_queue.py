@@ -62,8 +62,8 @@ def queue(app: Flask) -> Store:
 
 
 @pytest.fixture
-def client(app: Flask, queue: Store) -> FlaskClient:  # noqa: ARG001 - the queue is there
-    """Speaks to the application without a server."""
+def client(app: Flask, queue: Store) -> FlaskClient:  # noqa: ARG001 - the queue must exist
+    """A client of the application, without a server."""
     return app.test_client()
 
 
@@ -87,7 +87,7 @@ def test_a_first_pre_purchase_gives_the_next_place(client: FlaskClient) -> None:
 
 
 def test_the_same_user_keeps_its_place(client: FlaskClient, queue: Store) -> None:
-    """Asked again, also in a closed queue, the answer is 200 with the same place, and the queue does not grow."""
+    """Asked again, even in a closed queue, the service returns 200 with the same place, and the queue does not grow."""
     first, other = ask(client, USERS[0]), ask(client, USERS[1])
     again = ask(client, USERS[0])
     queue.update(coin_queue.QUEUE_KEY, "$.open", b"false")
@@ -120,27 +120,27 @@ def test_a_closed_or_full_queue_is_409(client: FlaskClient, queue: Store, change
 
 
 def test_a_missing_queue_counts_as_closed(client: FlaskClient, queue: Store) -> None:
-    """Before the first queue is opened, the answer is 409."""
+    """Before the first queue is opened, the response is a 409."""
     queue.delete(coin_queue.QUEUE_KEY)
     assert ask(client, USERS[0]).status_code == 409
 
 
 @pytest.mark.parametrize("user", [None, True, 1.5, "", "a b", "*", "x" * 129, ["user-1"], {"id": 1}])
 def test_a_wrong_user_id_is_422(client: FlaskClient, user: object) -> None:
-    """The answer names the member and what it must be."""
+    """The response names the member and what it must be."""
     answer = client.post(URL, json={"user_id": user, "other": 1})
     assert answer.status_code == 422
     assert '"user_id"' in answer.get_json(force=True)["detail"]
 
 
 def test_a_number_is_a_user_id(client: FlaskClient, queue: Store) -> None:
-    """Ids that are whole numbers work as their digits do."""
+    """Ids that are whole numbers work like their digits."""
     queue.write(coin_queue.user_key("7"), b'{"id": 7}')
     assert (ask(client, 7).status_code, ask(client, 7).get_json()["user_id"]) == (200, "7")
 
 
 def test_no_place_is_given_twice_under_concurrency(redis_url: str, tmp_path: Path) -> None:
-    """Over 3 Gunicorn workers and 24 threads, each of 400 users asks 4 times: places are 1 to 400, one for each."""
+    """On 3 Gunicorn workers and 24 threads, each of 400 users asks 4 times: places are 1 to 400, one per user."""
     with redis.Redis.from_url(redis_url) as client:
         client.json().set(f"loadtest:{coin_queue.QUEUE_KEY}", "$", coin_queue.new_queue(capacity=len(USERS)))
         for user in USERS:

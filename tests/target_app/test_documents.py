@@ -25,7 +25,7 @@ def document(client: FlaskClient) -> None:
 
 
 def test_a_whole_document_passes_through_as_the_bytes_that_redis_holds(client: FlaskClient, redis_url: str) -> None:
-    """What a client reads is byte for byte what JSON.GET answers."""
+    """A client reads exactly the bytes that JSON.GET returns."""
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         held = direct.execute_command("JSON.GET", f"{KEY_PREFIX}document:type-large")
     response = client.get("/api/v1/documents/document:type-large")
@@ -42,7 +42,7 @@ def test_whole_document_reads_do_not_parse(client: FlaskClient, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", ["type-small", "type-large", "user-basic-0", "user-advanced-99"])
 def test_document_hash_and_string_answer_alike(client: FlaskClient, name: str) -> None:
-    """The three ways to keep a document give the same document back."""
+    """The three ways to keep a document return the same document."""
     answers = [
         client.get(f"/api/v1/{collection}/{kind}:{name}").json
         for collection, kind in (("documents", "document"), ("hashes", "hash"), ("strings", "string"))
@@ -51,7 +51,7 @@ def test_document_hash_and_string_answer_alike(client: FlaskClient, name: str) -
 
 
 def test_a_path_reads_the_array_of_its_matches(client: FlaskClient) -> None:
-    """A JSONPath answers with all values that it matches, nested ones too."""
+    """A JSONPath returns all values that it matches, nested ones too."""
     assert client.get(f"{URL}/value?path=$.address.city").json == ["Kalum"]
     assert client.get(f"{URL}/value?path=$['visits','score']").json == [3, 1.5]
     assert client.get(f"{URL}/value").json == [DOCUMENT]
@@ -63,7 +63,7 @@ def test_a_paths_null_is_a_value(client: FlaskClient) -> None:
 
 
 def test_object_keys_are_listed_per_match(client: FlaskClient) -> None:
-    """Each object that the path matches gives its member names."""
+    """Each object that the path matches returns its member names."""
     assert [sorted(names) for names in client.get(f"{URL}/keys").json] == [sorted(DOCUMENT)]
     assert client.get(f"{URL}/keys?path=$.address").json == [["city", "zip"]]
 
@@ -76,13 +76,13 @@ def test_an_update_replaces_only_what_is_there(client: FlaskClient) -> None:
 
 
 def test_numbers_are_incremented_and_multiplied(client: FlaskClient) -> None:
-    """Both answer with the array of results."""
+    """Both return the array of results."""
     assert client.post(f"{URL}/increment", json={"path": "$.visits", "by": 2}).json == [5]
     assert client.post(f"{URL}/multiply", json={"path": "$.score", "by": -2}).json == [-3.0]
 
 
 def test_arrays_and_strings_grow(client: FlaskClient) -> None:
-    """Both answer with the array of new lengths, and the values are kept as they were sent."""
+    """Both return the array of new lengths, and the values are kept as they were sent."""
     values = ["é", {"n": [1]}, None]
     assert client.post(f"{URL}/append-to-array", json={"path": "$.tags", "values": values}).json == [4]
     assert client.post(f"{URL}/append-to-string", json={"path": "$.name", "text": '"\\n'}).json == [5]
@@ -102,7 +102,7 @@ def test_values_and_documents_are_deleted_once(client: FlaskClient) -> None:
 
 
 def test_keys_are_listed_by_pattern_without_the_prefix(client: FlaskClient) -> None:
-    """Only documents under the prefix that match are listed, and the cursor leads through all of them."""
+    """Only matching documents under the prefix are listed, and following the cursor returns all of them."""
     found: list[str] = []
     cursor = "0"
     while True:
@@ -116,7 +116,7 @@ def test_keys_are_listed_by_pattern_without_the_prefix(client: FlaskClient) -> N
 
 
 def test_listing_is_bounded(client: FlaskClient, redis_url: str) -> None:
-    """One answer scans some ten thousand keys, not all of a large Redis."""
+    """One response scans about ten thousand keys, not all of a large Redis."""
     others = [f"other:{number}" for number in range(15_000)]
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         direct.mset(dict.fromkeys(others, ""))
@@ -144,7 +144,7 @@ def test_hashes_are_written_read_updated_and_deleted(client: FlaskClient) -> Non
 
 
 def test_strings_are_written_read_updated_and_deleted(client: FlaskClient) -> None:
-    """A plain string keeps the whole text; one member is read and changed through all of it."""
+    """A plain string keeps the whole text; a single member is read and changed by rewriting all of it."""
     url = "/api/v1/strings/test:string"
     assert client.put(url, data=b'{"a": 1, "b":[2]}', content_type="application/json").status_code == 204
     assert client.get(url).data == b'{"a": 1, "b":[2]}'
@@ -159,7 +159,7 @@ def test_strings_are_written_read_updated_and_deleted(client: FlaskClient) -> No
 
 
 def test_no_update_of_a_string_is_lost(app: Flask, client: FlaskClient) -> None:
-    """Of concurrent updates of one string, each is kept or answered 503, to be tried again."""
+    """Each of several concurrent updates of one string is kept, or refused with a 503 so that it can be retried."""
     url = "/api/v1/strings/test:string"
     client.put(url, json={"start": 0})
 

@@ -31,7 +31,7 @@ def test_no_access_without_a_valid_token(student: Student, method: str, path: st
 
 
 def test_the_dashboard_counts_a_students_collections_and_threads(client: FlaskClient) -> None:
-    """Collections and threads of this student are counted, those of others not."""
+    """Collections and threads of this student are counted, but not those of others."""
     student, other = sign_up(client), sign_up(client)
     for _ in range(2):
         student.open("POST", "ai-assistant/create-collection/", json={"title": "x", "items": [1]})
@@ -41,7 +41,7 @@ def test_the_dashboard_counts_a_students_collections_and_threads(client: FlaskCl
 
 
 def test_search_finds_the_items_that_have_all_words(student: Student) -> None:
-    """Words are found whatever their case and order; a word that no item has finds nothing."""
+    """Words match regardless of case and order; a word that no item has matches nothing."""
     found = student.open("GET", "dashboard/v2/search/?q=QUIZ+algebra").json
     assert (found["total"], {(item["subject"], item["kind"]) for item in found["items"]}) == (4, {("algebra", "quiz")})
     for query in ("quiz+nonsense", "%21%21", "algebra+geometry"):
@@ -49,7 +49,7 @@ def test_search_finds_the_items_that_have_all_words(student: Student) -> None:
 
 
 def test_search_and_library_are_read_in_pages(student: Student) -> None:
-    """The pages together are everything, once; a page beyond the last is empty."""
+    """The pages together contain every item once; a page beyond the last is empty."""
     pages = [student.open("GET", f"ai-assistant/library/?page={page}").json["items"] for page in range(1, 22)]
     assert [item["id"] for page in pages for item in page] == list(range(education_data.ITEMS))
     assert pages[-1] == []
@@ -76,7 +76,7 @@ def test_threads_are_listed_continued_and_private(client: FlaskClient) -> None:
 
 
 def test_collections_are_kept_in_order_and_bounded(student: Student) -> None:
-    """The latest fifty collections stay."""
+    """Only the latest fifty collections are kept."""
     for number in range(52):
         body = {"title": f"number {number}", "items": [number]}
         made = student.open("POST", "ai-assistant/create-collection/", json=body)
@@ -86,7 +86,7 @@ def test_collections_are_kept_in_order_and_bounded(student: Student) -> None:
 
 
 def test_help_articles_can_be_searched_without_an_account(client: FlaskClient) -> None:
-    """All articles without a query; with one, those with all its words."""
+    """Without a query all articles are returned; with one, those that contain all its words."""
     assert len(client.get("/api/help-center/help-articles/").json) == 18
     found = client.get("/api/help-center/help-articles/?q=password+begin").json
     assert [article["title"] for article in found] == ["How do I begin with my password?"]
@@ -113,7 +113,7 @@ def test_each_message_to_support_gets_an_id(client: FlaskClient) -> None:
     ],
 )
 def test_bad_input_is_422_and_names_each_field(client: FlaskClient, path: str, body: object, words: list[str]) -> None:
-    """Every field that is wrong is named, and a password's value is not repeated."""
+    """Every wrong field is named, and a password's value is not repeated."""
     answer = client.post(f"/api/{path}", json=body)
     assert answer.status_code == 422
     assert [word for word in words if word not in answer.json["detail"]] == []
@@ -131,7 +131,7 @@ def test_bad_input_is_422_and_names_each_field(client: FlaskClient, path: str, b
     ],
 )
 def test_a_bad_query_is_422_and_names_the_parameter(student: Student, path: str, words: str) -> None:
-    """A parameter that is wrong is named, with its value."""
+    """The error names the wrong parameter and its value."""
     answer = student.open("GET", path)
     assert answer.status_code == 422
     assert words in answer.json["detail"]

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.usefixtures("problem_document")
 
 
 def test_an_unknown_route_is_404(client: FlaskClient) -> None:
-    """HTTP's own errors are problem details too."""
+    """HTTP errors are problem details too."""
     assert problem(client.get("/nothing/here")) == (404, "about:blank")
 
 
 def test_a_wrong_method_is_405_and_says_what_is_allowed(client: FlaskClient) -> None:
-    """The Allow header survives."""
+    """The Allow header is kept."""
     response = client.patch(URL)
     assert problem(response) == (405, "about:blank")
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
@@ -29,7 +29,7 @@ def test_a_wrong_method_is_405_and_says_what_is_allowed(client: FlaskClient) -> 
 def test_an_unhandled_exception_is_500_and_leaks_nothing(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log has the reason; the answer does not."""
+    """The reason is in the log, but not in the response."""
 
     def broken(_key: str) -> bytes:
         raise RuntimeError("secret detail")
@@ -43,7 +43,7 @@ def test_an_unhandled_exception_is_500_and_leaks_nothing(
 
 
 def test_redis_away_is_503_with_retry_after() -> None:
-    """Readiness and data are answered 503; liveness does not ask Redis."""
+    """Readiness and data return 503; liveness does not depend on Redis."""
     app = create_app(Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0"))
     client = app.test_client()
     answers = [client.get("/healthz/ready"), client.get(URL), client.put(URL, json={"a": 1})]

@@ -21,7 +21,7 @@ DOCUMENT = "/api/v1/documents/document:type-small"
 
 
 def test_all_workers_accept_a_token_of_any_of_them(start: Callable[..., Server]) -> None:
-    """Without a key in the settings the server makes one when it starts, and all workers use it."""
+    """Without a key in the settings, the server makes one at start-up, and all workers use it."""
     server = start(2)
     assert until(lambda: len(server.workers()) == 2)
     who = {"email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_urlsafe()}
@@ -41,7 +41,7 @@ def test_all_workers_accept_a_token_of_any_of_them(start: Callable[..., Server])
 
 
 def test_redis_away_is_503_and_comes_back(start: Callable[..., Server], tmp_path: Path) -> None:
-    """While Redis is away the target lives, is not ready and says so; when it is back, it serves at once."""
+    """While Redis is away, the target is alive but not ready; once Redis is back, it serves immediately."""
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     server = start(1, url)
@@ -83,7 +83,7 @@ def start_redis(port: int, folder: Path) -> ManagedProcess:
 
 
 def test_a_redis_that_hangs_is_503_in_time(start: Callable[..., Server], tmp_path: Path) -> None:
-    """With a Redis that accepts and never answers, a request takes the timeout, and the worker goes on serving."""
+    """When Redis accepts connections but never responds, a request takes the timeout, and the worker keeps serving."""
     port = free_port()
     redis = start_redis(port, tmp_path)
     server = start(1, f"redis://127.0.0.1:{port}/0")
@@ -99,7 +99,7 @@ def test_a_redis_that_hangs_is_503_in_time(start: Callable[..., Server], tmp_pat
 
 
 def test_a_chunked_body_beyond_the_limit_is_413(start: Callable[..., Server]) -> None:
-    """A body without a stated length is bounded too; the answer may come before the body was sent."""
+    """A body without a declared length is bounded too; the response may come before the whole body was sent."""
     connection = http.client.HTTPConnection(start(1).url.removeprefix("http://"), timeout=10)
     with contextlib.closing(connection):
         with contextlib.suppress(ConnectionError):

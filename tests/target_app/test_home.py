@@ -10,7 +10,7 @@ from target_app.openapi import description_of
 
 
 def test_home_lists_every_endpoint(app: Flask, client: FlaskClient) -> None:
-    """Each route and method of the application has a row, itself included."""
+    """Each route and method of the application has a row, including the home page."""
     page = client.get("/")
     rows = set(
         re.findall(r"<tr><td><code>([A-Z]+)</code>\s*<td>(?:<a href=\"[^\"]*\">)?<code>([^<]*)</code>", page.text)
@@ -29,7 +29,7 @@ def test_every_endpoint_has_a_summary(client: FlaskClient) -> None:
 
 
 def test_every_link_works_on_seeded_data(app: Flask, client: FlaskClient) -> None:
-    """Each GET endpoint without a token is linked, and the link answers 200; a session is opened by no link."""
+    """Each GET endpoint without a token is linked, and the link returns 200; no link opens a session."""
     links = re.findall(r'<a href="([^"]*)">', client.get("/").text)
     rules = [rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or set()) and not rule.websocket]
     views = [app.view_functions[rule.endpoint] for rule in rules]

@@ -1,4 +1,4 @@
-"""The imitation of Redis in Python, a run's last resort, answers as Redis does."""
+"""The imitation of Redis in Python, the last fallback of a run, behaves like Redis."""
 
 import secrets
 import sys
@@ -30,7 +30,7 @@ def imitated(tmp_path: Path) -> Iterator[FlaskClient]:
 
 
 def journey(client: FlaskClient, email: str) -> list[Any]:
-    """Return what a student and a client see, without what differs between runs."""
+    """Return everything that a student and a client see, without the parts that differ between runs."""
     who = {"email": email, "password": "long enough"}
     client.post("/api/accounts/sign-up/", json=who | {"name": "Ada"})
     session = client.post("/api/accounts/sign-in/", json=who).json
@@ -64,6 +64,6 @@ def journey(client: FlaskClient, email: str) -> list[Any]:
 
 
 def test_the_imitation_answers_as_redis(client: FlaskClient, imitated: FlaskClient) -> None:
-    """The same journey brings the same answers."""
+    """The same journey gets the same responses."""
     email = f"{secrets.token_hex(8)}@example.com"
     assert journey(imitated, email) == journey(client, email)

@@ -40,7 +40,7 @@ DEEP = [b"[" * deep + b"]" * deep for deep in (127, 128, 300, 900)] + [b"[" * 10
 
 @pytest.mark.parametrize("body", DEEP[1:], ids=len)
 def test_a_body_that_is_nested_too_deeply_is_400(client: FlaskClient, body: bytes) -> None:
-    """Wherever it would be written: what was parsed may be too deep to be written again."""
+    """This holds for each place in the document: a value that can be parsed may still be too deep to be serialized."""
     assert client.put(URL, json={"list": []}).status_code == 204
     sent = {"data": b'{"a":%b,"b":1}' % body, "content_type": "application/json"}
     for collection in ("documents", "hashes", "strings"):
@@ -50,7 +50,7 @@ def test_a_body_that_is_nested_too_deeply_is_400(client: FlaskClient, body: byte
 
 
 def test_a_body_that_is_as_deep_as_redisjson_takes_is_written(client: FlaskClient) -> None:
-    """In all three forms; brackets in a text are none."""
+    """All three forms accept it; brackets within a text do not count."""
     body = b'{"a":%b,"b":"%b"}' % (DEEP[0][1:-1], b"[" * 500)
     for collection in ("documents", "hashes", "strings"):
         address = f"/api/v1/{collection}/test:{collection}:deep"
@@ -79,18 +79,18 @@ def test_another_content_type_is_415(client: FlaskClient, content_type: str) -> 
     ],
 )
 def test_a_body_of_the_wrong_shape_is_422(client: FlaskClient, operation: str, body: object) -> None:
-    """A JSON body without what the operation needs is refused, with the reason."""
+    """A JSON body that lacks a part the operation needs is refused, with the reason."""
     assert problem(client.post(f"{URL}/{operation}", json=body)) == (422, "about:blank")
 
 
 @pytest.mark.parametrize("collection", ["documents", "hashes", "strings"])
 def test_a_whole_write_takes_an_object_only(client: FlaskClient, collection: str) -> None:
-    """Documents are objects in all three forms."""
+    """In all three forms a document is an object."""
     assert [client.put(f"/api/v1/{collection}/test:shape", json=body).status_code for body in ([1], {})] == [422, 422]
 
 
 def test_a_body_beyond_the_limit_is_413(redis_url: str) -> None:
-    """The limit of a body is a setting."""
+    """The maximum size of a body is a setting."""
     app = create_app(Settings(redis_url=redis_url, max_body_bytes=1_024))
     response = app.test_client().put(URL, json={"a": "x" * 1_024})
     app.extensions["store"].close()

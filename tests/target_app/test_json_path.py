@@ -17,7 +17,7 @@ from tests.target_app.problems import URL, problem
     ],
 )
 def test_a_path_that_reads_values_is_accepted(path: str) -> None:
-    """What RedisJSON documents, as far as values are read by it."""
+    """The documented syntax of RedisJSON for reading values is accepted."""
     json_path.check(path)
 
 
@@ -38,7 +38,7 @@ def test_a_path_that_reads_values_is_accepted(path: str) -> None:
     ],
 )
 def test_another_path_is_refused_at_its_character(path: str, character: int) -> None:
-    """The message has the position of the first character that cannot stand there."""
+    """The message has the position of the first invalid character."""
     with pytest.raises(PathError, match=f"^at character {character}: "):
         json_path.check(path)
 
@@ -50,7 +50,7 @@ def test_a_path_is_bounded() -> None:
 
 
 def test_a_recursive_path_reads_only() -> None:
-    """What ``..`` matches may be inside of what was just replaced."""
+    """A match of ``..`` may be inside a value that was just replaced."""
     json_path.check("$..a")
     with pytest.raises(PathError, match=r"at character 2: '\.\.' is not allowed when values are changed"):
         json_path.check("$..a", writing=True)
@@ -65,7 +65,7 @@ def test_a_recursive_path_reads_only() -> None:
     ],
 )
 def test_a_path_does_not_multiply_what_it_reaches(path: str, message: str) -> None:
-    """A path of 200 characters would hold Redis for minutes otherwise."""
+    """Otherwise a path of 200 characters would block Redis for minutes."""
     with pytest.raises(PathError, match=message):
         json_path.check(path)
     json_path.check("$" + "['a','b']" * 6 + "..c")
@@ -82,7 +82,7 @@ def test_a_path_does_not_multiply_what_it_reaches(path: str, message: str) -> No
     ],
 )
 def test_one_request_does_not_end_redis(client: FlaskClient, method: str, path: str) -> None:
-    """RedisJSON 2.8 panics at some of these, and Redis with it; the answer is 400, and Redis is there."""
+    """RedisJSON 2.8 panics at some of these, and takes Redis down; the response is a 400, and Redis stays up."""
     answer = client.open(
         f"{URL}/value", method=method, query_string={"path": path}, json=None if method != "PUT" else 1
     )

@@ -1,4 +1,4 @@
-"""The target's metrics under Gunicorn: those of several workers, also when workers are replaced."""
+"""The target's metrics under Gunicorn, over several workers, even when workers are replaced."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ ROUTE = {"route": "/api/v1/documents/<document>", "method": "GET", "status": "2x
 
 
 def test_metrics_add_up_over_all_workers(start: Callable[..., Server]) -> None:
-    """Every request is counted once, independent of the worker that served it and of the one that is scraped."""
+    """Every request is counted once, whichever worker served it and whichever is scraped."""
     server = start(2)
     assert until(lambda: len(server.workers()) == 2)
     for _ in range(60):
@@ -45,12 +45,12 @@ def test_metrics_add_up_over_all_workers(start: Callable[..., Server]) -> None:
     }  # fmt: skip
     in_flight = [one.pop("in flight") for one in counted]
     assert counted == [expected] * 4
-    # The scrape itself is the only request that is served, by one worker of the two.
+    # The scrape itself, on one of the two workers, is the only request in flight.
     assert all(set(one) == {"0", "1"} and sorted(one.values()) == [0, 1] for one in in_flight)
 
 
 def test_metrics_include_memory_and_cpu_of_the_workers(start: Callable[..., Server]) -> None:
-    """Resident memory is that of all workers together; CPU time grows."""
+    """Resident memory is the sum over all workers; CPU time grows."""
     server = start(2)
 
     def agree() -> bool:
@@ -67,7 +67,7 @@ def test_metrics_include_memory_and_cpu_of_the_workers(start: Callable[..., Serv
 
 
 def test_metrics_include_the_network_of_the_machine_once(start: Callable[..., Server]) -> None:
-    """Bytes are those of all interfaces but the loopback, not of each worker; connections are the open ones."""
+    """Bytes are the sum over all interfaces except loopback, not per worker; connections are the open ones."""
     server = start(2)
     assert until(lambda: len(server.workers()) == 2)
     port = int(server.url.rpartition(":")[2])
@@ -97,7 +97,7 @@ def test_endpoints_without_requests_have_counters_at_zero(start: Callable[..., S
 
 
 def test_counters_survive_the_death_and_the_restart_of_workers(start: Callable[..., Server]) -> None:
-    """A killed worker's requests stay counted, its gauges go, and the folder does not grow."""
+    """A killed worker's requests stay counted, its gauges disappear, and the folder does not grow."""
     server = start(2)
     assert until(lambda: len(server.workers()) == 2)
     for _ in range(20):
@@ -119,7 +119,7 @@ def test_counters_survive_the_death_and_the_restart_of_workers(start: Callable[.
 
 
 def test_counters_never_go_down_while_workers_retire(start: Callable[..., Server], redis_url: str) -> None:
-    """Workers that retire after some requests (`--max-requests`) hand on their slot: no count falls, no file stays."""
+    """Workers that retire after some requests (`--max-requests`) pass on their slot: no count falls, no file stays."""
     server = start(2, redis_url, "--max-requests", "12", "--max-requests-jitter", "4")
     assert until(lambda: len(server.workers()) == 2)
     pids, seen = set(), []
@@ -134,7 +134,7 @@ def test_counters_never_go_down_while_workers_retire(start: Callable[..., Server
 
 
 def test_a_graceful_reload_keeps_counting(start: Callable[..., Server]) -> None:
-    """SIGHUP replaces every worker; while old and new ones overlap nothing is lost or counted twice."""
+    """SIGHUP replaces every worker; while old and new ones overlap, nothing is lost or counted twice."""
     server = start(1)
     server.get(DOCUMENT)
     old = server.workers()[0].pid
@@ -146,7 +146,7 @@ def test_a_graceful_reload_keeps_counting(start: Callable[..., Server]) -> None:
 
 
 def test_the_metrics_folder_goes_with_the_server(start: Callable[..., Server], tmp_path: Path) -> None:
-    """A server that ends removes its folder; one that is killed leaves it to the next."""
+    """A server removes its folder when it ends; that of a killed server is removed by the next one."""
     killed = start(1)
     assert killed.metric_files()
     killed.process.kill()

@@ -1,4 +1,4 @@
-"""Notifications: WebSocket sessions under Gunicorn, without one of its threads for each."""
+"""Notifications: WebSocket sessions under Gunicorn, which do not occupy a thread each."""
 
 import contextlib
 import json
@@ -31,11 +31,11 @@ class Client:
         assert isinstance(self.next(), AcceptConnection)
 
     def send(self, event: object) -> None:
-        """Say something."""
+        """Send a message."""
         self.socket.sendall(self.protocol.send(event))
 
     def next(self) -> object:
-        """Return what is said next."""
+        """Return the next message."""
         while True:
             for event in self.protocol.events():
                 return event
@@ -90,7 +90,7 @@ def test_messages_come_back_and_events_are_pushed(connect: Callable[[], Client])
 
 
 def test_a_session_that_goes_wrong_ends_alone(connect: Callable[[], Client]) -> None:
-    """Too long a message, bytes that are no frame, a client that does not read: the others go on, more than threads."""
+    """Too long a message, invalid bytes, and more clients that do not read than threads affect no other session."""
     long, broken, deaf, *others = (connect() for _ in range(10))
     long.send(BytesMessage(b"x" * MAX_BYTES, message_finished=False))
     long.send(BytesMessage(b"x"))
@@ -108,7 +108,7 @@ def test_a_session_that_goes_wrong_ends_alone(connect: Callable[[], Client]) -> 
 
 
 def test_what_opens_no_session_is_refused(client: FlaskClient) -> None:
-    """A page of a browser, another version, and a server that cannot hand its socket over."""
+    """A browser's page, another version, and a server that cannot hand over its socket are refused."""
     opening = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
     assert client.get(PATH).status_code == 400

@@ -15,7 +15,7 @@ def test_only_the_right_password_fits() -> None:
 
 
 def test_a_hash_is_scrypts_with_a_salt_and_without_the_password() -> None:
-    """Two hashes of a password differ, and name the cost."""
+    """Two hashes of a password differ, and contain the cost."""
     kept = [PASSWORDS.hash("right one") for _ in range(2)]
     assert kept[1] != kept[0]
     assert [text.startswith("scrypt:1024:8:1$") for text in kept] == [True, True]
@@ -23,7 +23,7 @@ def test_a_hash_is_scrypts_with_a_salt_and_without_the_password() -> None:
 
 
 def test_the_cost_is_paid_for_unknown_accounts_too() -> None:
-    """The time of the answer does not reveal whether an account exists: half of a hash's time at least is spent."""
+    """The response time does not reveal whether an account exists: at least half of a hash's time is spent."""
     passwords = Passwords(15)
     kept = passwords.hash("right one")
     passwords.check("", None)  # makes the decoy hash, once

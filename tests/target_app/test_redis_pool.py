@@ -24,12 +24,12 @@ def test_a_caller_beyond_the_bound_gets_an_error(pool: RedisPool) -> None:
 
 
 def test_connections_are_used_again(pool: RedisPool) -> None:
-    """Commands after one another share a connection."""
+    """Successive commands share a connection."""
     assert len({pool.run("CLIENT", "ID") for _ in range(5)}) == 1
 
 
 def test_an_error_reply_leaves_the_connection_usable(pool: RedisPool) -> None:
-    """What Redis refuses is raised, and the next command gets its own reply."""
+    """An error reply is raised, and the next command gets its own reply."""
     client = pool.run("CLIENT", "ID")
     with pytest.raises(redis.ResponseError, match="unknown command"):
         pool.run("NONSENSE")
@@ -37,7 +37,7 @@ def test_an_error_reply_leaves_the_connection_usable(pool: RedisPool) -> None:
 
 
 def test_a_failed_exchange_does_not_answer_the_next_command(pool: RedisPool) -> None:
-    """Replies that were not read are discarded with their connection."""
+    """Unread replies are discarded with their connection."""
     with pytest.raises(redis.ResponseError), pool.connection() as connection:
         exchange(connection, ("ECHO", "first"), ("NONSENSE",), ("ECHO", "unread"))
     assert pool.run("ECHO", "mine") == b"mine"

@@ -1,4 +1,4 @@
-"""The generated data: the same everywhere, of the stated sizes and shapes."""
+"""The generated data is the same everywhere, with the stated sizes and shapes."""
 
 import hashlib
 import subprocess
@@ -34,7 +34,7 @@ def test_large_documents_have_their_size(name: str, size_bytes: int) -> None:
 
 @pytest.mark.parametrize("name", sorted(seed.TYPE_SIZES_BYTES))
 def test_large_documents_have_a_types_shape(name: str) -> None:
-    """Damage relations, generation, moves, localised names and a list of pokémon with slots are there."""
+    """Damage relations, generation, moves, localised names and a list of pokémon with slots exist."""
     document = seed.type_document(name)
     assert set(document) == {
         "id", "name", "damage_relations", "game_indices", "generation", "move_damage_class", "names", "moves", "pokemon"
@@ -46,7 +46,7 @@ def test_large_documents_have_a_types_shape(name: str) -> None:
 
 
 def test_the_two_large_documents_differ() -> None:
-    """The large one is not the small one made longer."""
+    """The large document is not just a longer small one."""
     small, large = (seed.type_document(name) for name in ("type-small", "type-large"))
     assert large["names"] != small["names"]
 
@@ -58,7 +58,7 @@ def test_basic_users_are_flat_and_advanced_ones_nested() -> None:
 
 
 def test_loading_twice_changes_nothing_and_reports_progress(redis_url: str) -> None:
-    """Loading is idempotent and says how far it is, from 0 to all."""
+    """Loading is idempotent and reports its progress, from 0 to all."""
     seen: list[tuple[int, int]] = []
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
 
@@ -77,7 +77,7 @@ def test_loading_twice_changes_nothing_and_reports_progress(redis_url: str) -> N
 
 
 def test_loading_repairs_what_a_run_has_changed(redis_url: str) -> None:
-    """A key of another type or with other content gets its own content again."""
+    """A key with another type or content gets its own content again."""
     names = [KEY_PREFIX + seed.key(kind, "user-basic-0") for kind in ("document", "hash", "string")]
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         direct.set(names[0], "no document")

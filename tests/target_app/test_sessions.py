@@ -10,7 +10,7 @@ from tests.target_app.students import Student
 
 
 def test_an_expired_token_is_refused_and_renewed(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its lifetime an access token is a 401 that says so; its refresh token brings a valid one."""
+    """An expired access token gets a 401 that says so; its refresh token gets a valid one."""
     now_s = time.time()
     monkeypatch.setattr(time, "time", lambda: now_s + 400)
     answer = student.open("GET", "dashboard/")
@@ -20,7 +20,7 @@ def test_an_expired_token_is_refused_and_renewed(student: Student, monkeypatch: 
 
 
 def test_a_refresh_token_works_once_and_its_reuse_ends_the_session(student: Student) -> None:
-    """Each refresh returns a new token; a used one is refused, and then the newest is too."""
+    """Each refresh returns a new token; a used one is refused, and so is the newest from then on."""
     second = student.exchange(student.refresh).json["refresh"]
     third = student.exchange(second)
     assert third.status_code == 200
@@ -32,7 +32,7 @@ def test_a_refresh_token_works_once_and_its_reuse_ends_the_session(student: Stud
 
 
 def test_revoking_a_session_leaves_the_students_others_valid(student: Student) -> None:
-    """Revoking one sign-in's tokens leaves those of another."""
+    """Revoking the tokens of one sign-in leaves those of another valid."""
     other = student.client.post("/api/accounts/sign-in/", json=student.credentials).json["refresh"]
     for _ in range(2):
         student.exchange(student.refresh)
@@ -40,7 +40,7 @@ def test_revoking_a_session_leaves_the_students_others_valid(student: Student) -
 
 
 def test_concurrent_refreshes_succeed_at_most_once(app: Flask, student: Student) -> None:
-    """Of several requests with one refresh token, one at most gets new tokens."""
+    """Of several requests with one refresh token, at most one gets new tokens."""
 
     def race(_: int) -> int:
         body = {"refresh": student.refresh}
@@ -53,7 +53,7 @@ def test_concurrent_refreshes_succeed_at_most_once(app: Flask, student: Student)
 
 
 def test_a_wrong_or_expired_refresh_token_is_401(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A truncated token, an access token and an expired refresh token are each a 401."""
+    """A truncated token, an access token and an expired refresh token each get a 401."""
     assert [student.exchange(token).status_code for token in (student.refresh[:-3], student.access)] == [401, 401]
     now_s = time.time()
     monkeypatch.setattr(time, "time", lambda: now_s + 86_402)

@@ -17,7 +17,7 @@ def test_defaults_listen_on_this_machine_only() -> None:
 
 
 def test_settings_come_from_the_environment() -> None:
-    """Redis has its usual name, everything else the target's prefix; empty counts as unset."""
+    """Redis has its usual variable, all others have the target's prefix; empty counts as unset."""
     environment = {"REDIS_URL": "redis://cache:7000/2", "TARGET_APP_THREADS": "3", "TARGET_APP_WORKERS": ""}
     settings = Settings.from_environment(environment)
     assert (settings.redis_url, settings.threads, settings.workers) == ("redis://cache:7000/2", 3, 2)
@@ -59,7 +59,7 @@ def test_a_wrong_setting_names_variable_value_and_what_is_allowed(variable: str,
 
 
 def test_a_key_comes_from_a_file_or_the_environment_and_is_never_shown(tmp_path: Path) -> None:
-    """The file wins; neither a message nor the settings' own text repeats a key."""
+    """The file wins; neither a message nor the repr of the settings contains a key."""
     (tmp_path / "key").write_text("the key of a file\n", encoding="utf-8")
     environment = {"TARGET_APP_SECRET_KEY": "the key of the environment"}
     settings = Settings.from_environment(environment)
@@ -79,7 +79,7 @@ def test_a_misspelled_setting_is_refused() -> None:
 
 
 def test_a_server_with_wrong_settings_reports_all_of_them_and_exits(tmp_path: Path) -> None:
-    """Gunicorn does not start; every mistake is named at once, without a traceback."""
+    """Gunicorn does not start; every mistake is reported at once, without a traceback."""
     environment = os.environ | {"TARGET_APP_WORKERS": "-1", "TARGET_APP_BIND": "nonsense"}
     command = [sys.executable, "-m", "gunicorn", "-c", "python:target_app.gunicorn_conf", "target_app:create_app()"]
     ended = subprocess.run(
@@ -93,7 +93,7 @@ def test_a_server_with_wrong_settings_reports_all_of_them_and_exits(tmp_path: Pa
 
 
 def test_every_setting_is_in_the_reference_with_its_default() -> None:
-    """docs/reference/target_app.md lists the settings that there are, and their defaults."""
+    """docs/reference/target_app.md lists all settings with their defaults."""
     page = (Path(__file__).parents[2] / "docs/reference/target_app.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(REDIS_URL|TARGET_APP_[A-Z_]+)` \| (.*?) \|", page, re.MULTILINE))
     defaults = Settings()

@@ -45,7 +45,7 @@ def test_an_unknown_key_is_404(client: FlaskClient, method: str, url: str) -> No
 def test_a_change_of_an_unknown_key_or_path_is_404(
     client: FlaskClient, method: str, operation: str, body: object
 ) -> None:
-    """Every change says whether the key or the path is what is missing."""
+    """The error says whether the key or the path is missing."""
     missing_key = client.open(f"/api/v1/documents/test:none/{operation}", method=method, json=body)
     missing_path = client.open(f"{URL}/{operation}", method=method, json=body)
     assert [problem(missing_key), problem(missing_path)] == [(404, "/#unknown-key"), (404, "/#unknown-path")]
@@ -61,7 +61,7 @@ def test_a_change_of_an_unknown_key_or_path_is_404(
     ],
 )
 def test_a_value_of_another_type_is_409(client: FlaskClient, operation: str, body: object) -> None:
-    """An operation on a value that it does not fit conflicts with the document."""
+    """An operation that does not fit the value's type conflicts with the document."""
     assert problem(client.post(f"{URL}/{operation}", json=body)) == (409, "/#wrong-type")
 
 
@@ -78,7 +78,7 @@ def test_a_value_of_another_type_is_409(client: FlaskClient, operation: str, bod
     ],
 )
 def test_a_key_of_another_type_is_409(client: FlaskClient, method: str, url: str) -> None:
-    """A document is no hash and a hash no string; nothing is deleted by mistake."""
+    """A document is not a hash, and a hash is not a string; nothing is deleted by mistake."""
     assert problem(client.open(url, method=method)) == (409, "/#wrong-type")
 
 
@@ -89,7 +89,7 @@ def test_a_result_beyond_every_number_is_422(client: FlaskClient) -> None:
 
 
 def test_a_redis_without_json_is_503(redis_url: str) -> None:
-    """A Redis that does not let us use RedisJSON cannot serve."""
+    """Without permission to use RedisJSON the target cannot serve."""
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         direct.execute_command("ACL", "SETUSER", "nojson", "on", ">secret", "~*", "+@all", "-json.get")
         app = create_app(Settings(redis_url=redis_url.replace("redis://", "redis://nojson:secret@")))
@@ -100,7 +100,7 @@ def test_a_redis_without_json_is_503(redis_url: str) -> None:
 
 
 def test_a_wrong_password_of_redis_is_503(redis_url: str) -> None:
-    """A Redis that refuses us cannot serve; the password is not shown."""
+    """Without access to Redis the target cannot serve; the password is not shown."""
     app = create_app(Settings(redis_url=redis_url.replace("redis://", "redis://nobody:secret@")))
     response = app.test_client().get("/healthz/ready")
     app.extensions["store"].close()
@@ -109,7 +109,7 @@ def test_a_wrong_password_of_redis_is_503(redis_url: str) -> None:
 
 
 def test_a_full_redis_is_503(client: FlaskClient, redis_url: str) -> None:
-    """A Redis out of memory refuses writes and still serves reads."""
+    """A Redis that is out of memory refuses writes but still serves reads."""
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         direct.config_set("maxmemory", "1")
         try:

@@ -1,4 +1,4 @@
-"""Tokens are signed, expire, and are each of one kind."""
+"""Tokens are signed, expire, and are of one kind each."""
 
 import time
 
@@ -10,20 +10,20 @@ KEY = b"a key of this test"
 
 
 def test_an_access_token_names_its_account() -> None:
-    """What is signed comes back."""
+    """The signed values are read back."""
     tokens = Tokens(KEY, 60, 60)
     assert tokens.account(tokens.access("ada")) == "ada"
 
 
 def test_a_refresh_token_names_account_family_and_generation() -> None:
-    """What is signed comes back."""
+    """The signed values are read back."""
     statement = RefreshToken("ada", "f", 3)
     tokens = Tokens(KEY, 60, 60)
     assert tokens.read_refresh(tokens.refresh(statement)) == statement
 
 
 def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its lifetime it is refused, with the lifetime."""
+    """After its lifetime a token is refused, and the error names the lifetime."""
     tokens = Tokens(KEY, 5, 60)
     token = tokens.access("ada")
     now_s = time.time()
@@ -33,7 +33,7 @@ def test_a_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_token_that_is_not_signed_here_is_refused() -> None:
-    """Changed, truncated, signed with another key or of the other kind: each is refused."""
+    """Changed or truncated tokens, and those with another key or of the other kind, are refused."""
     tokens, others = Tokens(KEY, 60, 60), Tokens(b"another key", 60, 60)
     token = tokens.access("ada")
     kind = tokens.refresh(RefreshToken("ada", "f", 0))
