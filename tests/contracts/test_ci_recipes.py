@@ -1,4 +1,4 @@
-"""The recipes for GitHub and GitLab are valid by the providers' own schemas, and use commands that exist."""
+"""The recipes for GitHub and GitLab are valid by the providers' own schemas, and use existing commands."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def recipe(provider: str) -> dict[str, Any]:
 
 
 def scripts(provider: str) -> list[str]:
-    """Return its shell scripts."""
+    """Return the shell scripts of a recipe."""
     found = recipe(provider)
     if provider == "github":
         steps = [step for job in found["jobs"].values() for step in job["steps"]]
@@ -48,7 +48,7 @@ def scripts(provider: str) -> list[str]:
 
 
 def test_actions_are_pinned_by_commit() -> None:
-    """A tag can be moved to other code; a commit cannot. The comment says which version it is."""
+    """A tag can be moved to other code; a commit cannot. The comment names the version."""
     uses = re.findall(r"uses: (.*)", (ROOT / "docs" / "ci" / "github.yml").read_text())
     assert uses
     assert [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use)] == []
@@ -56,7 +56,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 @pytest.mark.parametrize("provider", SCHEMAS)
 def test_recipes_follow_the_providers_schema(provider: str) -> None:
-    """The file is valid, and a misspelled key would not be."""
+    """The file is valid, and a misspelt key would not be."""
     schema = json.loads((ROOT / "tests" / "schemas" / SCHEMAS[provider]).read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     found = recipe(provider)
@@ -68,7 +68,7 @@ def test_recipes_follow_the_providers_schema(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", SCHEMAS)
 def test_scripts_are_shell_and_commands_exist(provider: str) -> None:
-    """Each script is valid for a shell; it uses existing commands and settings, and no file of this one."""
+    """Each script is valid shell, uses existing commands and settings, and no file of this repository."""
     text = (ROOT / "docs" / "ci" / f"{provider}.yml").read_text()
     lines = [line.strip() for script in scripts(provider) for line in script.splitlines()]
     for script in scripts(provider):
@@ -82,7 +82,7 @@ def test_scripts_are_shell_and_commands_exist(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", SCHEMAS)
 def test_what_is_kept_is_what_a_run_leaves(provider: str) -> None:
-    """Every file of runs/ci/ that a recipe names is one that a run writes."""
+    """Every file of runs/ci/ that a recipe names is written by a run."""
     text = (ROOT / "docs" / "ci" / f"{provider}.yml").read_text()
     named = {name for name in re.findall(r"runs/ci/([a-z._]+)", text) if name != "."}
     assert {"report.html", "junit.xml", "summary.md"} <= named <= MADE_BY_A_RUN

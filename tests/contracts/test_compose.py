@@ -38,7 +38,7 @@ WITHOUT_A_HEALTH_CHECK = {"redis_exporter", "duet"}
 
 
 def test_the_services_are_the_documented_ones() -> None:
-    """The stack is these seven services, and MongoDB and a duet for who asks for them."""
+    """The stack has these seven services; MongoDB and a duet are optional."""
     expected = {"redis", "target_app", "locust_master", "locust_worker", "prometheus", "grafana", "redis_exporter"}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == expected
     assert {name: service["profiles"] for name, service in SERVICES.items() if name not in expected} == {
@@ -72,7 +72,7 @@ def test_workers_can_be_scaled() -> None:
 
 
 def test_every_image_can_be_replaced() -> None:
-    """Each image comes from a variable with a default, for mirrors."""
+    """Each image comes from a variable with a default, so that mirrors can be used."""
     images = [service["image"] for service in SERVICES.values() if "image" in service]
     images += [service["build"]["args"]["PYTHON_IMAGE"] for service in SERVICES.values() if "build" in service]
     matches = [re.fullmatch(r"\$\{([A-Z_]+_IMAGE):-[^$]+:[^$]+\}", image) for image in images]
@@ -81,7 +81,7 @@ def test_every_image_can_be_replaced() -> None:
 
 
 def test_nothing_breaks_or_misleads_docker_compose_1_29() -> None:
-    """The file keeps to what Compose v2 and docker-compose 1.29.2 read alike."""
+    """The file uses only what Compose v2 and docker-compose 1.29.2 parse alike."""
     assert {key for key in COMPOSE if not key.startswith("x-")} == {"services", "networks", "volumes"}
     assert re.findall(r"\$\{[^}]*\$", TEXT) == []  # nested substitution is silently wrong in 1.29.2
     for service in SERVICES.values():
@@ -91,7 +91,7 @@ def test_nothing_breaks_or_misleads_docker_compose_1_29() -> None:
 
 
 def test_services_wait_for_healthy_ones() -> None:
-    """What a service depends on has a health check, and is waited for until it is healthy."""
+    """Each dependency has a health check, and dependent services wait until it is healthy."""
     order = {name: sorted(service["depends_on"]) for name, service in SERVICES.items() if service.get("depends_on")}
     expected = {
         "target_app": ["redis"],
@@ -112,7 +112,7 @@ def test_services_wait_for_healthy_ones() -> None:
 
 
 def test_what_is_private_is_not_published() -> None:
-    """Master and workers may do without password and key, because nothing but 127.0.0.1 leads to them."""
+    """Master and workers may do without password and key, because only 127.0.0.1 leads to them."""
     for name in ("locust_master", "locust_worker"):
         assert SERVICES[name]["environment"]["LOADTEST_PRIVATE_NETWORK"] == "1"
         assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
@@ -120,7 +120,7 @@ def test_what_is_private_is_not_published() -> None:
 
 
 def test_redis_is_reachable_inside_only() -> None:
-    """Stores and the exporter of Redis are on internal networks alone; what publishes a port is on another, too."""
+    """Redis and its exporter are on internal networks only; a service with a published port is on another, too."""
     networks = COMPOSE["networks"]
     assert networks["data"] == networks["store"] == {"internal": True}
     assert SERVICES["redis_exporter"]["networks"] == SERVICES["mongo"]["networks"] == ["data"]
@@ -131,7 +131,7 @@ def test_redis_is_reachable_inside_only() -> None:
 
 
 def test_the_service_under_test_shares_networks_with_few() -> None:
-    """With its store, and with those who send it requests or scrape it; its network has no way out."""
+    """It shares them with its store and with the services that send it requests or scrape it; it has no way out."""
     own = set(SERVICES["target_app"]["networks"])
     beside = {name: own & set(service["networks"]) for name, service in SERVICES.items() if name != "target_app"}
     assert {name: shared for name, shared in beside.items() if shared} == {
@@ -145,7 +145,7 @@ def test_the_service_under_test_shares_networks_with_few() -> None:
 
 
 def test_prometheus_listens_where_the_service_under_test_is_not() -> None:
-    """For its health check, and under the name that it has on the network of the published ports."""
+    """It listens for its health check, and under its name on the network of the published ports."""
     (name,) = SERVICES["prometheus"]["networks"]["edge"]["aliases"]
     listens = [word for word in SERVICES["prometheus"]["command"] if word.startswith("--web.listen-address=")]
     assert [word.partition("=")[2] for word in listens] == ["127.0.0.1:9090", f"{name}:9090"]
@@ -153,7 +153,7 @@ def test_prometheus_listens_where_the_service_under_test_is_not() -> None:
 
 
 def test_a_checkout_that_containers_cannot_read_is_named(tmp_path: Path) -> None:
-    """Under a umask of 077, or with CRLF line ends, the first container says what to do; else it starts Redis."""
+    """With a umask of 077, or CRLF line ends, the first container says what to do; otherwise it starts Redis."""
     shell, option, script = SERVICES["redis"]["entrypoint"]
     assert (shell, option, script.endswith("exec /bin/sh /etc/redis/start.sh")) == ("/bin/sh", "-c", True)
     script = script.replace("/etc/redis/start.sh", str(tmp_path / "start.sh"))
@@ -171,7 +171,7 @@ def test_a_checkout_that_containers_cannot_read_is_named(tmp_path: Path) -> None
 
 
 def test_files_keep_their_line_ends_on_every_machine() -> None:
-    """Every text has LF in the repository, and in a checkout on Windows too."""
+    """Every text file has LF line ends in the repository, and in a checkout on Windows too."""
     listing = ["git", "ls-files", "--eol"]
     said = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     texts = [line.split("\t")[0].split() for line in said if not line.startswith("i/-text")]
@@ -195,7 +195,7 @@ def test_a_worker_connected_by_either_protocol_is_healthy(tmp_path: Path, file: 
 
 
 def test_a_redis_elsewhere_takes_the_place_of_the_stacks(tmp_path: Path) -> None:
-    """Its URL reaches target, master and workers from a file or the environment; the target then has a way out."""
+    """Its URL, from a file or the environment, reaches target, master and workers; the target then has a way out."""
     added = yaml.safe_load((ROOT / "docker" / "own_redis.yml").read_text())
     of_services = {name: SERVICES[name]["environment"]["REDIS_URL"] for name in added["services"]}
     assert of_services == {
@@ -221,7 +221,7 @@ def test_a_redis_elsewhere_takes_the_place_of_the_stacks(tmp_path: Path) -> None
 
 
 def test_make_up_turns_logins_on() -> None:
-    """The file that `make up` adds closes what the plain start leaves open, with generated files."""
+    """The file that `make up` adds closes what a plain start leaves open, using generated secrets."""
     added = yaml.safe_load((ROOT / "docker" / "secrets.yml").read_text())
     environment = added["services"]["grafana"]["environment"]
     assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
@@ -264,7 +264,7 @@ WITH_LOGINS = "docker-compose.yml:docker/secrets.yml"
     ids=["no .env", "no end of line", "a comment", "with more files"],
 )
 def test_logins_are_kept_in_the_file_that_compose_reads(tmp_path: Path, there: str | None, after: str) -> None:
-    """Every Compose command after `make up` uses the logins: .env says so, once, and keeps what else is in it."""
+    """Every Compose command after `make up` uses the logins: .env enables them once, and keeps its other content."""
     if there is not None:
         (tmp_path / ".env").write_text(there)
     for _ in range(2):
@@ -274,7 +274,7 @@ def test_logins_are_kept_in_the_file_that_compose_reads(tmp_path: Path, there: s
 
 
 def test_a_start_without_logins_is_refused_when_logins_were_asked_for(tmp_path: Path) -> None:
-    """`make up` says so when the shell or .env has another COMPOSE_FILE, which Compose would follow."""
+    """`make up` fails if the shell or .env sets another COMPOSE_FILE, which Compose would follow."""
     done = _keep_logins(tmp_path, COMPOSE_FILE="docker-compose.yml")
     assert (done.returncode, (tmp_path / ".env").exists()) == (2, False)
     assert "error: the shell sets COMPOSE_FILE=docker-compose.yml, so" in done.stderr
@@ -294,7 +294,7 @@ def _keep_logins(folder: Path, **variables: str) -> subprocess.CompletedProcess[
 
 
 def test_secrets_are_never_committed() -> None:
-    """Git ignores the folder of the secrets and .env, and the images do not get them."""
+    """Git ignores the secrets folder and .env, and images do not contain them."""
     assert {"secrets/", ".env"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert "!secrets" not in (ROOT / ".dockerignore").read_text()
 
@@ -311,9 +311,9 @@ def test_master_and_workers_get_settings_that_exist() -> None:
 
 
 def test_every_setting_reaches_the_containers() -> None:
-    """What can be set for a run can be set in Compose, except what its own ports, services and `--scale` decide."""
+    """Every setting of a run can be set in Compose, except those that its ports, services and `--scale` decide."""
     decided_here = {f"LOADTEST_{name}" for name in ("WORKERS", "UI", "WEB_PORT", "EXPORTER_PORT", "TARGET_PORT")}
-    decided_here |= {"LOADTEST_BASELINE", "LOADTEST_UNTIL_DECIDED"}  # runs are compared outside, by `loadtest compare`
+    decided_here |= {"LOADTEST_BASELINE", "LOADTEST_UNTIL_DECIDED"}  # `loadtest compare` runs outside Compose
     decided_here |= {"LOADTEST_WEB_PASSWORD_FILE", "LOADTEST_LINK_KEY_FILE"}  # by `make up`
     decided_here.add("LOADTEST_EXPORTER_TLS_DIR")  # its port is published on 127.0.0.1 only
     settings = {variable(setting) for setting in Config.model_fields}
@@ -321,7 +321,7 @@ def test_every_setting_reaches_the_containers() -> None:
 
 
 def test_the_standard_variables_of_spans_reach_the_containers() -> None:
-    """Master and workers get those of the shell or of .env, and the file holds no value, which may be a secret."""
+    """Master and workers get them from the shell or .env; the file holds no value, since one may be a secret."""
     for name in ("locust_master", "locust_worker"):
         given = {key: value for key, value in SERVICES[name]["environment"].items() if key.startswith("OTEL_")}
         assert given == dict.fromkeys(spans.VARIABLES)
@@ -330,7 +330,7 @@ def test_the_standard_variables_of_spans_reach_the_containers() -> None:
 
 
 def test_an_image_can_have_what_exports_spans() -> None:
-    """With OTLP=1 exactly what the extra `otlp` needs beyond the image's packages, in the versions that are tested."""
+    """OTLP=1 adds exactly the packages that the extra `otlp` needs beyond the image's, in the tested versions."""
     locks = {
         file: set(re.split(r"(?m)^(?=[a-z0-9])", (ROOT / file).read_text())[1:])
         for file in ("docker/otlp.lock", "requirements.lock", "requirements-dev.lock")
@@ -346,7 +346,7 @@ def _names(blocks: set[str]) -> set[str]:
 
 
 def _needed(names: list[str]) -> set[str]:
-    """Return these packages and what they need here, as they are installed."""
+    """Return these packages and their dependencies, as installed here."""
     found: set[str] = set()
     while names:
         if (name := re.sub(r"[._-]+", "-", names.pop().lower())) not in found:
@@ -367,7 +367,7 @@ def test_images_are_built_the_careful_way(name: str) -> None:
 
 
 def test_images_share_their_dependencies() -> None:
-    """Both Dockerfiles begin with the same instructions, so the layer of the dependencies exists once."""
+    """Both Dockerfiles begin with the same instructions, so that the layer of the dependencies exists once."""
     shared = [
         [
             line
@@ -394,16 +394,16 @@ def test_the_engine_gets_what_the_images_copy_and_no_more() -> None:
 
 class _Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        """Answer 200 for /healthz and 503 otherwise."""
+        """Return 200 for /healthz and 503 otherwise."""
         self.send_response(200 if self.path == "/healthz" else 503)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Keep quiet."""
+        """Log nothing."""
 
 
 def test_health_check_tells_healthy_from_not() -> None:
-    """The health check ends with 0 for status 200 only: not for another status, and not for a closed port."""
+    """The health check exits with 0 for status 200 only, not for another status or a closed port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     port = server.server_port
@@ -414,7 +414,7 @@ def test_health_check_tells_healthy_from_not() -> None:
 
 
 def test_redis_refuses_an_image_without_redisjson(tmp_path: Path) -> None:
-    """Where no RedisJSON is found the start says which images have it, and fails."""
+    """Without RedisJSON the start fails, and says which images have it."""
     script = (ROOT / "docker" / "redis" / "start.sh").read_text().replace(" /", f" {tmp_path}/")
     ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
@@ -423,7 +423,7 @@ def test_redis_refuses_an_image_without_redisjson(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["/opt/redis-stack/lib", "/usr/local/lib/redis/modules"])
 def test_redis_loads_redisjson_in_either_image(tmp_path: Path, layout: str) -> None:
-    """The start finds the module where either image line keeps it, and passes REDIS_ARGS on."""
+    """The start finds the module where either image family keeps it, and passes REDIS_ARGS on."""
     module = tmp_path / layout.lstrip("/") / "rejson.so"
     module.parent.mkdir(parents=True)
     module.touch()
@@ -443,7 +443,7 @@ def _health(port: int, path: str) -> int:
 
 
 def test_every_variable_is_documented() -> None:
-    """The reference lists each variable of the file with its default, and no other."""
+    """The reference lists each variable of the file with its default, and no others."""
     rows = [line.strip("| ").split("|") for line in (ROOT / "docs/reference/compose.md").read_text().splitlines()]
     documented = {row[0].strip(" `"): row[1].strip() for row in rows if re.fullmatch(r"`[A-Z_]+` ", row[0])}
     assert documented == dict(re.findall(r"\$\{([A-Z_]+):?-([^}]*)\}", TEXT))

@@ -42,7 +42,7 @@ def test_every_service_is_hardened(name: str) -> None:
 
 
 def test_what_is_added_takes_no_hardening_away() -> None:
-    """The files for logins and for a Redis of one's own say nothing of users, privileges and limits."""
+    """The files for logins and for an external Redis do not change users, privileges or limits."""
     for file, keys in ADDED.items():
         added = yaml.safe_load((ROOT / "docker" / file).read_text())
         assert set().union(*added["services"].values()) == keys
@@ -55,14 +55,14 @@ def test_only_workers_start_again() -> None:
 
 
 def test_what_watches_yields_the_processor() -> None:
-    """Where cores are short, dashboards and exporters wait for what measures and for what is measured."""
+    """Where cores are short, dashboards and exporters yield to the generator and the service under test."""
     shares = {name: service["cpu_shares"] for name, service in SERVICES.items()}
     watching = {"prometheus", "grafana", "redis_exporter"}
     assert shares == {name: 256 if name in watching else 1024 for name in SERVICES}
 
 
 def test_mounts_are_read_only_and_exist() -> None:
-    """Every folder of the repository is mounted read-only, with a label for SELinux, and is there in a fresh clone.
+    """Every folder of the repository is mounted read-only, with a label for SELinux, and exists in a fresh clone.
 
     A volume has no such option: Compose warns of it at each command.
     """
@@ -77,7 +77,7 @@ def test_mounts_are_read_only_and_exist() -> None:
 
 
 def test_prometheus_takes_no_orders() -> None:
-    """Who reaches it may ask, and neither delete series nor end it."""
+    """Clients may query it, but can neither delete series nor shut it down."""
     options = {word.partition("=")[0] for word in SERVICES["prometheus"]["command"]}
     assert not {"--web.enable-admin-api", "--web.enable-lifecycle", "--web.enable-remote-write-receiver"} & options
 
@@ -95,4 +95,4 @@ def test_the_start_needs_no_secret() -> None:
     words = re.findall(r"(?i).*(?:password|passwd).*", (ROOT / "docker-compose.yml").read_text())
     assert [word.strip() for word in words] == [
         "REDIS_PASSWORD: none"
-    ]  # of a user without a password, which must send one
+    ]  # of a user without a password, whose clients must still send one

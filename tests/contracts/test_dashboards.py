@@ -52,7 +52,7 @@ SCHEMA = {
 
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """grafana/generate.py, which is a program: its folder is where it imports from."""
+    """grafana/generate.py; its folder is on the path while it is imported."""
     monkeypatch.syspath_prepend(str(ROOT / "grafana"))
     return importlib.import_module("generate")
 
@@ -64,7 +64,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def panels() -> list[Any]:
-    """Return a parameter for every panel that draws something."""
+    """Return a parameter for every panel with a visualization."""
     return [
         pytest.param(panel, id=f"{path.stem}: {panel['title']}")
         for path in DASHBOARDS
@@ -83,7 +83,7 @@ def expressions() -> list[str]:
     return found
 
 
-# Grafana 11, 12 and 13 read the classic schema; the SDK would rather have people use the next one.
+# Grafana 11, 12 and 13 read the classic schema; the SDK recommends the next one.
 @pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 def test_committed_dashboards_are_the_generated_ones(generator: ModuleType) -> None:
     """`make dashboards` would change nothing."""
@@ -124,7 +124,7 @@ def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))
 def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
-    """A rate is of one metric, never of a sum, over `$__rate_interval` (or the whole range); no counter is read raw."""
+    """A rate is of one metric, never of a sum, over `$__rate_interval` or the whole range; no counter is shown raw."""
     for argument in re.findall(r"\b(?:rate|increase)\(([^()]*(?:\([^()]*\))?[^()]*)\)", expression):
         assert re.fullmatch(r"\w+(\{[^}]*\})?\[\$__(rate_interval|range)\]( offset \$\{shift\}s)?", argument)
     if "label_values" not in expression:
@@ -137,13 +137,13 @@ def test_rates_are_taken_before_they_are_summed(expression: str) -> None:
 
 @pytest.mark.parametrize("expression", sorted({one for one in expressions() if "histogram_quantile" in one}))
 def test_a_quantile_of_nothing_is_a_gap(expression: str) -> None:
-    """Prometheus answers NaN, which a tooltip would show: what is not above 0 is left out."""
+    """Prometheus returns NaN, which a tooltip would show: values that are not above 0 are left out."""
     whole = re.findall(r"histogram_quantile\([^,]+, sum by \([^)]*\) \(rate\([^\]]*\][^)]*\)\)\)( > 0)?", expression)
     assert whole == [" > 0"] * expression.count("histogram_quantile")
 
 
 def test_every_metric_is_exported() -> None:
-    """Our own metrics in the queries, and their labels, are those of the exporter and of the target."""
+    """Our metrics in the queries, and their labels, are exported by the exporter or the target."""
     names = {name for expression in expressions() for name in re.findall(r"\b(?:loadtest|target_app)_\w+", expression)}
     assert names <= _loadtest_names() | _target_names()
     labels = {label for metric in METRICS for label in metric.labels}
@@ -158,7 +158,7 @@ def test_every_metric_is_exported() -> None:
 
 
 def test_every_metric_is_shown() -> None:
-    """Each of ours is on a dashboard or raises an alert, but for those that only the reference explains."""
+    """Each of our metrics is on a dashboard or raises an alert, except those that are only in the reference."""
     rules = "".join(path.read_text() for path in (ROOT / "prometheus" / "rules").glob("*.yml"))
     asked = " ".join([*expressions(), rules])
     names = {metric: {metric.name, RECENT[metric].name} if metric in RECENT else {metric.name} for metric in METRICS}
@@ -171,7 +171,7 @@ def test_every_metric_is_shown() -> None:
 
 
 def test_a_quantile_can_be_chosen() -> None:
-    """From p50 to p99.9, at first p95; curves and tables by name follow it."""
+    """The choice is p50 to p99.9, by default p95; curves and tables by name follow it."""
     board = read(ROOT / "grafana" / "dashboards" / "load_run.json")
     (one,) = [one for one in board["templating"]["list"] if one["name"] == "quantile"]
     assert (one["type"], one["query"], one["current"]["value"]) == ("custom", "0.5, 0.9, 0.95, 0.99, 0.999", "0.95")
@@ -193,7 +193,7 @@ def test_a_quantile_can_be_chosen() -> None:
 
 
 def test_quantiles_over_time_are_those_of_the_record() -> None:
-    """No curve of ours interpolates between buckets, but where an exemplar's dots need them."""
+    """No curve of ours interpolates between buckets, except where exemplars need it."""
     for board in map(read, DASHBOARDS):
         for panel in (one for one in board["panels"] if one["type"] == "timeseries"):
             for target in panel["targets"]:
@@ -202,7 +202,7 @@ def test_quantiles_over_time_are_those_of_the_record() -> None:
 
 
 def test_the_quantile_of_all_is_one_curve() -> None:
-    """Sums have no name: where all is chosen they come first, and by name they are left out."""
+    """Sums have no name: they come first if all names are selected, and are left out of the curves by name."""
     panels_of = read(ROOT / "grafana" / "dashboards" / "load_run.json")["panels"]
     (asked,) = [one["targets"][0]["expr"] for one in panels_of if one["title"] == "Response time"]
     selectors = re.findall(r"_recent_seconds\{([^}]*)\}", asked)
@@ -233,7 +233,7 @@ def test_a_run_begins_with_one_overview() -> None:
     ],
 )
 def test_tables_have_what_a_reader_looks_for(board: str, title: str, columns: str) -> None:
-    """Each figure has its column."""
+    """Each figure has a column."""
     found = [one for one in read(ROOT / "grafana" / "dashboards" / f"{board}.json")["panels"] if one["title"] == title]
     (table,) = [one for one in found if one["type"] == "table"]
     options = table["transformations"][1]["options"]
@@ -248,13 +248,13 @@ def test_tables_by_name_have_what_the_record_has() -> None:
     for which in ("min", "max"):
         gauge = f"{which} by (method, name) (last_over_time(loadtest_run_response_time_{which}_seconds{{"
         (found,) = [expression for expression in asked["Names"] if expression.startswith(gauge)]
-        assert " and on (method, name) (" in found  # no row of a name that was not asked for in the time range
+        assert " and on (method, name) (" in found  # no row for a name without requests in the time range
     for expression in asked["Errors by name"]:
         assert expression.startswith("sum by (method, name, class, status) (last_over_time(loadtest_run_failures{")
 
 
 def test_runs_are_marked() -> None:
-    """Each dashboard marks start, end, stages, lost workers and changes, each at the time that its metric says."""
+    """Each dashboard marks start, end, stages, lost workers and changes, each at the time that its metric gives."""
     times = {
         "Run starts": "loadtest_run_start_time_seconds",
         "Run ends": "loadtest_run_end_time_seconds",
@@ -272,7 +272,7 @@ def test_runs_are_marked() -> None:
 
 
 def test_a_run_is_compared_with_the_one_before_of_the_same_scenario() -> None:
-    """At first the last one that began before it, moved by the seconds between the two; other runs can be chosen."""
+    """The default is the latest run that began before it, shifted by the seconds between them; others can be chosen."""
     for path in DASHBOARDS:
         variables = {one["name"]: one for one in read(path)["templating"]["list"]}
         before, shift = variables["before"], variables["shift"]
@@ -283,13 +283,13 @@ def test_a_run_is_compared_with_the_one_before_of_the_same_scenario() -> None:
         assert (shift["hide"], shift["skipUrlSync"]) == (
             2,
             True,
-        )  # it follows from the runs; a link would keep the last
+        )  # it follows from the runs; a link would keep the old value
         found = [re.search(one["regex"].strip("/"), '{run_id="b"} 90 1700000000000')[1] for one in (before, shift)]
         assert found == ["b", "90"]
 
 
 def test_what_is_of_the_run_before_is_moved_to_this_one() -> None:
-    """Whatever asks for the run before has the offset at each of its selectors, and nothing else has it."""
+    """Every query of the run before has the offset at each of its selectors, and no other query has it."""
     for expression in expressions():
         if "query_result" not in expression:
             selectors = re.findall(r"\w+\{[^}]*\$before[^}]*\}(?:\[[^]]*\])?", expression)
@@ -298,7 +298,7 @@ def test_what_is_of_the_run_before_is_moved_to_this_one() -> None:
 
 
 def test_there_are_six_dashboards_and_a_home() -> None:
-    """Their uids are their files' names, and what the links lead to."""
+    """Their uids are the names of their files, and the targets of the links."""
     boards = {path.stem: read(path) for path in DASHBOARDS}
     assert set(boards) == {"home", "load_run", "compare", "history", "generator", "target", "redis"}
     assert {stem: stem for stem in boards} == {stem: board["uid"] for stem, board in boards.items()}
@@ -306,7 +306,7 @@ def test_there_are_six_dashboards_and_a_home() -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_links_keep_time_range_and_variables(path: Path) -> None:
-    """Each leads to all others with the variables, which all have, and with the time range, unless it is of days."""
+    """Each links to all others with the variables, which all have, and the time range, unless that spans days."""
     board = read(path)
     assert [
         f"/d/{uid}"
@@ -314,7 +314,7 @@ def test_links_keep_time_range_and_variables(path: Path) -> None:
         if uid != path.stem
     ] == [link["url"] for link in board["links"]]
     assert all(link["includeVars"] and link["type"] == "link" for link in board["links"])
-    # In a range of days a run is a sliver.
+    # In a range of days a run would be too narrow to see.
     assert {link["keepTime"] for link in board["links"]} == {path.stem not in {"home", "history"}}
     variables = {one["name"]: one for one in board["templating"]["list"]}
     assert list(variables) == ["run", "scenario", "name", "quantile", "before", "shift"]
@@ -326,7 +326,7 @@ def test_links_keep_time_range_and_variables(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_a_choice_of_runs_holds_for_every_panel(path: Path) -> None:
-    """Where a run can be chosen, every query about the load asks for that run, or says that it is of the range."""
+    """Where a run can be selected, every query about the load filters by it, or says that it covers the range."""
     board = read(path)
     (run,) = [one for one in board["templating"]["list"] if one["name"] == "run"]
     if run["hide"] == 2:
@@ -342,7 +342,7 @@ def test_a_choice_of_runs_holds_for_every_panel(path: Path) -> None:
 
 @pytest.mark.parametrize("panel", [one for one in panels() if one.values[0]["type"] in {"stat", "table"}])
 def test_figures_of_the_load_outlast_it(panel: dict[str, Any]) -> None:
-    """A rate at the end of the time range is 0 once the load has ended: figures are of a run, or of the whole range."""
+    """A rate at the end of the time range is 0 once the load has ended: figures are per run, or per whole range."""
     for target in panel["targets"]:
         assert target["instant"]
         if "loadtest_" in target["expr"]:
@@ -351,7 +351,7 @@ def test_figures_of_the_load_outlast_it(panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("panel", [one for one in panels() if one.values[0]["type"] == "stat"])
 def test_no_figure_is_blank_or_praised_for_nothing(panel: dict[str, Any]) -> None:
-    """Without an answer there is a word, which is neither green nor red; a panel of names always has an answer."""
+    """Without a response a tile shows a word, neither green nor red; a panel of names always has one."""
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert (steps[0]["value"], steps[0]["color"]) == (None, "text")
     assert panel["fieldConfig"]["defaults"]["noValue"]
@@ -362,14 +362,14 @@ def test_no_figure_is_blank_or_praised_for_nothing(panel: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("panel", [one for one in panels() if "ALERTS{" in one.values[0]["targets"][0]["expr"]])
 def test_alerts_lead_to_prometheus(panel: dict[str, Any]) -> None:
-    """They are named, and a click on one opens the page that describes them."""
+    """Alerts are named, and a click on one opens the page that describes them."""
     (look,) = [one for one in panel["fieldConfig"]["overrides"] if one["matcher"]["id"] == "byRegexp"]
     assert [link["url"] for one in look["properties"] for link in one["value"]] == ["http://127.0.0.1:9090/alerts"]
     assert panel["options"]["textMode"] == "name"
 
 
 def test_figures_of_several_runs_are_never_mixed() -> None:
-    """What is divided is of one run on both sides, since a point of a long time range stands for several runs."""
+    """Both sides of a division are of one run, since a point of a long time range covers several runs."""
     history = read(ROOT / "grafana" / "dashboards" / "history.json")
     for target in (target for panel in history["panels"] for target in panel.get("targets", [])):
         for side in re.findall(r"(?:sum|max) (?:by \(([^)]*)\) )?\(last_over_time", target["expr"]):
@@ -377,7 +377,7 @@ def test_figures_of_several_runs_are_never_mixed() -> None:
 
 
 def test_a_run_is_opened_at_its_time() -> None:
-    """Its link has both ends as numbers: as text they are in the reader's time zone, which a URL does not know."""
+    """Its link has both ends as numbers: as text they would be in the reader's time zone, which a URL does not know."""
     home = read(ROOT / "grafana" / "dashboards" / "home.json")
     (runs,) = [panel for panel in home["panels"] if panel["type"] == "table"]
     columns = runs["transformations"][1]["options"]["renameByName"].values()
@@ -393,7 +393,7 @@ def test_a_run_is_opened_at_its_time() -> None:
     "zone", [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-9.5))], ids=str
 )
 def test_a_run_is_opened_at_its_time_in_every_time_zone(zone: timezone) -> None:
-    """Of what a real Prometheus answered, the link holds the run's start and end, whatever its columns show here."""
+    """For responses of a real Prometheus, the link has the run's start and end, however its columns are formatted."""
     home = read(ROOT / "grafana" / "dashboards" / "home.json")
     answers = json.loads((ROOT / "grafana" / "preview" / "answers.json").read_text())["instant"]
     (table,) = [panel for panel in home["panels"] if panel["type"] == "table"]
@@ -418,7 +418,7 @@ def test_a_run_is_opened_at_its_time_in_every_time_zone(zone: timezone) -> None:
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_nothing_hides_in_a_menu(path: Path) -> None:
-    """Links and annotations are next to the variables, and the refresh picker has the scrape interval of Prometheus."""
+    """Links and annotations are next to the variables, and the refresh picker offers Prometheus' scrape interval."""
     assert '"placement": "inControlsMenu"' not in path.read_text()
     board = read(path)
     assert board["timepicker"]["refresh_intervals"][0] == "2s"
@@ -433,7 +433,7 @@ HEADER_PX = 16 + 24
 
 @pytest.mark.parametrize("panel", panels())
 def test_no_title_is_cut_off_on_a_laptop(panel: dict[str, Any]) -> None:
-    """Titles fit above their panels and are not displaced by links; the columns of a table fit next to each other."""
+    """Titles fit above their panels and are not displaced by links; the columns of a table fit side by side."""
     width_px = panel["gridPos"]["w"] * (SCREEN_PX - MARGIN_PX) / 24 - 8
     assert len(panel["title"]) * LETTER_PX <= width_px - HEADER_PX
     assert not panel.get("links")
@@ -446,16 +446,16 @@ def test_no_title_is_cut_off_on_a_laptop(panel: dict[str, Any]) -> None:
         columns = panel["transformations"][1]["options"]["renameByName"]
         assert len(columns_px) + len(hidden) == len(columns)
         wrapped = [one["value"]["wrapText"] for one in properties if one["id"] == "custom.cellOptions"]
-        assert len(wrapped) == len(columns) - len(panel["targets"])  # of names and runs, which may be longer
+        assert len(wrapped) == len(columns) - len(panel["targets"])  # for names and runs, which may be longer
         assert sum(columns_px) <= width_px - 16
 
 
 @pytest.mark.parametrize("panel", [one for one in panels() if one.values[0]["type"] == "timeseries"])
 def test_curves_have_readable_legends_and_axes(panel: dict[str, Any]) -> None:
-    """Dozens of curves have a table for a legend, without those that are 0; curves at 0 have no axis up to 100."""
+    """Dozens of curves have a table as legend, without those that are 0; curves at 0 have no axis up to 100."""
     for target in panel["targets"]:
         if re.search(r"by \((?:method, (?:name|route)|class|kind|cmd)(?:, le)?\)", target["expr"]):
-            assert " > 0" in target["expr"] or "_recent_" in target["expr"]  # which is not there without a request
+            assert " > 0" in target["expr"] or "_recent_" in target["expr"]  # which does not exist without a request
         if re.search(r"by \(method, name", target["expr"]):
             assert panel["options"]["legend"]["displayMode"] == "table"
     custom = panel["fieldConfig"]["defaults"]["custom"]
@@ -463,7 +463,7 @@ def test_curves_have_readable_legends_and_axes(panel: dict[str, Any]) -> None:
 
 
 def test_heatmaps_have_one_hue() -> None:
-    """A scheme of many colours reads inverted in the light theme."""
+    """A scheme of many colours looks inverted in the light theme."""
     drawn = [one.values[0]["options"]["color"] for one in panels() if one.values[0]["type"] == "heatmap"]
     assert [color["mode"] for color in drawn] == ["opacity"] * len(drawn)
     assert drawn

@@ -56,7 +56,7 @@ def test_every_room_is_in_the_architecture() -> None:
 
 
 def test_every_module_without_a_room_is_in_the_architecture() -> None:
-    """docs/architecture.md has one row for each public module of the package that is in none of its packages."""
+    """docs/architecture.md has one row for each public module of the package outside its subpackages."""
     rows = [row[0].strip("`") for row in table("docs/architecture.md", "Top-level modules")]
     assert sorted(rows) == sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("_"))
 
@@ -82,7 +82,7 @@ def test_every_decision_is_indexed() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Each relative link of a page leads to a file, and its fragment to a heading there."""
+    """Each relative link of a page leads to a file, and its fragment to a heading of that file."""
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" in target:
@@ -96,7 +96,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_and_module_that_is_named_exists(page: Path) -> None:
-    """Files and folders of the repository, and dotted names of the package, are where a page says they are."""
+    """Files and folders of the repository, and dotted names of the package, exist where a page says."""
     missing = []
     for name in re.findall(
         r"(?<!`)`([\w./-]+)(?:\(\))?`(?!`)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
@@ -113,7 +113,7 @@ def test_every_path_and_module_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_decision_that_is_cited_exists() -> None:
-    """Paths of decisions in code, configuration and pages lead to a record."""
+    """Paths of decisions in code, configuration and pages lead to a decision record."""
     text = "".join(path.read_text() for path in _tracked(".py", ".yml", ".md", ".conf", ".toml", ".sh"))
     cited = set(re.findall(r"decisions/(\d{4}-[\w-]+\.md)", text))
     assert cited <= {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
@@ -135,7 +135,7 @@ def _resolves(dotted: str) -> bool:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the fragments that GitHub makes of a page's headings."""
+    """Return the fragments that GitHub generates for a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -57,7 +57,7 @@ def test_every_documented_part_of_a_response_exists():
 
 
 def public(*classes: type) -> set[str]:
-    """The public names of stock classes and the library below them, what instances set included."""
+    """The public names of stock classes and the library below them, including those that instances set."""
     names: set[str] = set()
     for stock in (each for one in classes for each in one.__mro__):
         if stock.__module__.partition(".")[0] in {"locust", "geventhttpclient"} and stock is not fasthttp.User:
@@ -67,7 +67,7 @@ def public(*classes: type) -> set[str]:
 
 
 def arguments() -> set[str]:
-    """The arguments of FastHttpUser's calls, with those of the library that they are passed on to."""
+    """The arguments of FastHttpUser's calls, including those passed on to the library."""
     parameters = [
         *inspect.signature(fasthttp.FastHttpSession.request).parameters.values(),
         *inspect.signature(UserAgent.urlopen).parameters.values(),
@@ -85,7 +85,7 @@ OURS = {"user": HttpUser, "client": HttpClient, "response": CaughtResponse, "sen
 
 
 def compared() -> dict[str, str]:
-    """What the comparison with FastHttpUser says of each name."""
+    """The result that the comparison with FastHttpUser gives for each name."""
     return {name: answer for names, answer in rows("FastHttpUser → ours") for name in re.findall(r"`([^`]+)`", names)}
 
 
@@ -101,7 +101,7 @@ def test_everything_of_fast_http_user_has_a_row():
 
 
 def test_what_the_comparison_says_holds():
-    """What is the same exists here, what there is none of does not, what is refused is in the tables of refusals."""
+    """The same names exist here, names without an equivalent do not, and refused ones are in the refusal tables."""
     for name, answer in compared().items():
         owner, _, attribute = name.rstrip(")").replace("(", ".").partition(".")
         if answer.startswith("refused"):

@@ -59,14 +59,14 @@ pytestmark = pytest.mark.usefixtures("cluster_tools")
 
 @cache
 def rendered(folder: Path) -> list[dict[str, Any]]:
-    """Return what `kubectl apply -k` would send."""
+    """Return the objects that `kubectl apply -k` would send."""
     done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
 
 
 def with_components(folder: Path, *names: str, resources: str = "base") -> list[dict[str, Any]]:
-    """Return what a kustomization with components renders."""
+    """Return the objects that a kustomization with components renders."""
     paths = [os.path.relpath(FOLDER / name, folder.resolve()) for name in (resources, *names)]
     whole = {"resources": paths[:1], "components": paths[1:]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(whole))
@@ -74,7 +74,7 @@ def with_components(folder: Path, *names: str, resources: str = "base") -> list[
 
 
 def named(kind: str, name: str, folder: str = "demo") -> dict[str, Any]:
-    """Return the one object of this kind and name; a name that ends with its content's hash goes without."""
+    """Return the one object of this kind and name, whose content hash may be left out."""
     (found,) = [
         one
         for one in rendered(FOLDER / folder)
@@ -91,7 +91,7 @@ def pods(folder: Path) -> list[dict[str, Any]]:
 
 
 def pod_of(service: str) -> dict[str, Any]:
-    """Return the spec of the pod that takes the place of a service of Compose."""
+    """Return the spec of the pod that stands for a Compose service."""
     name = service.replace("_", "-")
     workload = named("Job", "loadtest") if name == "locust-master" else named("Deployment", name)
     assert workload["spec"]["template"]["metadata"]["labels"][COMPONENT] == name
@@ -105,13 +105,13 @@ def environment(service: str) -> dict[str, str]:
 
 
 def in_cluster(text: str) -> str:
-    """Return a text of Compose with the defaults of its variables, and the names that hosts have in a cluster."""
+    """Return a text of Compose with the defaults of its variables, and with the host names of a cluster."""
     text = DEFAULT.sub(r"\1", text)
     return re.sub(r"(locust_master|target_app|redis_exporter)(?=:\d)", lambda found: found[0].replace("_", "-"), text)
 
 
 def _seen(pod: dict[str, Any], first: str, volume: str) -> set[str]:
-    """Return where the init container of this name, and the pod's own container, see a volume."""
+    """Return the paths at which the init container of this name, and the pod's own container, mount a volume."""
     (init,) = [one for one in pod["initContainers"] if one["name"] == first]
     return {one["mountPath"] for part in (init, pod["containers"][0]) for one in part["volumeMounts"]
             if one["name"] == volume}  # fmt: skip
@@ -119,13 +119,13 @@ def _seen(pod: dict[str, Any], first: str, volume: str) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_has_the_limits_of_compose(service: str) -> None:
-    """Memory, user, and the time to end; no limit of CPU, which would throttle what measures or is measured."""
+    """Memory, user, and the time to end are the same; there is no CPU limit, which would throttle the measurement."""
     pod = pod_of(service)
     limits = pod["containers"][0]["resources"]["limits"]
     assert {"cpu"} & set(limits) == set()
     assert _mib(limits["memory"]) == _mib(COMPOSE[service]["mem_limit"])
     assert pod["terminationGracePeriodSeconds"] == int(COMPOSE[service]["stop_grace_period"].removesuffix("s"))
-    if "user" in COMPOSE[service]:  # that of Prometheus is its image's
+    if "user" in COMPOSE[service]:  # Prometheus has that of its image
         assert pod["securityContext"]["runAsUser"] == int(DEFAULT.sub(r"\1", COMPOSE[service]["user"]).split(":")[0])
 
 
@@ -136,7 +136,7 @@ def _mib(quantity: str) -> int:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_has_the_image_of_compose(service: str) -> None:
-    """The same version; what Compose builds is named by this version, and never pulled where it is there."""
+    """The version is the same; images that Compose builds are tagged with this version, and not pulled if present."""
     container = pod_of(service)["containers"][0]
     built = {"locust_master": "loadtest", "locust_worker": "loadtest", "target_app": "loadtest-target-app"}
     expected = f"{built[service]}:{__version__}" if service in built else in_cluster(COMPOSE[service]["image"])
@@ -144,7 +144,7 @@ def test_each_service_has_the_image_of_compose(service: str) -> None:
 
 
 def test_commands_and_variables_are_those_of_compose() -> None:
-    """What starts, and with which settings; the master has a run of its own instead of a web UI."""
+    """Commands and settings are the same; the master has its own run instead of a web UI."""
     master, worker = (pod_of(name)["containers"][0]["command"] for name in ("locust_master", "locust_worker"))
     ours = [word.replace("locust_master", "locust-master") for word in COMPOSE["locust_worker"]["command"]]
     assert master == [*COMPOSE["locust_master"]["command"], "--headless", LINK_PORT]
@@ -187,7 +187,7 @@ def test_a_master_is_ready_when_its_exporter_listens() -> None:
 
 
 def test_nothing_listens_in_the_clear_until_a_component_opens_it() -> None:
-    """The link is encrypted, and the exporter listens in its pod; `demo` opens it over TLS."""
+    """The link is encrypted, and the exporter listens inside its pod only; `demo` opens it over TLS."""
     master = named("Job", "loadtest", "base")["spec"]["template"]["spec"]["containers"][0]
     given = {one["name"] for one in master["env"]}
     assert ([port["name"] for port in master["ports"]], "LOADTEST_EXPORTER_BIND" in given) == (["link"], False)
@@ -201,11 +201,11 @@ def test_every_variable_of_ours_is_a_setting() -> None:
     given = {name for service in ("locust_master", "locust_worker") for name in environment(service)}
     given |= set(named("ConfigMap", "loadtest-settings")["data"])
     assert {name for name in given if name.startswith("LOADTEST_")} <= set(map(variable, Config.model_fields))
-    assert "LOADTEST_PRIVATE_NETWORK" not in given  # the namespace's others are no part of the stack
+    assert "LOADTEST_PRIVATE_NETWORK" not in given  # other pods of the namespace are not part of the stack
 
 
 def test_prometheus_and_grafana_get_the_files_of_compose() -> None:
-    """Scrapes as in Compose, by the names of the cluster; every rule and every dashboard."""
+    """Scrapes are those of Compose, with the names of the cluster; every rule and every dashboard is included."""
     ours = named("ConfigMap", "prometheus")["data"]["prometheus.yml"]
     assert ours.replace(BY_TLS, "", 1) == in_cluster((ROOT / "prometheus" / "prometheus.yml").read_text())
     for name, files in (
@@ -218,14 +218,14 @@ def test_prometheus_and_grafana_get_the_files_of_compose() -> None:
 
 
 def test_the_run_waits_for_all_its_workers() -> None:
-    """As many are expected as there are."""
+    """As many are expected as there are replicas."""
     for folder in ("base", "demo"):
         replicas = named("Deployment", "locust-worker", folder)["spec"]["replicas"]
         assert environment("locust_master")["LOCUST_EXPECT_WORKERS"] == str(replicas)
 
 
 def test_every_exit_code_but_that_of_a_pass_fails_the_job_by_name() -> None:
-    """There is a rule for each, so that the Job's condition names it; and a run is never made twice."""
+    """Each code has a rule, so that the Job's condition names it; and a run is never repeated."""
     job = named("Job", "loadtest", "base")["spec"]
     rules = [(rule["action"], *rule["onExitCodes"]["values"]) for rule in job["podFailurePolicy"]["rules"]]
     assert rules == [("FailJob", int(code)) for code in ExitCode if code is not ExitCode.PASSED]
@@ -234,7 +234,7 @@ def test_every_exit_code_but_that_of_a_pass_fails_the_job_by_name() -> None:
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_every_pod_is_restricted(folder: str) -> None:
-    """Pod Security's restricted, and beyond: a read-only root, no token, no variables for the namespace's Services."""
+    """They are `restricted` by Pod Security and stricter: a read-only root, no token, no variables for Services."""
     for pod in pods(FOLDER / folder):
         assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
         security = pod["securityContext"]
@@ -252,7 +252,7 @@ def test_every_pod_is_restricted(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_what_no_policy_allows_is_closed_to_every_pod(folder: str) -> None:
-    """In both directions; the pod that copies results is made when the policies of a run are gone."""
+    """This holds in both directions; the pod that copies results is made when a run's policies are gone."""
     objects = rendered(FOLDER / folder)
     closed = [
         one["spec"]["podSelector"]["matchLabels"]
@@ -269,7 +269,7 @@ def test_what_no_policy_allows_is_closed_to_every_pod(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_openshift_chooses_user_and_group(tmp_path: Path, folder: str) -> None:
-    """With its component no pod asks for one."""
+    """With its component no pod requests a user or group."""
     with_components(tmp_path, "openshift", resources=folder)
     asked = [set(pod["securityContext"]) for pod in pods(tmp_path)]
     assert asked == [{"runAsNonRoot", "seccompProfile"}] * len(asked)
@@ -278,7 +278,7 @@ def test_openshift_chooses_user_and_group(tmp_path: Path, folder: str) -> None:
 
 @pytest.mark.parametrize("folder", ["base", "demo"])
 def test_the_interactive_master_listens_in_its_pod_only(tmp_path: Path, folder: str) -> None:
-    """As a Deployment with the same pod, except for its command; anyone who may forward a port sees the web UI."""
+    """It is a Deployment with the same pod except for its command; anyone who may forward a port sees the web UI."""
     objects = with_components(tmp_path, "interactive", resources=folder)
     assert [one for one in objects if one["kind"] == "Job"] == []
     (master,) = [one for one in objects if one["metadata"]["name"] == "loadtest"]
@@ -304,7 +304,7 @@ def test_the_interactive_master_listens_in_its_pod_only(tmp_path: Path, folder: 
 def test_an_autoscaler_begins_with_the_workers_that_the_run_expects(
     tmp_path: Path, component: str, kind: str, least: str
 ) -> None:
-    """And owns their number: no field of the Deployment says another."""
+    """It owns the number: the Deployment sets no field for it."""
     objects = {one["kind"]: one["spec"] for one in with_components(tmp_path, component) if "spec" in one}
     assert "replicas" not in objects["Deployment"]
     assert objects[kind]["scaleTargetRef"]["name"] == named("Deployment", "locust-worker")["metadata"]["name"]
@@ -313,7 +313,7 @@ def test_an_autoscaler_begins_with_the_workers_that_the_run_expects(
 
 
 def test_the_prometheus_operator_gets_rules_dashboards_and_scrapes_of_compose(tmp_path: Path) -> None:
-    """They are identical; `make dashboards` writes the rules again."""
+    """They are identical; `make dashboards` generates the rules again."""
     objects = {one["kind"]: one for one in with_components(tmp_path, "prometheus-operator")}
     groups = [group for file in sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
               for group in yaml.safe_load(file.read_text())["groups"]]  # fmt: skip
@@ -342,7 +342,7 @@ def _scrapes() -> list[dict[str, Any]]:
 
 
 def test_every_object_is_valid(tmp_path: Path) -> None:
-    """By the schemas of Kubernetes, which know every field; what operators read has definitions of its own, below."""
+    """The schemas of Kubernetes know every field; custom resources have definitions of their own, tested below."""
     objects = with_components(tmp_path, "interactive", "autoscaled", "upload", "git", "istio", resources="demo")
     for one in (*objects, *(one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder))):
         kubernetes_validate.validate(one, "1.35", strict=True)
@@ -357,9 +357,9 @@ def test_every_object_is_valid(tmp_path: Path) -> None:
     ],
 )
 def test_what_an_operator_reads_is_valid_by_its_definition(tmp_path: Path, component: str, definition: str) -> None:
-    """An API server takes what the definition allows, and drops a field that it does not know: none is."""
+    """An API server drops unknown fields of a custom resource; there are none."""
     text = (ROOT / "tests" / "schemas" / f"{definition}.yaml").read_text()
-    defined = yaml.safe_load(text.replace("^(?i)", "(?i)^"))["spec"]  # Go's expressions take a flag anywhere
+    defined = yaml.safe_load(text.replace("^(?i)", "(?i)^"))["spec"]  # Go's regular expressions allow a flag anywhere
     (version,) = defined["versions"]
     schema = _strict(version["schema"]["openAPIV3Schema"])
     (made,) = [one for one in with_components(tmp_path, component) if one["kind"] == defined["names"]["kind"]]
@@ -370,7 +370,7 @@ def test_what_an_operator_reads_is_valid_by_its_definition(tmp_path: Path, compo
 
 
 def _strict(schema: Any) -> Any:
-    """Return a schema that allows no field that it does not name; that of the metadata names none."""
+    """Return a schema that allows only the fields that it names; that of the metadata names none."""
     if isinstance(schema, list):
         return [_strict(one) for one in schema]
     if not isinstance(schema, dict):
@@ -380,7 +380,7 @@ def _strict(schema: Any) -> Any:
 
 
 def test_what_kube_score_finds_is_explained(tmp_path: Path) -> None:
-    """Whatever it calls a warning or critical; an explanation of what it no longer finds has to go."""
+    """This covers whatever it calls a warning or critical; explanations of resolved findings must be removed."""
     if shutil.which("kube-score") is None:
         pytest.skip("there is no kube-score: deploy/kubernetes is NOT checked by it; `make kube-score` does that")
     with_components(tmp_path, "interactive", "autoscaled", "upload", "git", "istio", resources="demo")
@@ -397,7 +397,7 @@ def test_what_kube_score_finds_is_explained(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_the_manifests() -> None:
-    """They name one that a person makes; each pod of the swarm sees it as files, and Prometheus the certificate."""
+    """They name a Secret that a person makes; the swarm's pods mount it as files, Prometheus only the certificate."""
     objects = [one for folder in (*RENDERED, "results") for one in rendered(FOLDER / folder)]
     assert [one["metadata"]["name"] for one in objects if one["kind"] == "Secret"] == []
     for service in SERVICES:
@@ -408,7 +408,7 @@ def test_no_secret_is_in_the_manifests() -> None:
 
 
 def test_results_are_copied_by_a_pod_that_can_run_where_the_master_did(tmp_path: Path) -> None:
-    """With the image, user and place that a person's own kustomization gives it: a registry may have no other image."""
+    """It has the image, user and place of the person's own kustomization: a registry may have no other image."""
     image, user = "registry.example.com:5000/loadtest", {"runAsUser": 7, "fsGroup": 7}
     place = {
         "imagePullSecrets": [{"name": "registry"}],
@@ -439,13 +439,13 @@ def test_a_kustomization_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_deleting_a_run_keeps_the_results() -> None:
-    """The volume is in a kustomization of its own."""
+    """The volume is in a separate kustomization."""
     kinds = {folder: {one["kind"] for one in rendered(FOLDER / folder)} for folder in (*RENDERED, "results")}
     assert [folder for folder, found in kinds.items() if "PersistentVolumeClaim" in found] == ["results"]
 
 
 def test_pods_reach_only_whom_they_share_a_network_with_in_compose() -> None:
-    """What a policy lets in, one lets out, and Compose has both ends on a network; the target reaches its store."""
+    """Each ingress has its egress, both ends share a network in Compose, and the target reaches its store."""
     let_in, let_out = _connections("ingress"), _connections("egress")
     assert let_in == let_out
     networks = {name.replace("_", "-"): set(COMPOSE[name]["networks"]) for name in SERVICES}
@@ -460,7 +460,7 @@ def test_pods_reach_only_whom_they_share_a_network_with_in_compose() -> None:
 
 
 def test_no_policy_opens_an_address_where_clouds_serve_credentials() -> None:
-    """What may go anywhere may not go to what `loadtest.settings.hosts` closes to load, by either version of IP."""
+    """Pods with open egress may not reach what `loadtest.settings.hosts` closes to load, over either version of IP."""
     closed = {str(network) for network in CLOSED}
     texts = [path.read_text() for path in sorted(FOLDER.rglob("network.yaml"))]
     opened = [re.findall(r'cidr: "?(?:0\.0\.0\.0|::)/0"?(?:\s+except:\s+\[([^]]*)\])?', text) for text in texts]
@@ -469,7 +469,7 @@ def test_no_policy_opens_an_address_where_clouds_serve_credentials() -> None:
 
 
 def _connections(direction: str) -> set[tuple[str, str, int]]:
-    """Return who may connect to whom by the demo's policies of one direction, names (DNS) left out."""
+    """Return the connections that the demo's policies of one direction allow, without DNS."""
     found = set()
     for policy in (one["spec"] for one in rendered(FOLDER / "demo") if one["kind"] == "NetworkPolicy"):
         own = policy["podSelector"]["matchLabels"].get(COMPONENT)

@@ -17,7 +17,7 @@ def rows() -> list[list[str]]:
 
 
 def test_every_lie_is_listed_once() -> None:
-    """The numbers leave none out."""
+    """The numbers have no gap."""
     assert [int(row[0]) for row in rows()] == list(range(1, len(rows()) + 1))
 
 
@@ -33,7 +33,7 @@ def test_every_lie_has_a_test_that_exists_and_an_outcome_or_says_that_it_has_non
 
 
 def test_the_tests_of_lies_assert_the_rules_that_the_table_names() -> None:
-    """What is in backticks and is a trust rule stands in the test's file."""
+    """Each trust rule in backticks is in the test's file."""
     rules = set(re.findall(r"^\| `(\w+)` \| ", MEASURING, re.MULTILINE))
     for number, _, _, named_by, test in rows():
         for rule in rules & set(re.findall(r"`(\w+)`", named_by)):

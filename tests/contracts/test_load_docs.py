@@ -34,7 +34,7 @@ def test_every_shipped_profile_is_documented() -> None:
 
 
 def test_every_key_of_a_profile_is_documented() -> None:
-    """The tables of keys have each key of both models, with what is allowed."""
+    """The tables of keys have each key of both models, with its allowed values."""
     text = (ROOT / PROFILES).read_text().split("## Keys\n", 1)[1].split("\n## ", 1)[0]
     of_profiles, of_stages = text.split("A stage:")
     documented = dict(re.findall(r"^\| `(\w+)` \| (?:both|closed|open) \| (.*?) \|", of_profiles, re.MULTILINE))
@@ -47,7 +47,7 @@ def test_every_key_of_a_profile_is_documented() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_examples_of_profiles_are_valid(tmp_path, number: int) -> None:
-    """Each example of the reference can be read."""
+    """Each example of the reference can be parsed."""
     example = re.findall(r"```toml\n(.*?)```", (ROOT / PROFILES).read_text(), re.DOTALL)[number]
     file = tmp_path / "profiles.toml"
     file.write_text(example)
@@ -72,13 +72,13 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_every_unit_and_option_is_documented() -> None:
-    """The tables of units and options have them all."""
+    """The tables list all units and options."""
     assert table(THRESHOLDS, "Units") == [[kind, ", ".join(units)] for kind, units in UNITS.items()]
     assert {row[0].strip("`") for row in table(THRESHOLDS, "Options")} == set(OPTIONS)
 
 
 def test_examples_of_rules_are_valid() -> None:
-    """Every rule that the reference shows can be read."""
+    """Every rule in the reference can be parsed."""
     text = (ROOT / THRESHOLDS).read_text()
     shown = [
         *tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])["thresholds"],
@@ -90,7 +90,7 @@ def test_examples_of_rules_are_valid() -> None:
 
 
 def test_every_key_of_a_workload_is_documented() -> None:
-    """The table has each key of the file once, with what is allowed."""
+    """The table has each key of the file once, with its allowed values."""
     rows = {row[0].strip("`"): row[2] for row in table(WORKLOADS, "Keys")}
     assert rows == {key: said for key, said in description.ALLOWED.items() if key not in {"keys", "values"}}
     schemas = (description.Description, description.Keys, description.Values)
@@ -98,7 +98,7 @@ def test_every_key_of_a_workload_is_documented() -> None:
 
 
 def test_every_operation_and_distribution_of_a_workload_is_documented() -> None:
-    """With its command and its effect, in their order."""
+    """The table gives command and effect of each, in their order."""
     rows = [tuple(cell.strip("`") for cell in row[:3]) for row in table(WORKLOADS, "Operations")]
     assert rows == [(name, one.command, one.effect) for name, one in OPERATIONS.items()]
     named = [row[0].strip("`") for row in table(WORKLOADS, "Distributions")]
@@ -107,7 +107,7 @@ def test_every_operation_and_distribution_of_a_workload_is_documented() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_examples_of_workloads_are_valid(tmp_path, number: int) -> None:
-    """Each example of the reference can be read."""
+    """Each example of the reference can be parsed."""
     file = tmp_path / "workload.toml"
     file.write_text(re.findall(r"```toml\n(.*?)```", (ROOT / WORKLOADS).read_text(), re.DOTALL)[number])
     assert description.read(file).shares

@@ -18,7 +18,7 @@ RULES = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
 
 
 def exported_names() -> set[str]:
-    """Return every name that a query may use: a histogram's are those of its buckets, sum and count."""
+    """Return every name that a query may use; a histogram has those of its buckets, sum and count."""
     names = {metric.name for metric in METRICS if metric.kind != "histogram"}
     for metric in METRICS:
         if metric.kind == "histogram":
@@ -34,7 +34,7 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_documented_numbers_are_the_codes() -> None:
-    """The reference says how many buckets and series there are, and which states."""
+    """The reference has the right numbers of buckets and series, and the states."""
     text = " ".join(REFERENCE.read_text().split())
     assert f"{len(BOUNDS_S)} buckets from {BOUNDS_S[0] * 1e6:.0f} µs to {BOUNDS_S[-1]:.1f} s" in text
     assert f"at most {MAX_SERIES:,} time series" in text

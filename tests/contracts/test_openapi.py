@@ -15,7 +15,7 @@ EXAMPLES = 6
 """Requests that are made up for each operation, besides those of its examples."""
 
 SCHEMA = schemathesis.openapi.from_dict(document(create_app(Settings())))
-# Valid JSON is refused where it is no JSONPath, no number that fits, or nested too deep: a schema cannot say these.
+# Valid JSON is refused if it is not a JSONPath, out of range, or nested too deep: a schema cannot express these.
 SCHEMA.config.checks.positive_data_acceptance.enabled = False
 
 
@@ -32,7 +32,7 @@ ASKED = [(each, GenerationMode.POSITIVE) for each in OPERATIONS] + [
 def test_every_operation_answers_as_the_document_says(
     operation: APIOperation, mode: GenerationMode, target_url: str
 ) -> None:
-    """Right and wrong requests get a documented status, media type and body, and never a 500."""
+    """Valid and invalid requests get a documented status, media type and body, and never a 500."""
 
     @hypothesis.settings(
         max_examples=EXAMPLES,
@@ -49,7 +49,7 @@ def test_every_operation_answers_as_the_document_says(
 
 
 def test_the_document_has_every_route_and_no_other() -> None:
-    """Paths and methods of the document are those of the application."""
+    """The document has exactly the paths and methods of the application."""
     app = create_app(Settings())
     served = {
         (method.lower(), rule.rule.replace("<", "{").replace(">", "}"))
@@ -60,7 +60,7 @@ def test_the_document_has_every_route_and_no_other() -> None:
 
 
 def test_the_document_is_served() -> None:
-    """`/openapi.json` is that document, and each operation has an identifier of its own."""
+    """`/openapi.json` is that document, and each operation has its own identifier."""
     app = create_app(Settings())
     served = app.test_client().get("/openapi.json")
     assert (served.status_code, served.json) == (200, document(app))
@@ -69,7 +69,7 @@ def test_the_document_is_served() -> None:
 
 
 def test_every_example_fits_its_schema() -> None:
-    """What the document gives as an example is allowed by the schema that it stands in."""
+    """Each example in the document is valid by its schema."""
     whole = document(create_app(Settings()))
     found = list(_schemas_with_examples(whole))
     assert len(found) > 20
@@ -79,7 +79,7 @@ def test_every_example_fits_its_schema() -> None:
 
 
 def test_a_view_without_a_description_is_named() -> None:
-    """A route without a description is an error that names it."""
+    """A route without a description is an error that names the route."""
     app = Flask("x", static_folder=None)
     app.add_url_rule("/thing", "room.thing", lambda: "")
     openapi.install(app)

@@ -18,13 +18,13 @@ PNG = b"\x89PNG\r\n"
 
 
 def preview(module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of the preview in a process of its own, since this one's sockets are gevent's."""
+    """Run a module of the preview in a separate process, since this one's sockets are gevent's."""
     command = [sys.executable, "-m", f"preview.{module}", *words]
     return subprocess.run(command, cwd=GRAFANA, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_chromium_draws_every_panel(tmp_path: Path) -> None:
-    """Each panel of each dashboard is drawn with content, nothing is complained about, and pictures come of it."""
+    """Each panel of each dashboard has content, the console has no errors, and pictures are made."""
     done = preview("pictures", str(tmp_path))
     panels = [panel for path in DASHBOARDS for panel in json.loads(path.read_text())["panels"]]
     shown = sum(panel["type"] != "row" for panel in panels)
@@ -35,7 +35,7 @@ def test_chromium_draws_every_panel(tmp_path: Path) -> None:
 
 
 def test_every_query_has_a_recorded_answer() -> None:
-    """No query was added without its answers: `python -m preview.answers URL SECONDS` records them."""
+    """No query lacks its responses: `python -m preview.answers URL SECONDS` records them."""
     answers = json.loads((GRAFANA / "preview" / "answers.json").read_text())
     for board in (json.loads(path.read_text()) for path in DASHBOARDS):
         asked = [target for panel in board["panels"] for target in panel.get("targets", [])]
@@ -44,7 +44,7 @@ def test_every_query_has_a_recorded_answer() -> None:
 
 
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
-    """`make dashboards-preview` writes one file that loads nothing from anywhere, and says that it is a preview."""
+    """`make dashboards-preview` writes one file that loads no external resource, and says that it is a preview."""
     file = tmp_path / "preview.html"
     done = preview("page", str(file))
     assert (done.returncode, done.stdout) == (0, f"preview      {file}\n")
@@ -65,7 +65,7 @@ def test_the_documentation_shows_each_dashboard(path: Path) -> None:
 
 
 def test_every_picture_of_the_documentation_is_made_by_a_command() -> None:
-    """`make pictures` takes those of the dashboards, and that of a report for the README; there are no others."""
+    """`make pictures` makes those of the dashboards, and that of a report for the README; there are no others."""
     made = {f"preview_{path.stem}.png" for path in DASHBOARDS} | {"report.png"}
     assert {path.name for path in (ROOT / "docs").rglob("*.png")} == made
     assert "(docs/pictures/report.png)" in (ROOT / "README.md").read_text()
@@ -77,7 +77,7 @@ def test_every_picture_of_the_documentation_is_made_by_a_command() -> None:
 
 
 def test_a_picture_of_a_report_is_taken(tmp_path: Path) -> None:
-    """Of a real page, in Chromium; without a run the command says what to do."""
+    """The picture is of a real page, in Chromium; without a run, the command says what to do."""
     report = tmp_path / "report.html"
     report.write_text(run_page.html(reports.run_document()))
     code = "import pathlib, sys; from preview.report import picture as take; "

@@ -86,7 +86,7 @@ PROVIDERS_SCHEMA = {
 
 @pytest.mark.parametrize(("folder", "schema"), [("datasources", DATASOURCES_SCHEMA), ("dashboards", PROVIDERS_SCHEMA)])
 def test_provisioning_files_follow_the_schema(folder: str, schema: dict[str, Any]) -> None:
-    """Grafana is given one kind of file per folder, with known keys and values only."""
+    """Each folder has one kind of file, with known keys and values only."""
     files = sorted((PROVISIONING / folder).iterdir())
     assert len(files) == 1
     jsonschema.validate(yaml.safe_load(files[0].read_text()), schema)
@@ -105,12 +105,12 @@ def test_grafana_gets_the_folders_that_its_files_name() -> None:
 
 @pytest.mark.parametrize("folder", ["plugins", "alerting"])
 def test_grafana_finds_the_folders_that_it_looks_for(folder: str) -> None:
-    """Nothing is in them; without them its log would begin with errors."""
+    """They are empty; without them Grafana's log would begin with errors."""
     assert [path.name for path in (PROVISIONING / folder).iterdir()] == [".gitkeep"]
 
 
 def test_grafana_asks_nobody_outside() -> None:
-    """Neither for updates, news, plugins and their keys, nor with what is used."""
+    """It does not look for updates, news, plugins or their keys, and reports no usage."""
     given = SERVICES["grafana"]["environment"]
     off = ("ANALYTICS_REPORTING", "ANALYTICS_CHECK_FOR_UPDATES", "NEWS_NEWS_FEED", "SNAPSHOTS_EXTERNAL")
     assert {given.get(f"GF_{name}_ENABLED", given.get(f"GF_{name}")) for name in off} == {"false"}
@@ -119,20 +119,20 @@ def test_grafana_asks_nobody_outside() -> None:
 
 
 def test_grafana_asks_prometheus_through_no_proxy() -> None:
-    """Docker sets these in every container where its own settings name a proxy, unless the service does."""
+    """Docker sets proxy variables in every container if its own settings name a proxy, unless the service sets them."""
     given = SERVICES["grafana"]["environment"]
     assert (given["HTTP_PROXY"], given["http_proxy"]) == ("", "")
 
 
 def test_the_datasource_is_the_stacks_prometheus() -> None:
-    """Grafana asks the service prometheus, under the fixed uid, with Prometheus' own scrape interval."""
+    """Grafana queries the service prometheus, under the fixed uid, with Prometheus' own scrape interval."""
     datasource = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"][0]
     assert (datasource["uid"], datasource["url"]) == ("prometheus", "http://prometheus:9090")
     assert PROMETHEUS["global"]["scrape_interval"] == datasource["jsonData"]["timeInterval"]
 
 
 def test_prometheus_scrapes_the_stack() -> None:
-    """Prometheus looks at master, target, Redis' exporter and itself, every 2 s, at the ports they listen on.
+    """Prometheus scrapes master, target, Redis' exporter and itself, every 2 s, at their ports.
 
     Only the counting of keys, which walks over all of them, is done more seldom.
     """
@@ -155,7 +155,7 @@ def test_prometheus_scrapes_the_stack() -> None:
 
 
 def test_prometheus_loads_every_rule_file_and_no_test() -> None:
-    """The glob of rule files finds the rules and leaves out their tests, and each rule's tests read all of them."""
+    """The glob of rule files matches the rules but not their tests, and each test of rules loads all of them."""
     found = [path for pattern in PROMETHEUS["rule_files"] for path in (ROOT / "prometheus").glob(pattern)]
     assert sorted(found) == RULES
     tests = yaml.safe_load((ROOT / "prometheus" / "rules" / "tests" / "loadtest.yml").read_text())
@@ -189,7 +189,7 @@ def test_prometheus_keeps_the_exemplars_that_grafana_asks_for() -> None:
 
 
 def test_a_run_is_readable_a_week_later() -> None:
-    """Time series are kept for 30 days, and at most 5 GB of them, in a volume that outlives the containers."""
+    """Time series are kept for 30 days, up to 5 GB, in a volume that outlives the containers."""
     command = SERVICES["prometheus"]["command"]
     kept = dict(word.removeprefix("--storage.tsdb.").split("=") for word in command if word.startswith("--storage"))
     assert (kept["retention.time"], kept["retention.size"]) == ("30d", "5GB")

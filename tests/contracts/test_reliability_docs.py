@@ -25,7 +25,7 @@ def test_every_fault_has_its_test() -> None:
 
 
 def test_every_test_of_a_fault_is_in_the_table() -> None:
-    """Each test in tests/faults proves a row, except one that only rounds off a story."""
+    """Each test in tests/faults proves a row, except one that only completes a story."""
     text = (ROOT / "docs/reliability.md").read_text()
     rounding_off = {"test_the_run_goes_on_to_its_report"}
     for file in (ROOT / "tests/faults").glob("test_*.py"):

@@ -19,7 +19,7 @@ OF_THE_TARGET = [name for name in scenarios.names() if name != "key_value"]
 
 @pytest.fixture
 def app() -> Flask:
-    """The target; nothing is asked of Redis."""
+    """The target; no request to Redis is made."""
     return target_app.create_app(Settings())
 
 
@@ -30,18 +30,18 @@ def rooms_of_the_target() -> set[str]:
 
 
 def matched(adapter: MapAdapter, room: str, request: Request) -> str:
-    """Return the endpoint of a request; one room has WebSocket sessions, which have routes of their own."""
+    """Return the endpoint of a request; one room has WebSocket sessions, which have their own routes."""
     endpoint: str = adapter.match(request.path, request.method, websocket=room == "notifications")[0]
     return endpoint
 
 
 def test_target_and_scenarios_have_the_same_rooms() -> None:
-    """Each room of the target has its scenario, and each scenario its room, but the one that loads only Redis."""
+    """Each room of the target has its scenario, and each scenario its room, except the one that loads only Redis."""
     assert set(OF_THE_TARGET) == rooms_of_the_target()
 
 
 def test_every_room_is_served(app: Flask) -> None:
-    """A blueprint that exists is registered under its module's name."""
+    """Every blueprint is registered under its module's name."""
     assert set(app.blueprints) == rooms_of_the_target()
 
 
@@ -49,7 +49,7 @@ def test_every_room_is_served(app: Flask) -> None:
 def test_every_path_of_a_scenario_is_a_route_of_its_room(
     name: str, app: Flask, target_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the users really request resolves to an endpoint of the room, with that method."""
+    """Each request that the users really send resolves to an endpoint of the room, with that method."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     adapter = app.url_map.bind("target")
     for user_class in scenarios.load(name).user_classes:
@@ -61,7 +61,7 @@ def test_every_path_of_a_scenario_is_a_route_of_its_room(
 def test_every_endpoint_of_a_room_is_used_by_its_scenario(
     app: Flask, target_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is served that no scenario loads, but for listing documents and deleting a part of one."""
+    """Every endpoint is loaded by a scenario, except for listing documents and deleting a part of one."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     adapter = app.url_map.bind("target")
     requested = {
@@ -76,5 +76,5 @@ def test_every_endpoint_of_a_room_is_used_by_its_scenario(
 
 
 def test_locust_is_a_source_root_and_no_package() -> None:
-    """An `__init__.py` in locust/ would shadow the package locust that everything stands on."""
+    """An `__init__.py` in locust/ would shadow the package locust, which everything depends on."""
     assert not (ROOT / "locust/__init__.py").exists()

@@ -30,7 +30,7 @@ def test_every_promise_has_its_test() -> None:
 
 
 def test_every_fuzzed_input_is_promised() -> None:
-    """What is fuzzed is in the table, and the number of cases is shared by as many tests as there are."""
+    """Each fuzzed input is in the table, and the number of cases is divided by the actual number of tests."""
     assert {name for folder, name in DEFINED if folder == "fuzz"} <= NAMED
     cases = (ROOT / "tests" / "fuzz" / "cases.py").read_text()
     assert f"TESTS = {len(MADE_UP)}\n" in cases

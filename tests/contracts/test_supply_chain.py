@@ -19,7 +19,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def test_the_bill_of_materials_lists_every_locked_package(tmp_path: Path) -> None:
-    """Each package of the lock is in the CycloneDX document with its hashes, and a second one is the same."""
+    """Each package of the lock is in the CycloneDX document with its hashes, and generating it twice gives the same."""
     shutil.copy(ROOT / "requirements.lock", tmp_path)
     made = []
     for _ in range(2):
@@ -34,7 +34,7 @@ def test_the_bill_of_materials_lists_every_locked_package(tmp_path: Path) -> Non
 
 
 def test_an_audit_that_cannot_be_made_says_so() -> None:
-    """Without the data the audit is no finding, and no silence either."""
+    """Without the data, the audit reports neither a finding nor a pass."""
     environment = {**os.environ, **dict.fromkeys(("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"), NOWHERE)}
     done = _audited(environment)
     assert (done.returncode, done.stdout) == (0, "")
@@ -64,7 +64,7 @@ def test_an_old_version_in_a_lock_is_named(tmp_path: Path) -> None:
 
 
 def test_packages_that_an_index_knows_nothing_about_are_not_called_clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip-audit skips them, and ends as if nothing were known."""
+    """pip-audit skips them, and exits as if there were no findings."""
     monkeypatch.syspath_prepend(str(ROOT / "local_conf"))
     audit = importlib.import_module("audit")
     unknown = {"name": "flask", "skip_reason": "Dependency not found on PyPI"}
@@ -88,7 +88,7 @@ def test_packages_that_an_index_knows_nothing_about_are_not_called_clean(monkeyp
 def test_what_an_audit_allows_has_a_reason_and_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, said: str | set[str] | None
 ) -> None:
-    """An entry counts until its day; one without a reason, or for years, is refused."""
+    """An entry is valid until its date; one without a reason, or valid for years, is refused."""
     monkeypatch.syspath_prepend(str(ROOT / "local_conf"))
     audit_images = importlib.import_module("audit_images")
     file = tmp_path / "allowed.toml"
@@ -108,7 +108,7 @@ OWN = {"loadtest", "loadtest-target-app"}
 
 
 def test_no_image_floats() -> None:
-    """Each image is of one patch version, the same everywhere: two days' numbers come from the same programs."""
+    """Each image has one patch version, the same everywhere, so that numbers of different days are comparable."""
     texts = [file.read_text() for names in NAMES_IMAGES for file in ROOT.glob(names) if file.is_file()]
     named = {one for text in texts for one in re.findall(r"(?:image: |FROM |_IMAGE:?[-=])([a-z][\w./:@-]*)", text)}
     images = dict(one.rpartition(":")[::2] for one in named - OWN)
@@ -120,14 +120,14 @@ def test_no_image_floats() -> None:
 
 @pytest.mark.parametrize("name", ["locust", "target_app"])
 def test_images_carry_no_time(name: str) -> None:
-    """What is written into an image while it is built gets a fixed time, before anything is installed."""
+    """Files that a build writes get a fixed time, before anything is installed."""
     text = (ROOT / "docker" / f"{name}.Dockerfile").read_text()
     assert text.index("ENV SOURCE_DATE_EPOCH=0") < text.index("RUN ")
 
 
 @pytest.mark.parametrize("name", ["locust", "target_app"])
 def test_dockerfiles_are_linted(name: str) -> None:
-    """hadolint has nothing to say, and `make lint` asks it."""
+    """hadolint has no findings, and `make lint` runs it."""
     linter = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([linter, ROOT / "docker" / f"{name}.Dockerfile"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")

@@ -18,7 +18,7 @@ MODULES = [
 
 @pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda path: path.stem)
 def test_every_module_has_a_twin_or_says_where_it_is_tested(package: Path, path: Path) -> None:
-    """package/module.py is tested in package/test_module.py, or in the tests that its docstring names, which exist."""
+    """package/module.py is tested in package/test_module.py, or in the existing tests that its docstring names."""
     twin = TESTS[package] / path.relative_to(package).parent / f"test_{path.stem.lstrip('_')}.py"
     named = re.findall(r"tests/[\w/]+(?:\.py)?", ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
     assert twin.exists() or named, f"{path.relative_to(ROOT)} has no test of its name, and names none"
