@@ -54,7 +54,7 @@ class Stack:
         return self
 
     def read_until(self, text: str) -> str:
-        """Read output until a line holds `text`, and return what was read."""
+        """Read output until a line contains `text`, and return the output so far."""
         seen = ""
         for line in self.process.stdout:
             seen += line
@@ -68,7 +68,7 @@ class Stack:
         return self.process.returncode, output
 
     def left(self) -> list[str]:
-        """Return the command lines of living processes that bear the mark."""
+        """Return the command lines of living processes that have the mark."""
         found = []
         for folder in Path("/proc").iterdir():
             try:
@@ -80,25 +80,25 @@ class Stack:
         return found
 
     def pids(self, words: str) -> list[int]:
-        """Return the ids of marked processes whose command line holds `words`."""
+        """Return the ids of marked processes whose command line contains `words`."""
         return [int(line.split(" ", 1)[0]) for line in self.left() if words in line]
 
     def wait_until_nothing_is_left(self) -> list[str]:
-        """Return what still lives after the time that the kernel and Gunicorn may take to end."""
+        """Return the processes that are still alive after the time that the kernel and Gunicorn may take to end."""
         deadline = time.monotonic() + GRACE_S
         while (left := self.left()) and time.monotonic() < deadline:
             time.sleep(0.2)
         return left
 
     def run_dir(self) -> Path:
-        """Return the one run's folder."""
+        """Return the folder of the only run."""
         (folder,) = self.runs_dir.iterdir()
         return folder
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """Yield a stack to start; whatever it started is ended afterwards, by id."""
+    """Yield a stack to start; its processes are ended afterwards, by id."""
     stack = Stack(tmp_path / "runs")
     yield stack
     for line in stack.left():

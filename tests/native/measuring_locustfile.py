@@ -37,7 +37,7 @@ replacements.install(Config())
 
 
 class Truth:
-    """The process's own count, in a file."""
+    """The true counts of this process, in a file."""
 
     def __init__(self) -> None:
         """Begin at 0."""
@@ -59,13 +59,13 @@ class Steady(User):
     truth: Truth
 
     def on_start(self) -> None:
-        """Look the series up."""
+        """Look up the series."""
         recorder = Recorder.of(self.environment)
         self.series = [recorder.series(self.scenario, "GET", f"steady/{number}") for number in range(3)]
 
     @task
     def request(self) -> None:
-        """Make a request up."""
+        """Record a made-up request."""
         failed = random.random() < 0.1
         sent_s = time.perf_counter()
         until_s = sent_s + BUSY_S
@@ -83,7 +83,7 @@ class Steady(User):
 
 
 def interrupted(feed: Callable[..., None]) -> Callable[..., None]:
-    """Let Ctrl-C come just before Locust's statistics are fed for the third time, when the record has it already."""
+    """Raise Ctrl-C just before Locust's statistics are updated for the third time, when the record already is."""
     calls = itertools.count(1)
 
     def interrupt_and_feed(*arguments: Any) -> None:

@@ -19,7 +19,7 @@ PATIENCE_S = 45.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """The condition's first true value."""
+    """Return the condition's first true value."""
     until_s = time.monotonic() + patience_s
     while time.monotonic() < until_s:
         if value := condition():
@@ -29,7 +29,7 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
 
 
 class Processes:
-    """A master and its workers, and what they wrote."""
+    """A master and its workers, and the files that they wrote."""
 
     def __init__(self, folder: Path, locustfile: Path = LOCUSTFILE, **variables: str) -> None:
         """Nothing runs yet; ``variables`` go to every process."""
@@ -68,14 +68,14 @@ class Processes:
         return self.locust("--worker", "--master-port", str(self.port), **variables)
 
     def truth(self, *processes: subprocess.Popen[bytes]) -> tuple[int, int]:
-        """Requests and failures that these processes counted themselves; all, when none is named."""
+        """Requests and failures that these processes counted themselves; of all processes when none is named."""
         names = [f"truth-{process.pid}" for process in processes] or [one.name for one in self.folder.glob("truth-*")]
         counts = [self.folder.joinpath(name) for name in names]
         pairs = [struct.unpack("<QQ", one.read_bytes()) for one in counts if one.exists() and one.stat().st_size]
         return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
 
     def wait_for_load(self, *processes: subprocess.Popen[bytes], requests: int = 100) -> None:
-        """Until these processes made some requests."""
+        """Wait until these processes have made some requests."""
         for process in processes:
             try:
                 wait_until(lambda one=process: self.truth(one)[0] >= requests, f"{process.pid} makes requests")
@@ -83,13 +83,13 @@ class Processes:
                 raise AssertionError(f"{error}\n{self.logs()}") from error
 
     def result(self, number: int = 1) -> dict[str, Any]:
-        """What the master wrote at the end of its n-th run."""
+        """The results that the master wrote at the end of its n-th run."""
         path = self.folder / f"result-{number}.json"
         read = wait_until(lambda: path.exists() and path.stat().st_size and path.read_text(), str(path))
         return json.loads(read)
 
     def request(self, path: str, data: str | None = None) -> bytes:
-        """Ask the master's web UI."""
+        """Send a request to the master's web UI."""
         body = data.encode() if data is not None else None
         with urllib.request.urlopen(f"http://127.0.0.1:{self.web_port}{path}", body, timeout=PATIENCE_S) as answer:
             return answer.read()
@@ -99,7 +99,7 @@ class Processes:
         return "\n".join(one.read_text(errors="replace") for one in sorted(self.folder.glob("log-*")))
 
     def end(self) -> None:
-        """End whatever still runs."""
+        """End all processes that still run."""
         for process in self.running:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

@@ -27,7 +27,7 @@ replacements.install(Config())
 
 
 class Job(LoadUser):
-    """Writes when it was to begin and when it did, and takes some milliseconds."""
+    """Records its intended and its actual start, and takes some milliseconds."""
 
     @task
     def work(self) -> None:

@@ -13,7 +13,7 @@ from loadtest.clients.redis import RedisJsonUser
 from loadtest.swarm import session
 from loadtest.swarm.record_keeper import RecordKeeper
 
-ENOUGH = 1_500  # tasks after which the run ends, however slow the machine is
+ENOUGH = 1_500  # the run ends after this many tasks, however slow the machine is
 
 
 class Mixture(RedisJsonUser):
@@ -22,14 +22,14 @@ class Mixture(RedisJsonUser):
     begun = 0
 
     def wait_time(self) -> float:
-        """No pause; the task that makes it enough ends the run."""
+        """No pause; the task that reaches the number ends the run."""
         Mixture.begun += 1
         if Mixture.begun == ENOUGH:
             gevent.spawn(self.environment.runner.quit)
         return 0.0
 
     def on_start(self) -> None:
-        """Write what is read."""
+        """Write the documents that are read later."""
         self.key = f"mixture:{id(self)}"
         self.documents = self.client.labelled("mixture/documents").json()
         self.documents.set(self.key, "$", {"n": 0, "text": "x" * 100})
@@ -55,13 +55,13 @@ class Mixture(RedisJsonUser):
 
     @task
     def fail(self) -> None:
-        """Ask a string for a document."""
+        """Request a document from a string key."""
         self.client.labelled("mixture/failing").execute_command("LLEN", self.key)
 
 
 @events.init.add_listener
 def wire(environment: Environment, **_: Any) -> None:
-    """Measure, and write at the end what was measured."""
+    """Measure, and write the record's counts at the end."""
     session.start(environment)
 
     @environment.events.quitting.add_listener

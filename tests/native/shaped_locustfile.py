@@ -20,7 +20,7 @@ config = Config.load()
 
 
 class Sleeper(LoadUser):
-    """Counts a request each time it is asked, and waits a second by default."""
+    """Counts a request per task, and waits a second by default."""
 
     scenario = "sleep"
     wait_time = constant(1)
@@ -37,17 +37,17 @@ if shape := os.environ.get("SHAPE"):
     SHAPED = (100, 3) if shape == "100 users" else (2, 2)  # users and seconds
 
     class Shape(LoadTestShape):
-        """Some users for some seconds, two of them started in each."""
+        """Some users for some seconds, started at two per second."""
 
         def tick(self) -> tuple[int, float] | None:
-            """Return what Locust asks for."""
+            """Return what Locust expects of a shape."""
             users, seconds = SHAPED
             return (users, 2) if self.get_run_time() < seconds else None
 
 
 @events.init.add_listener
 def wire(environment: object, **_: object) -> None:
-    """Do what the product's own locustfile does."""
+    """Wire the process as the product's own locustfile does."""
     session.start(environment, feeding.service, pacing.service)
     try:
         conducting.start(environment, config, Scenario("sleep", (Sleeper,), (("GET", "sleep/count"),)))

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
 
 @pytest.fixture
 def queue(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Yield the base URL of a queue with 4 servers of 20 ms, which carries 100 iterations of two requests a second."""
+    """Yield the base URL of a queue with 4 servers of 20 ms, which sustains 100 iterations of two requests a second."""
     service_s = getattr(request, "param", "0.02")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -51,13 +51,13 @@ def capacity(stack: Stack, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
-    """A search that may not go beyond what the queue carries finds a lower bound, and leaves its chart and steps."""
+    """A search whose bounds stay below the queue's capacity finds a lower bound, and writes its chart and steps."""
     bounds = ["--rate", "20", "--users", "50", "--scenario", "health", "--host", queue]
     code, output = capacity(stack, "--slo", "p99(response_time) < 5s, error_ratio < 1%", *bounds)
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.PASSED, []), output
     found = json.loads((stack.run_dir() / "capacity.json").read_text())
     assert (found["complete"], found["rate_per_s"], found["high_per_s"]) == (True, 20.0, None)
-    # A step in which a busy machine held the generator up is not trustworthy, and made again.
+    # A step in which a busy machine delayed the generator is not trustworthy, and is repeated.
     steps = [step for step in found["steps"] if step["outcome"] != "not trustworthy"]
     assert [step["rate_per_s"] for step in steps] == [10.0, 20.0]
     for step in steps:
@@ -99,10 +99,10 @@ def test_a_search_on_another_machine_is_not_compared(stack: Stack, queue: str) -
     assert (code, "crowded the machine of master for 50% of earlier" in output) == (ExitCode.USAGE, True), output
 
 
-# So slow that no delay of the generator, on a busy machine, might be the reason instead.
+# So slow that no delay of the generator on a busy machine could be the cause instead.
 @pytest.mark.parametrize("queue", ["0.5"], indirect=True)
 def test_an_objective_that_nothing_keeps(stack: Stack, queue: str) -> None:
-    """When not even the lowest rate meets the objective, the search says so, and exits as a failed threshold does."""
+    """When not even the lowest rate meets the objective, the search says so, and exits like a failed threshold."""
     bounds = ["--rate", "1", "--scenario", "health", "--host", queue]
     code, output = capacity(stack, "--slo", "p50(response_time) < 1ms", *bounds)
     assert code == ExitCode.THRESHOLD_FAILED, output
@@ -119,7 +119,7 @@ BAD_INPUT = {
 
 @pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_is_refused_before_anything_starts(stack: Stack, case: str) -> None:
-    """A wrong objective or bound ends at once with exit code 2, naming what is wrong."""
+    """A wrong objective or bound exits immediately with code 2, and the error names it."""
     arguments, words = BAD_INPUT[case]
     code, output = capacity(stack, *arguments)
     assert code == ExitCode.USAGE, output

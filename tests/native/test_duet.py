@@ -77,7 +77,7 @@ class Leaver(HttpUser):
 
 
 class Service(ThreadingHTTPServer):
-    """A version of a service; it keeps what it gets, and answers some of it with 500."""
+    """A version of a service; it keeps its requests, and returns 500 for some of them."""
 
     daemon_threads = True
 
@@ -95,12 +95,12 @@ class Service(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers 500 to every third letter that is bought, where the service fails."""
+    """Returns 500 for every third letter that is bought, if the service fails."""
 
     protocol_version = "HTTP/1.1"
 
     def answer(self) -> None:
-        """Keep the request, and answer it."""
+        """Keep the request, and respond to it."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         server: Any = self.server
         server.got[self.path, body] += 1
@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = answer  # noqa: N815 - as http.server calls them
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 OPEN = ("--rate", "30", "--run-time", "120s", "--until-decided")
@@ -151,7 +151,7 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_reported(
     assert "GET /leave: difference over time" in (stack.run_dir() / "comparison.html").read_text()
     document = json.loads((stack.run_dir() / "record.json").read_text())
     jsonschema.validate(document, SCHEMA)
-    # A crowded machine may hinder the comparison; then the run goes on.
+    # A busy machine may prevent a verdict; then the run continues.
     is_decided = "decided" in {event["kind"] for event in document["events"]}
     assert is_decided is (load == OPEN and "goes on      the answer" not in output), output
     assert ("the answer was known after" in output) is (load == OPEN)
@@ -172,7 +172,7 @@ def test_users_that_one_side_ends_are_pairs_until_then(stack: Stack, tmp_path: P
     failed = {side: sum(row["failures"] for row in document["series"] if row["scenario"] == side) for side in SIDES}
     assert new.failed > 5, output
     assert (failed["base"], failed["new"]) == (0, new.failed), output
-    # The base alone goes on, with the second request of such an iteration.
+    # Only the base continues, with the second request of such an iteration.
     assert (made["new_failed"], made["base_failed"], made["alone"]) == (new.failed, 0, new.failed), output
 
 
@@ -184,7 +184,7 @@ def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Sta
     stack.start("--base", "HEAD", "--scenario", "documents", "--rate", "20", "--run-time", "10s", command="duet")
     begun = stack.read_until("keys in place")
     ports = [line.rsplit(" ", 1)[1] for line in begun.splitlines() if line.startswith("redis ") and " on port " in line]
-    time.sleep(3)  # the keys are counted once a second
+    time.sleep(3)  # keys are counted once a second
     with redis.Redis(port=int(ports[1])) as of_new:
         of_new.flushall()
     code, output = stack.end(300)
@@ -201,7 +201,7 @@ def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Sta
 
 
 def test_a_duet_that_begins_in_the_same_second_as_another_has_a_folder_of_its_own(stack: Stack) -> None:
-    """Its name gets a number, and its comparison is there; all names of the next minutes are taken here."""
+    """Its name gets a number, and its comparison is there; here all names of the next minutes are taken."""
     now, ending = datetime.now(UTC), "-duet-health-constant-arrival-rate"
     others = {f"{now + timedelta(seconds=later):%Y%m%dT%H%M%SZ}{ending}" for later in range(120)}
     for name in others:
@@ -222,7 +222,7 @@ def test_a_duet_that_begins_in_the_same_second_as_another_has_a_folder_of_its_ow
     ],
 )
 def test_what_cannot_be_a_duet_is_wrong_usage(scenario: str, words: str, stack: Stack) -> None:
-    """A version that does not answer, and a scenario that needs a Redis: before anything is started."""
+    """A version that does not respond, and a scenario that needs a Redis, are usage errors before anything starts."""
     stack.start("http://127.0.0.1:1", "http://127.0.0.1:1", "--scenario", scenario, command="duet")
     code, output = stack.end(300)
     assert (code, words in output) == (ExitCode.USAGE, True), output

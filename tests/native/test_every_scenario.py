@@ -36,7 +36,7 @@ LOAD_S = 1.5
 
 @dataclass(frozen=True)
 class Seen:
-    """What referees and records hold of a scenario, by method and command, and what its processes wrote."""
+    """Requests in referees and records of a scenario, by method and command, and the output of its processes."""
 
     received: Counter[str]
     answered: Counter[str]
@@ -51,12 +51,12 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def keys_before(redis_url: str) -> set[bytes]:
-    """Return what is in Redis before the runs."""
+    """Return the contents of Redis before the runs."""
     return keys_of(redis_url)
 
 
 def keys_of(redis_url: str) -> set[bytes]:
-    """Return all keys of a Redis, except those of the library that the target makes for itself."""
+    """Return all keys of a Redis, except those of the library, which the target makes for itself."""
     with redis.Redis.from_url(redis_url, protocol=2) as client:
         return {
             key
@@ -72,7 +72,7 @@ def seen(
     keys_before: set[bytes],  # noqa: ARG001 - it comes first
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Seen]]:
-    """Run the scenarios two at a time, each with its profiles one after the other."""
+    """Run the scenarios two at a time, each with one profile after the other."""
     pool = Pool(2)
     going = {
         name: pool.spawn(run, name, redis_url, urllib.parse.urlsplit(target_url).port, tmp_path_factory.mktemp(name))
@@ -119,7 +119,7 @@ def run(name: str, redis_url: str, target_port: int, folder: Path) -> Seen:
 
 
 def wait_for_record(swarm: FaultySwarm, number: int) -> dict[str, Any]:
-    """Return the last of so many records, when it is there."""
+    """Return the last of this many records, once it exists."""
     until_s = time.monotonic() + 60
     while len(found := list(swarm.runs.glob("*/record.json"))) < number:
         assert time.monotonic() < until_s, swarm.logs()
@@ -130,7 +130,7 @@ def wait_for_record(swarm: FaultySwarm, number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, Seen], name: str) -> None:
-    """Set-up included; what was not answered, or not even sent, before the end is counted as failed."""
+    """The set-up is included; requests unanswered, or not even sent, at the end are counted as failed."""
     one = seen[name]
     assert one.runs == len(SHARES[name])
     assert one.counted - one.failed <= one.received <= one.counted, one.logs
@@ -143,19 +143,19 @@ def test_what_the_referee_received_is_what_the_records_count(seen: dict[str, See
 
 
 def test_events_that_were_pushed_are_counted(seen: dict[str, Seen]) -> None:
-    """But for one that came when its user was stopped: each session had one user."""
+    """Each event is counted, except one that arrives when its user is stopped: each session has one user."""
     one = seen["notifications"]
     assert 0 < one.events <= one.answered["EVENT"] <= one.events + one.received["GET"]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_run_that_ends_well_warns_of_no_loss(seen: dict[str, Seen], name: str) -> None:
-    """No master refuses what comes after a normal end."""
+    """The master refuses no message after a normal end."""
     assert re.findall(r"refused \d+ delta|Discarded report", seen[name].logs) == []
 
 
 def test_runs_leave_nothing_behind(seen: dict[str, Seen], keys_before: set[bytes], redis_url: str) -> None:
-    """What was there stays, and what was made is gone; a request that was broken off may yet make what it asked for."""
+    """Existing keys stay, and new ones are removed; an aborted request may still create its own afterwards."""
     now = keys_of(redis_url)
     assert keys_before - now == set()
     assert len(now - keys_before) <= 2 * sum(one.unfinished for one in seen.values()), now - keys_before

@@ -31,14 +31,14 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def used(processes: Processes, *some: subprocess.Popen[bytes]) -> list[int]:
-    """The items that these processes, or all, wrote down before they used them."""
+    """The items that these processes, by default all, logged before they used them."""
     files = [f"used-{process.pid}" for process in some] or [file.name for file in processes.folder.glob("used-*")]
     found = [processes.folder / name for name in files]
     return [int(line.split()[0]) for file in found if file.exists() for line in file.read_text().splitlines()]
 
 
 def promised(processes: Processes, killed: subprocess.Popen[bytes]) -> int:
-    """How many items of a killed worker may be in doubt: 8, or twice what its users took in their busiest 50 ms."""
+    """How many items of a killed worker may be in doubt: 8, or twice the most that its users took within 50 ms."""
     taken_s = [float(line.split()[1]) for line in (processes.folder / f"used-{killed.pid}").read_text().splitlines()]
     return max(8, 2 * max(sum(0 <= later - first <= 0.0501 for later in taken_s) for first in taken_s))
 
@@ -73,7 +73,7 @@ def test_each_item_is_used_once_whoever_comes_and_goes(processes: Processes) -> 
 
 
 def test_ids_of_a_program_come_once_to_a_service_of_ones_own(stack: Stack, tmp_path: Path) -> None:
-    """What another program writes is read once; two workers send each id once, and the run ends and says why."""
+    """A program's output is read once; two workers send each id once, and the run ends and gives the reason."""
     ids = [f"customer-{number}" for number in range(40)]
     (tmp_path / "ids.jsonl").write_text("\n".join(json.dumps({"id": each}) for each in [*ids, ids[0]]))
     program = subprocess.Popen(["cat", tmp_path / "ids.jsonl"], stdout=subprocess.PIPE)
@@ -89,7 +89,7 @@ def test_ids_of_a_program_come_once_to_a_service_of_ones_own(stack: Stack, tmp_p
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -51,7 +51,7 @@ scenario = Scenario("mine", (Mine,), (("GET", "live"),), setup=setup, teardown=t
 
 
 def test_each_hook_runs_once_on_the_master(stack: Stack, tmp_path: Path) -> None:
-    """Before the first task and after the last, in one process that is no worker; a teardown that fails is no pass."""
+    """They run before the first task and after the last, in the master's process; a failed teardown is not a pass."""
     notes = tmp_path / "notes"
     text = SCENARIO.replace("NOTES", str(notes))
     (tmp_path / "mine.py").write_text(text)

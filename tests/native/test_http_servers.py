@@ -108,7 +108,7 @@ class Nginx:
 
 @contextmanager
 def running_nginx(folder: Path, **settings: object) -> Iterator[Nginx]:
-    """An nginx of its own."""
+    """A private nginx."""
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
     port, tls_port = free_port(), free_port()
     authority = trustme.CA()
@@ -118,7 +118,7 @@ def running_nginx(folder: Path, **settings: object) -> Iterator[Nginx]:
     (folder / "users").write_text("ada:{PLAIN}lovelace\n")
     (folder / "root").mkdir()
     (folder / "root" / "file").write_bytes(bytes(range(256)) * 4096)
-    user = "user root;" if os.getuid() == 0 else ""  # its workers read a folder that is this user's alone
+    user = "user root;" if os.getuid() == 0 else ""  # its workers read a folder that only this user can access
     values = {"user": user, "keepalive_requests": 1_000_000, "keepalive_timeout": "60s", **settings}
     text = NGINX.format(folder=folder, port=port, tls_port=tls_port, small=SMALL, **values)
     (folder / "nginx.conf").write_text(text)
@@ -145,7 +145,7 @@ def gunicorn(tmp_path):
 
 
 def test_nginx_serves_every_kind_of_response(nginx):
-    """Small, empty, large, compressed, redirected, authenticated, missing: as nginx sends them."""
+    """Small, empty, large, compressed, redirected, authenticated and missing documents arrive as nginx sends them."""
     file = bytes(range(256)) * 4096
     with running_user(nginx.url) as user:
         get = user.client.get
@@ -171,7 +171,7 @@ def test_nginx_serves_every_kind_of_response(nginx):
 
 
 def test_nginx_over_ipv6_unix_socket_and_tls(nginx):
-    """The same document over every way nginx listens."""
+    """The same document arrives over every kind of socket that nginx listens on."""
     unix = f"http+unix://{str(nginx.folder).replace('/', '%2F')}%2Fsocket"
 
     def trusting():
@@ -191,7 +191,7 @@ def test_nginx_over_ipv6_unix_socket_and_tls(nginx):
 
 
 def test_counts_agree_with_nginx_exactly(nginx):
-    """What users counted, what the recorder holds and what nginx served are the same number, through every stop."""
+    """Users, recorder and nginx count the same number, through every stop."""
     calls = 0
 
     class Reader(HttpUser):
@@ -226,7 +226,7 @@ def test_counts_agree_with_nginx_exactly(nginx):
 
 
 def test_listeners_hear_exactly_what_nginx_served(nginx):
-    """With a listener registered, every request is still counted once and heard once."""
+    """With a listener registered, every request is counted once and reported to it once."""
     heard = 0
 
     class Reader(HttpUser):
@@ -272,7 +272,7 @@ def test_connections_that_nginx_closes_are_replaced_without_an_error(tmp_path):
 
 
 def test_gunicorn_echoes_uploads_and_streams_chunks(gunicorn):
-    """Bodies of every kind arrive whole at Gunicorn, chunked answers come back whole."""
+    """Bodies of every kind arrive whole at Gunicorn, and chunked responses arrive whole here."""
     large = os.urandom(3_000_000)
     with running_user(gunicorn) as user:
         assert large == user.client.post("/", data=large).content

@@ -47,7 +47,7 @@ class _Shop(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"ok")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Build the wheel, and install it as a person would, in the versions that were tested."""
+    """Build the wheel, and install it as a person would, in the tested versions."""
     place = tmp_path_factory.mktemp("installed")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -104,7 +104,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 @pytest.fixture
 def shop() -> Iterator[str]:
-    """A service of somebody's."""
+    """An external service."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -114,7 +114,7 @@ def shop() -> Iterator[str]:
 
 
 def test_a_locustfile_runs_from_anywhere(installed: Installed, shop: str) -> None:
-    """Profiles, thresholds and the locustfile that ties it together come with the wheel; results stay in the folder."""
+    """Profiles, thresholds and the product's locustfile are in the wheel; results stay in the folder."""
     (installed.folder / "shop.py").write_text(LOCUSTFILE.replace("HOST", shop))
     options = ["-f", "shop.py", "--profile", "smoke", "--run-time", "4s", "--run-id", "first"]
     done = installed.run("run", *options, LOADTEST_EXPORTER_PORT="0")
@@ -128,7 +128,7 @@ def test_a_locustfile_runs_from_anywhere(installed: Installed, shop: str) -> Non
 
 
 def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> None:
-    """Compose accepts what is written: every folder that is mounted or built from is there, the scenario among them."""
+    """Compose accepts the generated file: every mounted or built folder exists, the scenario's among them."""
     (installed.folder / "load").mkdir()
     for name in ("shop", "admin"):
         text = LOCUSTFILE.replace("HOST", "http://shop.example.com").replace("Shopper", name.title())
@@ -154,7 +154,7 @@ def test_the_stack_runs_for_the_scenario_of_any_folder(installed: Installed) -> 
 
 
 def test_the_stack_is_not_given_a_whole_home(installed: Installed) -> None:
-    """A scenario there would take keys and mail with it, and under SELinux a label for containers to all of them."""
+    """A scenario there would expose keys and mail, and under SELinux relabel all of them for containers."""
     (installed.folder / "shop.py").write_text(LOCUSTFILE.replace("HOST", "http://shop.example.com"))
     done = installed.run("stack", "-f", "shop.py", "config", HOME=str(installed.folder))
     assert (done.returncode, done.stdout) == (2, "")
@@ -172,7 +172,7 @@ while :; do sleep 0.05; done
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_compose_ends_by_itself(installed: Installed, tmp_path: Path, how: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM leave nothing half stopped: the command ends when Compose has, and as it did."""
+    """Ctrl-C and SIGTERM leave nothing half stopped: the command ends with Compose, and with its exit code."""
     (tmp_path / "docker").write_text(COMPOSE)
     (tmp_path / "docker").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
@@ -189,7 +189,7 @@ def test_compose_ends_by_itself(installed: Installed, tmp_path: Path, how: signa
 
 
 def test_what_kubernetes_needs_is_in_the_package(installed: Installed) -> None:
-    """Every folder and file that a kustomization of deploy/kubernetes names."""
+    """Every folder and file that a kustomization of deploy/kubernetes names is in the package."""
     (shipped,) = installed.programs.parent.glob("lib/python*/site-packages/loadtest/shipped")
     named = [
         path.parent / name
@@ -211,7 +211,7 @@ def test_what_kubernetes_needs_is_in_the_package(installed: Installed) -> None:
     ],
 )
 def test_what_containers_cannot_reach_is_refused(installed: Installed, options: list[str], words: str) -> None:
-    """One sentence says what to do; nothing is started."""
+    """One sentence says what to do, and nothing is started."""
     done = installed.run("stack", *options, "config")
     assert (done.returncode, words in done.stderr, done.stdout) == (2, True, ""), done.stderr
 

@@ -1,4 +1,4 @@
-"""Events that end a run before its plan is completed, and events that only appear to."""
+"""Events that end a run before its plan is completed, and events that only seem to."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def record_of(stack: Stack) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("run_time", "by"), [("&run_time=60s", "stopped in the web UI"), ("", None)])
 def test_a_stop_in_the_web_ui_interrupts_only_a_plan(stack: Stack, run_time: str, by: str | None) -> None:
-    """A run that was to last a minute was broken off; one without a planned end was ended by whom it waited for."""
+    """A stop interrupts a run that was to last a minute; without a planned end, a stop is the normal end."""
     stack.start("--scenario", "health", "--ui")
     url = re.search(r"http://127\.0\.0\.1:\d+", stack.read_until("web UI").splitlines()[-1])[0]
     stack.read_until("ready  ")
@@ -51,13 +51,13 @@ def test_a_stop_in_the_web_ui_interrupts_only_a_plan(stack: Stack, run_time: str
 
 
 def test_a_threshold_that_ends_the_run_fails_it(stack: Stack) -> None:
-    """`abort_on_fail` is part of what was asked for."""
+    """`abort_on_fail` is part of the plan."""
     code, output = stack.start(*HEALTH, "--threshold", "max < 1us abort_on_fail", "--run-time", "60s").end()
     assert (record_of(stack)["interruption"], code in (3, 5)) == (None, True), output
 
 
 def test_locusts_own_run_time_is_a_plan_which_may_lie_within_the_warm_up(tmp_path: Path) -> None:
-    """A master that is started with Locust's --run-time ends by Locust's own timer, as planned; nothing was judged."""
+    """A master started with Locust's --run-time ends by Locust's timer, as planned; nothing was judged."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         master = swarm.master("-u", "8", "-r", "8", "-t", "5s", workers=1, LOADTEST_WARM_UP="30s")
@@ -85,7 +85,7 @@ sys.exit(process.wait(60))
 
 
 def test_a_terminal_that_is_closed_costs_no_report(stack: Stack) -> None:
-    """The kernel sends SIGHUP and takes no more output: the run ends with its report, and nothing is left."""
+    """The kernel sends SIGHUP and discards output: the run still ends with its report, and no process is left."""
     loadtest = Path(sys.executable).with_name("loadtest")
     command = [sys.executable, "-c", TERMINAL, loadtest, "run", *HEALTH, "--run-time", "60s"]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), check=False, timeout=100)
@@ -96,7 +96,7 @@ def test_a_terminal_that_is_closed_costs_no_report(stack: Stack) -> None:
 
 
 def test_a_run_that_was_told_to_ignore_sighup_goes_on(stack: Stack) -> None:
-    """Under nohup a closed terminal ends nothing."""
+    """Under nohup, closing the terminal ends nothing."""
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         stack.start(*HEALTH, "--run-time", "8s")
@@ -111,7 +111,7 @@ def test_a_run_that_was_told_to_ignore_sighup_goes_on(stack: Stack) -> None:
 
 
 def test_a_worker_and_a_master_take_sighup_for_sigterm(tmp_path: Path) -> None:
-    """The worker leaves gracefully, so that nothing is missing; the master reports who ended the run."""
+    """The worker leaves gracefully, so that nothing is missing; the master reports the signal that ended the run."""
     witness = Witness()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         master = swarm.master(workers=2)

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
 
 
 def test_a_run_keeps_its_data_on_request(stack: Stack, redis_url: str, tmp_path: Path) -> None:
-    """The users and the queue of the coin queue, and the notes of who made them, also after Ctrl-C."""
+    """Users and queue of the coin queue, and the notes of their creators, stay, also after Ctrl-C."""
     with private_redis(redis_url, tmp_path) as server:
         options = ("--scenario", "coin_queue", "--users", "2", "--run-time", "60s", "--redis-url", server.url)
         seen = stack.start(*options, "--keep-data").read_until("keys in place")

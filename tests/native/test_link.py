@@ -1,4 +1,4 @@
-"""The workers' link of a real master with a key: which peers may join, and attacks and forgeries, which all fail."""
+"""The workers' link of a real master with a key: peers that may join, and attacks and forgeries, which all fail."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ SETTLED_S = 20
 
 @dataclass
 class Master:
-    """A running master, seen through its exporter, and the processes of its test."""
+    """A running master, observed through its exporter, and the processes of its test."""
 
     folder: Path
     link_port: int
@@ -70,7 +70,7 @@ class Master:
         return sum(one.value for one in samples if one.name == family and labels.items() <= one.labels.items())
 
     def refused(self, reason: str) -> float:
-        """Return how often the link has refused something for a reason."""
+        """Return how often the link has refused a message or a peer for a reason."""
         return self.sample("loadtest_link_refused_total", reason=reason)
 
     def joined(self) -> float:
@@ -95,7 +95,7 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
 
 @contextlib.contextmanager
 def peer(master: Master, identity: str, keys: Keys | None = None, own: tuple[bytes, bytes] | None = None) -> Iterator:
-    """Connect as something that speaks the protocol: with these keys, with an own pair, or in the clear."""
+    """Connect as a peer that speaks the protocol: with these keys, with a key pair of its own, or in the clear."""
     context = zmq.Context()
     end = context.socket(zmq.DEALER)
     end.setsockopt(zmq.IDENTITY, identity.encode())
@@ -118,7 +118,7 @@ def message(kind: object, data: object, sender: object) -> bytes:
 
 
 def eventually(condition, within_s: float = SETTLED_S) -> bool:
-    """Return whether a condition comes true in time."""
+    """Return whether a condition becomes true in time."""
     until_s = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > until_s:
@@ -135,15 +135,15 @@ def eventually(condition, within_s: float = SETTLED_S) -> bool:
             "no key",
             None,
             "127.0.0.1:{port}",
-        ),  # one sentence or the other, as the connection ends before the wait or not
+        ),  # which sentence it is depends on whether the connection or the wait ends first
         ("no key, patient", None, "only one of this worker and its master at 127.0.0.1:{port} has a link key."),
     ],
 )
 def test_a_worker_without_the_key_cannot_join(master: Master, name: str, secret: str | None, sentence: str) -> None:
-    """A worker with another key, and one with none, give up with a sentence; the handshakes are counted."""
+    """Workers with another key, or with none, give up with a message; failed handshakes are counted."""
     before = master.refused("handshake")
     stranger = master.worker(name, secret)
-    with contextlib.suppress(StackError, UsageError):  # it ends before it is ready, which is what is wanted
+    with contextlib.suppress(StackError, UsageError):  # it ends before it is ready, as intended
         stranger.wait_until(lambda: False, 60)
     assert stranger.exit_code not in (0, None)
     log = stranger.log.read_text()
@@ -154,7 +154,7 @@ def test_a_worker_without_the_key_cannot_join(master: Master, name: str, secret:
 
 
 def test_the_key_of_the_master_alone_opens_nothing(master: Master) -> None:
-    """A client that knows the master's public key but has another key pair is refused."""
+    """A client with the master's public key but another key pair is refused."""
     before = master.refused("handshake")
     with peer(master, "stranger", Keys.of(SECRET), zmq.curve_keypair()) as stranger:
         stranger.send(message("client_ready", "2.47.0", "stranger"))
@@ -172,7 +172,7 @@ def _passed_on(source: socket.socket, sink: socket.socket, heard: bytearray) -> 
 
 @contextlib.contextmanager
 def overheard(master: Master, heard: bytearray, sent: bytearray) -> Iterator[Any]:
-    """A worker with the key whose connection somebody on the way listens to, who keeps what it sent apart."""
+    """A worker with the key whose connection is tapped; the recorder keeps the two directions apart."""
     with socket.create_server(("127.0.0.1", 0)) as relay, contextlib.ExitStack() as opened:
         way = replace(master, link_port=relay.getsockname()[1])
         worker = opened.enter_context(peer(way, "listened-to", Keys.of(SECRET)))
@@ -184,7 +184,7 @@ def overheard(master: Master, heard: bytearray, sent: bytearray) -> Iterator[Any
 
 
 def test_who_listens_on_the_way_reads_nothing(master: Master) -> None:
-    """Not even the name of a worker, and what it says first."""
+    """Not even the worker's name and its first message can be read."""
     heard, sent = bytearray(), bytearray()
     with overheard(master, heard, sent) as worker:
         for kind, data, joined in (("client_ready", "2.47.0", 2), ("quit", None, 1)):
@@ -195,7 +195,7 @@ def test_who_listens_on_the_way_reads_nothing(master: Master) -> None:
 
 
 def test_what_somebody_recorded_says_nothing_again(master: Master) -> None:
-    """A connection's bytes, sent once more over another one, are no handshake: the master made another key for it."""
+    """A recorded connection, replayed over another one, is no handshake: the master has a new key for each one."""
     sent = bytearray()
     with overheard(master, bytearray(), sent) as worker:
         worker.send(message("client_ready", "2.47.0", "listened-to"))
@@ -223,7 +223,7 @@ FORGED = {
 
 @pytest.mark.parametrize("kind", FORGED)
 def test_nobody_speaks_for_another_worker(master: Master, kind: str) -> None:
-    """A message in another worker's name is refused and counted, even from a holder of the key."""
+    """A message in another worker's name is refused and counted, even if its sender has the key."""
     before = master.refused("forged")
     name = next(words[0] for line in master.process.log.read_text().splitlines() if (words := _ready(line)) is not None)
     with peer(master, "forger", Keys.of(SECRET)) as forger:
@@ -234,7 +234,7 @@ def test_nobody_speaks_for_another_worker(master: Master, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["quit", "client_ready"])
 def test_a_name_alone_takes_over_no_connection(master: Master, kind: str) -> None:
-    """Who connects under the name of a worker that is there is refused, gets none of its messages, and it stays."""
+    """A peer that uses the name of a connected worker is refused and gets none of its messages; the worker stays."""
     before = master.refused("forged")
     name = next(words[0] for line in master.process.log.read_text().splitlines() if (words := _ready(line)) is not None)
     with peer(master, name, Keys.of(SECRET)) as impostor:
@@ -275,7 +275,7 @@ NONSENSE = {
 
 
 def test_nonsense_is_counted_and_the_master_goes_on_listening(master: Master) -> None:
-    """Malformed messages from a holder of the key are refused one by one; the next worker can still join."""
+    """Malformed messages from a peer with the key are refused one by one; the next worker can still join."""
     before = master.refused("malformed")
     with peer(master, "odd", Keys.of(SECRET)) as odd:
         for number, nonsense in enumerate(NONSENSE.values(), 1):
@@ -291,7 +291,7 @@ def test_nonsense_is_counted_and_the_master_goes_on_listening(master: Master) ->
 
 @pytest.mark.parametrize("name", ["a\x1b]0;b\x07", "two\rlines", "x" * 201, "\u202eodd"])
 def test_a_name_that_cannot_be_shown_is_refused(master: Master, name: str) -> None:
-    """Names of workers are in logs, on terminals and in the web UI."""
+    """Worker names appear in logs, on terminals and in the web UI."""
     before = master.refused("malformed")
     with peer(master, name, Keys.of(SECRET)) as odd:
         odd.send(message("client_ready", "2.47.0", name))
@@ -300,7 +300,7 @@ def test_a_name_that_cannot_be_shown_is_refused(master: Master, name: str) -> No
 
 
 def test_the_clear_link_stays_on_this_machine(tmp_path: Path) -> None:
-    """Without a key a master that would listen for other machines ends with exit code 2 and says what to do."""
+    """Without a key, a master that would listen for other machines exits with 2 and says what to do."""
     lonely = Master(tmp_path, free_port(), 0)
     web = ["--web-host", "127.0.0.1", "--web-port", str(free_port())]
     master = lonely.locust("open", "--master", "--master-bind-port", str(lonely.link_port), *web, secret=None)

@@ -1,4 +1,4 @@
-"""A load that is changed in the web UI while a test follows a profile: it takes effect, and the record has it."""
+"""The load is changed in the web UI while a test follows a profile: the change takes effect, and is recorded."""
 
 import json
 import time
@@ -43,7 +43,7 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
 
 
 def change(form: Form, level: str) -> tuple[int, str]:
-    """Ask for a level, and return the status and the sentence."""
+    """Submit a level, and return the status and the message."""
     data = urllib.parse.urlencode({"level": level}).encode()
     try:
         with urllib.request.urlopen(f"{form.url}/loadtest-level", data, timeout=20) as answer:
@@ -62,12 +62,12 @@ def wait_for_load(form: Form, unit: str) -> None:
 
 
 def planned(record: dict[str, Any]) -> float:
-    """Return the arrivals that the levels of the plan come to."""
+    """Return the number of arrivals that the planned levels add up to."""
     return float(record["context"]["plan"]["arrivals_total"])
 
 
 def test_a_rate_is_changed(form: Form) -> None:
-    """From the change on there are as many arrivals as was entered; record, report, and verdict say so."""
+    """After the change, arrivals have the new rate; record, report and verdict mention it."""
     status, sentence = change(form, "5")
     assert (status, sentence.startswith("there is no load to change here.")) == (409, True)
     fields = {"load_profile": "constant-arrival-rate", "arrival_rate": "20", "run_time": "16s"}
@@ -76,7 +76,7 @@ def test_a_rate_is_changed(form: Form) -> None:
     for wrong in ("", "0", "many", "-3", "1e9"):
         status, sentence = change(form, wrong)
         assert (status, "Allowed: " in sentence) == (409, True), sentence
-    time.sleep(1.0)  # so that arrivals began at the rate of before
+    time.sleep(1.0)  # so that arrivals begin at the old rate
     assert change(form, "60") == (200, "60 arrivals/s from now on")
     record = form.wait_for_record("live")
     [event] = [one for one in record["events"] if one["kind"] == "rate"]
@@ -90,13 +90,13 @@ def test_a_rate_is_changed(form: Form) -> None:
     assert event["text"] in record["verdict"]["notes"]
     assert record["load_s"] == pytest.approx(16, abs=1)
     page = run_page.html(document.read(form.runs_dir / "live"))
-    assert page.count(event["text"]) >= 2  # beside the verdict, and among the events of the charts
+    assert page.count(event["text"]) >= 2  # next to the verdict, and among the events of the charts
     levels = [level for t_s, level in record["context"]["plan"]["levels"]]
     assert (levels[0], levels[-1]) == (20, 60)
 
 
 def test_users_of_a_profile_are_changed(form: Form) -> None:
-    """They stay as many to the planned end, later stages do not begin, and the last change counts."""
+    """The last change stays until the planned end, and later stages do not begin."""
     before = len(list(form.runs_dir.glob("*/record.json")))
     assert form.post(load_profile="plateau", thresholds="", arrival_rate="")["success"]
     wait_for_load(form, "users")
@@ -117,7 +117,7 @@ def test_users_of_a_profile_are_changed(form: Form) -> None:
 
 
 def test_the_load_is_changed_in_a_browser(form: Form) -> None:
-    """The page asks for it in the unit of the profile, and says what came of it."""
+    """The page uses the unit of the profile, and shows the result."""
     assert form.post(load_profile="constant-arrival-rate", arrival_rate="5", run_time="10m", thresholds="")["success"]
     wait_for_load(form, "arrivals/s")
     assert browse("change_load", form.url, "8") == {"said": "8 arrivals/s from now on", "complaints": []}
@@ -126,6 +126,6 @@ def test_the_load_is_changed_in_a_browser(form: Form) -> None:
 
 
 def _missed(record: dict[str, Any]) -> list[str]:
-    """Return what is said of load that did not come; a crowded machine may fail other checks."""
+    """Return the reports of missing load; on a busy machine, other checks may fail."""
     assert record["interruption"] is None
     return [one["sentence"] for one in record["findings"] if one["rule"] == "load_not_reached"]

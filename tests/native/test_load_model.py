@@ -1,4 +1,4 @@
-"""Profiles, think time, shapes and thresholds in real Locust processes, without a system under test."""
+"""Profiles, think time, shapes and thresholds in real Locust processes, without a service under test."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def sleepers(tmp_path: Path) -> Sleepers:
 
 
 def test_a_profile_ramps_thinks_and_ends(sleepers: Sleepers) -> None:
-    """Users rise to the peak, wait the profile's think time instead of their own, and the test ends in time."""
+    """Users ramp up to the peak with the profile's think time instead of their own, and the test ends in time."""
     started = time.monotonic()
     code, output = sleepers.run("climb", 'requests{name="sleep/count"} > 0')
     record = sleepers.record()
@@ -93,7 +93,7 @@ def test_a_profile_ramps_thinks_and_ends(sleepers: Sleepers) -> None:
 
 
 def test_a_shape_of_ones_own_wins_over_the_profile(sleepers: Sleepers) -> None:
-    """A LoadTestShape in the locustfile decides about users and end, whatever the profile says."""
+    """A LoadTestShape in the locustfile determines users and end, whatever the profile is."""
     code, output = sleepers.run("long", SHAPE="1")
     record = sleepers.record()
     assert max(point["users"] for point in record["timeline"]) == 2
@@ -102,7 +102,7 @@ def test_a_shape_of_ones_own_wins_over_the_profile(sleepers: Sleepers) -> None:
 
 
 def test_a_load_shape_that_ends_before_its_users_are_there_is_not_trustworthy(sleepers: Sleepers) -> None:
-    """It asks for a hundred users, two a second, for three seconds: the run made another load."""
+    """A shape asks for a hundred users, two a second, for three seconds: the intended load is not reached."""
     code, output = sleepers.run("long", SHAPE="100 users")
     record = sleepers.record()
     (sentence,) = [one["sentence"] for one in record["findings"] if one["rule"] == "load_not_reached"]
@@ -111,7 +111,7 @@ def test_a_load_shape_that_ends_before_its_users_are_there_is_not_trustworthy(sl
 
 
 def test_a_broken_rule_aborts_the_run(sleepers: Sleepers) -> None:
-    """abort_on_fail ends a ten-minute profile after seconds, names the rule, and fails the verdict."""
+    """With abort_on_fail a ten-minute profile ends after seconds; the verdict names the rule, and is a failure."""
     code, output = sleepers.run("long", "requests < 3 abort_on_fail", "max < 60s")
     record = sleepers.record()
     assert record["duration_s"] < 30
@@ -126,7 +126,7 @@ def test_a_broken_rule_aborts_the_run(sleepers: Sleepers) -> None:
 
 
 def test_a_rule_without_samples_is_no_data(sleepers: Sleepers) -> None:
-    """A rule whose warm-up outlasts the run is neither kept nor broken, and the exit code says so."""
+    """A rule whose warm-up outlasts the run is neither met nor violated, and the exit code says so."""
     code, output = sleepers.run("climb", "max < 1s warm_up=1m")
     record = sleepers.record()
     assert (record["thresholds"][1]["outcome"], record["thresholds"][1]["value"]) == ("no data", None), output
@@ -134,7 +134,7 @@ def test_a_rule_without_samples_is_no_data(sleepers: Sleepers) -> None:
 
 
 def test_sigterm_ends_a_shape_with_a_report(sleepers: Sleepers) -> None:
-    """A profile that ramps is reported on when SIGTERM ends it early."""
+    """A ramping profile that SIGTERM ends early is reported on."""
     process = sleepers.start("long")
     deadline = time.monotonic() + 60
     while not (sleepers.folder / "run" / "record.stream").exists():
@@ -148,7 +148,7 @@ def test_sigterm_ends_a_shape_with_a_report(sleepers: Sleepers) -> None:
 
 
 def test_a_wrong_name_in_a_rule_is_refused_before_the_run(sleepers: Sleepers) -> None:
-    """Locust itself ends with the code for wrong usage, and nothing is written."""
+    """Locust itself exits with the code for usage errors, and nothing is written."""
     code, output = sleepers.run("climb", 'max{name="sleep/cuont"} < 1s')
     assert (code, (sleepers.folder / "run").exists()) == (2, False)
     assert "did you mean sleep/count?" in output

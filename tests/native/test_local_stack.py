@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(150)]
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, int, str]:
-    """Return one finished `make loadtest` with its exit code and output; a store refuses its results."""
+    """Return one finished `make loadtest` with its exit code and output; a store refuses the results."""
     folder = tmp_path_factory.mktemp("finished")
     stack = Stack(folder / "runs")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RefusingStore) as store:
@@ -51,15 +51,15 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stack, int, 
 
 
 class RefusingStore(http.server.BaseHTTPRequestHandler):
-    """Takes an object, and refuses it."""
+    """Receives an object, and refuses it."""
 
     def do_PUT(self) -> None:
-        """Answer when all of it is here."""
+        """Respond once the whole body has arrived."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_error(403)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 def test_make_loadtest_runs_to_its_end(finished_run: tuple[Stack, int, str]) -> None:
@@ -70,7 +70,7 @@ def test_make_loadtest_runs_to_its_end(finished_run: tuple[Stack, int, str]) -> 
 
 
 def test_results_that_a_store_refuses_change_no_verdict(finished_run: tuple[Stack, int, str]) -> None:
-    """The run ends as it would; one line says what happened to them, and shows nothing of the signature."""
+    """The run ends normally; one line reports the refusal, without the signature of the URL."""
     stack, code, output = finished_run
     assert ended_well(code, output), output
     line = "upload       failed: the results were not sent to 127.0.0.1: it answered 403. They are in "
@@ -94,7 +94,7 @@ PARTS = [
 
 
 def test_finished_run_leaves_no_process(finished_run: tuple[Stack, int, str]) -> None:
-    """A run that ended well leaves nothing running."""
+    """A run that ended normally leaves no process behind."""
     assert finished_run[0].wait_until_nothing_is_left() == []
 
 
@@ -108,7 +108,7 @@ def test_run_folder_holds_the_reports(finished_run: tuple[Stack, int, str]) -> N
 
 
 def test_locust_statistics_agree_with_the_record(finished_run: tuple[Stack, int, str]) -> None:
-    """Every name has the same requests and failures in Locust's CSV and in the record."""
+    """Every name has as many requests and failures in Locust's CSV as in the record."""
     run_dir = finished_run[0].run_dir()
     record = json.loads((run_dir / "record.json").read_text())
     ours = {(s["method"], s["name"]): (s["requests"], s["failures"]) for s in record["series"] if s["requests"]}
@@ -125,7 +125,7 @@ SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "S
 
 @pytest.mark.parametrize("end", SIGNALS)
 def test_signal_ends_a_run_with_its_report(stack: Stack, tmp_path: Path, end: signal.Signals) -> None:
-    """Ctrl-C, SIGTERM and SIGHUP end a run early: every file says interrupted, and by what; 130, nothing left."""
+    """Ctrl-C, SIGTERM and SIGHUP end a run early: every file names the signal; exit code 130, no process is left."""
     stack.start("--run-time", "5m", TMPDIR=str(tmp_path)).read_until("requests/s")
     stack.process.send_signal(end)
     code, output = stack.end()
@@ -149,7 +149,7 @@ def test_signal_ends_a_run_with_its_report(stack: Stack, tmp_path: Path, end: si
 
 
 def test_second_signal_ends_at_once(stack: Stack) -> None:
-    """A second Ctrl-C does not wait for the report: the parts are ended, nothing is left."""
+    """A second Ctrl-C does not wait for the report: all parts are ended, and no process is left."""
     stack.start("--run-time", "5m").read_until("requests/s")
     stack.process.send_signal(signal.SIGINT)
     stack.read_until("press Ctrl-C again to end at once")
@@ -161,7 +161,7 @@ def test_second_signal_ends_at_once(stack: Stack) -> None:
 
 
 def test_signal_during_start_leaves_nothing(stack: Stack) -> None:
-    """Ctrl-C while the parts start ends those that did."""
+    """Ctrl-C during start-up ends the parts that have started."""
     stack.start().read_until("redis")
     stack.process.send_signal(signal.SIGINT)
     code, output = stack.end()
@@ -169,7 +169,7 @@ def test_signal_during_start_leaves_nothing(stack: Stack) -> None:
 
 
 def test_a_signal_before_the_test_begins_is_no_error(stack: Stack) -> None:
-    """Ctrl-C when everything is ready, and Locust is still looking whether its workers are: exit code 130."""
+    """Everything is ready, but Locust still checks its workers: Ctrl-C ends the run with exit code 130."""
     stack.start("--scenario", "health", "--run-time", "5m").read_until("ready        after")
     stack.process.send_signal(signal.SIGINT)
     code, output = stack.end()
@@ -177,7 +177,7 @@ def test_a_signal_before_the_test_begins_is_no_error(stack: Stack) -> None:
 
 
 def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
-    """Even kill -9 of the supervisor ends every part, by the kernel's parent-death signal."""
+    """Even after kill -9 of the supervisor every part ends, by the kernel's parent-death signal."""
     stack.start("--run-time", "5m").read_until("ready")
     stack.process.kill()
     stack.end()
@@ -185,7 +185,7 @@ def test_killed_supervisor_leaves_nothing(stack: Stack) -> None:
 
 
 def test_lost_target_fails_the_run(stack: Stack) -> None:
-    """A target that dies mid-run ends the run with its name, its log and exit code 1; the record names it too."""
+    """A target that dies during the run ends it with its name, its log and exit code 1; the record names it too."""
     stack.start("--run-time", "5m").read_until("requests/s")
     os.kill(min(stack.pids("gunicorn")), signal.SIGKILL)
     code, output = stack.end()
@@ -197,7 +197,7 @@ def test_lost_target_fails_the_run(stack: Stack) -> None:
 
 
 def test_web_ui_serves_until_ctrl_c(stack: Stack) -> None:
-    """With --ui, Locust's web UI answers on loopback, and Ctrl-C is its usual end: exit code 0."""
+    """With --ui, Locust's web UI is available on loopback, and Ctrl-C is its normal end: exit code 0."""
     output = stack.start("--ui").read_until("web UI")
     url = output.rsplit("http://", 1)[1].split()[0]
     with urllib.request.urlopen(f"http://{url}/", timeout=10) as page:
@@ -208,7 +208,7 @@ def test_web_ui_serves_until_ctrl_c(stack: Stack) -> None:
 
 
 def test_own_host_is_tested_without_the_target(stack: Stack) -> None:
-    """With HOST, no target is started, and the requests go to that host."""
+    """With HOST no target is started, and the requests go to that host."""
     paths = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -219,7 +219,7 @@ def test_own_host_is_tested_without_the_target(stack: Stack) -> None:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -248,7 +248,7 @@ BAD_INPUT = {
 
 @pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_is_one_paragraph(stack: Stack, case: str) -> None:
-    """Each bad input ends with its exit code and one paragraph: value, allowed, next step; nothing left running."""
+    """Each bad input gives its exit code and one paragraph: value, allowed values, next step; no process is left."""
     arguments, variables, expected, words = BAD_INPUT[case]
     code, output = stack.start(*arguments, **variables).end()
     assert (code, stack.wait_until_nothing_is_left()) == (expected, []), output
@@ -256,11 +256,11 @@ def test_bad_input_is_one_paragraph(stack: Stack, case: str) -> None:
     assert "Traceback" not in output
     assert "Next: " in output
     assert "Allowed: " in output
-    assert list(stack.runs_dir.rglob("redis.log")) == []  # not even for a host that is dead
+    assert list(stack.runs_dir.rglob("redis.log")) == []  # not even for an unreachable host
 
 
 def test_port_in_use_names_the_setting(stack: Stack) -> None:
-    """A port in use is refused before anything starts, with the setting that moves it."""
+    """A port in use is refused before anything starts, and the error names the setting that changes it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code, output = stack.start(LOADTEST_EXPORTER_PORT=str(port)).end()
@@ -269,7 +269,7 @@ def test_port_in_use_names_the_setting(stack: Stack) -> None:
 
 
 def test_missing_docker_engine_is_reported(stack: Stack) -> None:
-    """`make up` without a Docker engine fails before anything is made, and names the alternative without Docker."""
+    """`make up` without a Docker engine fails before it makes anything, and names the alternative without Docker."""
     environment = {**stack.environment(), "DOCKER_HOST": "tcp://127.0.0.1:1"}
     done = subprocess.run(["make", "up"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -279,7 +279,7 @@ def test_missing_docker_engine_is_reported(stack: Stack) -> None:
 
 @pytest.mark.parametrize(("given", "hint"), [("SCENRIO=health", "did you mean SCENARIO?"), ("FOO=1", "leave it out.")])
 def test_a_misspelt_setting_of_make_is_refused(given: str, hint: str) -> None:
-    """`make loadtest SCENRIO=health` would run another scenario than the one that was meant."""
+    """`make loadtest SCENRIO=health` would otherwise run another scenario than the intended one."""
     done = subprocess.run(["make", "-n", "loadtest", given], cwd=ROOT, capture_output=True, text=True, check=False)
     name = given.partition("=")[0]
     assert done.returncode == 2
@@ -288,7 +288,7 @@ def test_a_misspelt_setting_of_make_is_refused(given: str, hint: str) -> None:
 
 
 def test_a_part_that_cannot_start_is_named(stack: Stack, tmp_path: Path) -> None:
-    """What Locust refuses in local_conf/ of any folder is reported with the part and its log, without a traceback."""
+    """If Locust refuses a file in local_conf/, the part and its log are reported, without a traceback."""
     (tmp_path / "local_conf").mkdir()
     (tmp_path / "local_conf" / "locust.conf").write_text("users = many\n")
     code, output = stack.start(cwd=tmp_path).end()
@@ -300,7 +300,7 @@ def test_a_part_that_cannot_start_is_named(stack: Stack, tmp_path: Path) -> None
 
 
 def test_worker_without_master_gives_up(stack: Stack) -> None:
-    """A worker that reaches no master says so after a bounded time, with a next step and a non-zero exit code."""
+    """A worker that cannot reach its master gives up after a while, with a next step and a non-zero exit code."""
     command = [ROOT / ".venv/bin/locust", "-f", "locust/locustfile.py", "--worker", "--master-port", "1"]
     started = time.monotonic()
     done = subprocess.run(

@@ -111,7 +111,7 @@ TOOLS = Path(sys.executable).parent
 
 
 class Target:
-    """A server that counts by path; its answers depend on the path."""
+    """A server that counts by path; its responses depend on the path."""
 
     def __init__(self) -> None:
         """Listen on a free port."""
@@ -129,7 +129,7 @@ class Target:
         return [b'{"status":"ok"}']
 
     def counted(self) -> tuple[int, int]:
-        """Return the requests that the files report, and how many of them failed."""
+        """Return the number of requests that the files report, and the number of failures among them."""
         return self.paths.total(), sum(self.paths[path] for path in FAILING)
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ def _read(path: Path) -> Any:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ran]:
     """Every run, each way, some at once."""
     folder = tmp_path_factory.mktemp("locustfiles") / "files"
-    shutil.copytree(FOLDER, folder)  # away from this repository's settings of pytest
+    shutil.copytree(FOLDER, folder)  # outside of this repository and its pytest settings
     (folder / "enough.py").write_text(ENOUGH)
     pool = Pool(AT_ONCE)
     jobs = {(name, way): pool.spawn(Ran, name, folder, way) for name, way in WAYS}
@@ -213,7 +213,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ran]
 
 
 def test_every_file_is_run() -> None:
-    """None is forgotten."""
+    """Every file in the folder is part of a run."""
     assert sorted(path.stem for path in FOLDER.glob("*.py")) == sorted(
         [*HELPERS, *(f for r in RUNS.values() for f in r)]
     )
@@ -221,7 +221,7 @@ def test_every_file_is_run() -> None:
 
 @pytest.mark.parametrize(("name", "way"), WAYS)
 def test_every_request_and_failure_is_counted(runs: dict[tuple[str, str], Ran], name: str, way: str) -> None:
-    """The record, and Locust's statistics each way, hold what the target counted."""
+    """The record, and Locust's statistics each way, have the target's counts."""
     ran = runs[name, way]
     forgotten = FORGOTTEN_BY_STOCK if way == "stock" else 0
     differences = [abs(one - other) for one, other in zip(ran.reported(), ran.counted, strict=True)]
@@ -238,12 +238,12 @@ def test_every_request_and_failure_is_counted(runs: dict[tuple[str, str], Ran], 
 
 @pytest.mark.parametrize(("name", "way"), WAYS)
 def test_exit_codes_agree(runs: dict[tuple[str, str], Ran], name: str, way: str) -> None:
-    """What stock Locust ends with 0 passes; what it does not, fails by a rule or by the file's own code."""
+    """Files that end with 0 under stock Locust pass; others fail by a rule or by their own exit code."""
     ran, is_stock = runs[name, way], way == "stock"
     if name == "sets_exit_code":
         assert ran.code == 7, ran.output
         assert is_stock or "exit code    7, set by the locustfile" in ran.output
-    elif name == "with failures":  # one of the files raises, which no threshold excuses
+    elif name == "with failures":  # one of the files raises, which is a failure with any thresholds
         assert ran.code == (1 if is_stock else ExitCode.NOT_TRUSTWORTHY), ran.output
     elif is_stock:
         assert ran.code == 0, ran.output
@@ -260,13 +260,13 @@ def test_exit_codes_agree(runs: dict[tuple[str, str], Ran], name: str, way: str)
     ],
 )
 def test_what_a_file_prints_is_seen(runs: dict[tuple[str, str], Ran], name: str, words: str) -> None:
-    """Its arguments, its messages between master and workers, and its imports work as under stock Locust."""
+    """Its arguments, messages between master and workers, and imports work as under stock Locust."""
     assert [words in runs[name, way].output for way in ("stock", "ours")] == [True, True]
 
 
 @pytest.mark.parametrize("way", ["stock", "ours", "fast"])
 def test_a_listener_gets_every_request(runs: dict[tuple[str, str], Ran], way: str) -> None:
-    """A file that counts in its workers counts what is reported, which under us is what the target counts."""
+    """A file that counts in its workers gets every reported request; in our runs that is the target's count."""
     ran = runs["without failures", way]
     listened = re.findall(r"^listened (\d+)$", ran.output, re.MULTILINE)
     assert sum(map(int, listened)) == ran.reported()[0], listened
@@ -274,7 +274,7 @@ def test_a_listener_gets_every_request(runs: dict[tuple[str, str], Ran], way: st
 
 
 def test_the_names_are_those_of_stock_locust(runs: dict[tuple[str, str], Ran]) -> None:
-    """A request has the name and the method that it has under stock Locust."""
+    """A request has the same name and method as under stock Locust."""
     known = {("GET", f"/{name}") for name in ("right", "wrong", "forgiven", "missing", "broken", "read", "group/[id]")}
     known |= {("GET", "/fresh?_=..."), ("POST", "/wrong"), ("RPC", "good"), ("RPC", "broken")}
     known |= {("grpc", "/shop.Shop/order"), ("grpc", "/shop.Shop/broken"), ("GET", "/hello/s3"), ("GET", "/stumble")}
@@ -285,7 +285,7 @@ def test_the_names_are_those_of_stock_locust(runs: dict[tuple[str, str], Ran]) -
 
 
 def test_fast_moves_the_classes_that_it_may(runs: dict[tuple[str, str], Ran]) -> None:
-    """Of the files that run together every HttpUser and FastHttpUser, and no User with a client of its own."""
+    """Of the files that run together, every HttpUser and FastHttpUser is moved, but no User with its own client."""
     notes = [note for name in TOGETHER for note in runs[name, "fast"].record["context"]["notes"]]
     assert [note for note in notes if not note.startswith("fast: ")] == []
     moved = {word for note in notes for word in note.removeprefix("fast: ").partition(" on ")[0].split(", ")}
@@ -294,7 +294,7 @@ def test_fast_moves_the_classes_that_it_may(runs: dict[tuple[str, str], Ran]) ->
 
 
 def test_plain_locust_counts_our_base_class_with_its_web_ui(tmp_path: Path) -> None:
-    """Its page shows each request that the target counted, and Locust ends as it does with failures."""
+    """Locust's page shows each request that the target counted, and Locust exits as usual after failures."""
     target, port, web_port = Target(), str(free_port()), free_port()
     link = ["--processes", "1", "--master-bind-port", port, "--master-port", port, "--web-port", str(web_port)]
     load = ["-u", "4", "-r", "20", "-s", "20", "-H", target.url, "--autostart", "--web-host", "127.0.0.1"]

@@ -59,7 +59,7 @@ def witness() -> Iterator[Witness]:
 
 
 def loadtest(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`loadtest run` in a folder of somebody's own."""
+    """`loadtest run` in a separate folder."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOADTEST_", "LOCUST_"))}
     settings = {"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_RUNS_DIR": str(folder / "runs"), "LOADTEST_RUN_ID": "run"}
     return subprocess.run(
@@ -69,7 +69,7 @@ def loadtest(folder: Path, *options: str, **variables: str) -> subprocess.Comple
 
 
 def test_the_hands_habits_work(tmp_path: Path, witness: Witness) -> None:
-    """Files, load, tags, classes, an argument of the file's own, and every file that Locust writes."""
+    """Files, load, tags, classes, the file's own argument, and every file that Locust writes work as usual."""
     (tmp_path / "shop.py").write_text(LOCUSTFILE.format(name="Shop") + WITH_ARGUMENT)
     (tmp_path / "admin.py").write_text(LOCUSTFILE.format(name="Admin"))
     done = loadtest(
@@ -93,7 +93,7 @@ def test_the_hands_habits_work(tmp_path: Path, witness: Witness) -> None:
 
 
 def test_locusts_variables_and_files_are_settings(tmp_path: Path, witness: Witness) -> None:
-    """LOCUST_HOST and locust.conf say what is loaded and how; the command line and our own variables win."""
+    """LOCUST_HOST and locust.conf configure the load; the command line and our own variables take precedence."""
     (tmp_path / "visits.py").write_text(LOCUSTFILE.format(name="Visitor") + WITH_ARGUMENT)
     (tmp_path / "locust.conf").write_text(
         "locustfile = visits.py\nusers = 50\nspawn-rate = 7\nprocesses = 9\ntags = read\n"
@@ -113,7 +113,7 @@ def test_locusts_variables_and_files_are_settings(tmp_path: Path, witness: Witne
 
 @pytest.mark.parametrize("how", [("--autostart", "--autoquit", "1", "--class-picker"), ()])
 def test_autostart_begins_a_test_with_the_web_ui(tmp_path: Path, witness: Witness, how: tuple[str, ...]) -> None:
-    """With --autoquit the process ends after it, with the verdict's exit code; the same by Locust's variables."""
+    """With --autoquit the process ends after the test with the verdict's exit code; Locust's variables work alike."""
     (tmp_path / "visits.py").write_text(LOCUSTFILE.format(name="Visitor"))
     load = ("-u", "2", "-r", "2", "-t", "3s", "-s", "2", "-H", witness.url)
     variables = {} if how else {"LOCUST_AUTOSTART": "true", "LOCUST_AUTOQUIT": "1"}
@@ -133,7 +133,7 @@ def test_autostart_begins_a_test_with_the_web_ui(tmp_path: Path, witness: Witnes
     ],
 )  # fmt: skip
 def test_a_wrong_option_names_the_nearest(tmp_path: Path, options: list[str], words: str) -> None:
-    """Nothing starts."""
+    """Nothing is started."""
     (tmp_path / "visits.py").write_text(LOCUSTFILE.format(name="Visitor") + WITH_ARGUMENT)
     done = loadtest(tmp_path, "-f", "visits.py", *options)
     assert (done.returncode, words in done.stderr) == (2, True), done.stderr
@@ -141,7 +141,7 @@ def test_a_wrong_option_names_the_nearest(tmp_path: Path, options: list[str], wo
 
 
 def test_a_run_by_locusts_own_command_has_a_folder_of_its_own(tmp_path: Path, witness: Witness) -> None:
-    """Another that began in the same second has the name without a number; all of the next minutes are taken here."""
+    """If another run began in the same second, its name gets a number; here all names of the next minutes are taken."""
     now, ending = datetime.now(UTC), "-health-quick"
     others = {f"{now + timedelta(seconds=later):%Y%m%dT%H%M%SZ}{ending}" for later in range(120)}
     for name in others:

@@ -1,4 +1,4 @@
-"""Make passes values on as text, even untrusted ones such as the name of a branch."""
+"""Make passes values on as text, even untrusted ones such as a branch name."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ COMMANDS = {
 
 
 def make(*words: str, **variables: str) -> str:
-    """Type `make`, and return what it says."""
+    """Run `make`, and return its output."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
     command = ["make", *words]
     return subprocess.run(
@@ -29,7 +29,7 @@ def make(*words: str, **variables: str) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
 def test_a_value_of_make_is_no_command(command: str, tmp_path: Path) -> None:
-    """A revision, a setting on the command line, and one of the environment arrive as they are."""
+    """A revision, a setting on the command line, and one from the environment arrive unchanged."""
     value = command.replace("OWNED", str(tmp_path / "owned"))
     said = make("duet", f"BASE={value}"), make("loadtest", f"PROFILE={value}"), make("loadtest", PROFILE=value)
     assert f"--base {value} is not a version" in said[0], said[0]

@@ -26,13 +26,13 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def end(master: subprocess.Popen[bytes]) -> None:
-    """Tell the master to end, and wait for it."""
+    """Signal the master to end, and wait for it."""
     master.send_signal(signal.SIGTERM)
     master.wait(PATIENCE_S)
 
 
 def assert_agrees_with_locust(result: dict[str, Any]) -> None:
-    """Locust's statistics say what the record says: in total, per name, and in the errors' table."""
+    """Locust's statistics agree with the record: in total, per name, and in the table of errors."""
     names = {view["name"]: [view["requests"], view["failures"]] for view in result["series"]}
     total = [result["total"]["requests"], result["total"]["failures"]]
     assert result["locust"] == {"total": total, "names": names, "errors": result["total"]["failures"]}
@@ -89,7 +89,7 @@ def test_a_killed_worker_loses_at_most_one_interval(processes: Processes) -> Non
 
 
 def test_a_worker_that_is_scaled_away_takes_nothing_with_it(processes: Processes) -> None:
-    """After SIGTERM a worker stops its users, sends its last samples and leaves; the run goes on, complete."""
+    """After SIGTERM a worker stops its users, sends its last samples and leaves; the run continues, complete."""
     master = processes.master()
     leaving, staying = processes.worker(), processes.worker()
     processes.wait_for_load(leaving, staying, requests=200)
@@ -106,7 +106,7 @@ def test_a_worker_that_is_scaled_away_takes_nothing_with_it(processes: Processes
 
 
 def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> None:
-    """A worker that comes late is part of the record from its first request."""
+    """A worker that joins late is part of the record from its first request."""
     master = processes.master(workers=1)
     first = processes.worker()
     processes.wait_for_load(first)
@@ -122,7 +122,7 @@ def test_a_worker_that_joins_during_the_run_is_counted(processes: Processes) -> 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_broken_off_is_counted_to_the_last_request(processes: Processes, ending: signal.Signals) -> None:
-    """When the master is stopped, by SIGTERM or Ctrl-C, the record is complete before it is read."""
+    """When SIGTERM or Ctrl-C stops the master, the record is complete before it is read."""
     master = processes.master()
     workers = [processes.worker(), processes.worker()]
     processes.wait_for_load(*workers)
@@ -138,7 +138,7 @@ def test_a_run_that_is_broken_off_is_counted_to_the_last_request(processes: Proc
 
 
 def test_ctrl_c_in_the_middle_of_a_second_that_is_being_counted(processes: Processes) -> None:
-    """The master's Ctrl-C waits until record and Locust's statistics both have a second's requests."""
+    """The master handles Ctrl-C once both record and Locust's statistics have a second's requests."""
     master = processes.master(MEASURING_INTERRUPT_IN="feed")
     workers = [processes.worker(), processes.worker()]
     for process in (master, *workers):
@@ -149,7 +149,7 @@ def test_ctrl_c_in_the_middle_of_a_second_that_is_being_counted(processes: Proce
 
 
 def test_ctrl_c_in_the_middle_of_a_request(processes: Processes) -> None:
-    """A worker's Ctrl-C waits until the user that is running has done what it is at."""
+    """A worker handles Ctrl-C once the running user has finished its current step."""
     master = processes.master()
     leaving, staying = processes.worker(MEASURING_INTERRUPT_IN="request"), processes.worker()
     leaving.wait(PATIENCE_S)
@@ -179,7 +179,7 @@ def test_a_killed_master_leaves_a_readable_record(processes: Processes) -> None:
 
 
 def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
-    """When the master's socket is closed with whatever is in it, the deltas are sent again and counted once."""
+    """When the master's socket is closed with pending messages, the deltas are sent again and counted once."""
     processes.environment["MEASURING_BREAK_LINK_AFTER_S"] = "3.3"
     master = processes.master("--run-time", "9s")
     processes.worker()
@@ -193,7 +193,7 @@ def test_a_broken_link_is_repaired_without_loss(processes: Processes) -> None:
 
 
 def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
-    """Started and stopped twice from the web UI, each run has a record of its own, and the totals go on."""
+    """Two runs started and stopped in the web UI each have their own record, and the totals continue."""
     processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
     workers = [processes.worker(), processes.worker()]
     wait_until(lambda: processes.logs().count("reported as ready") == 2, "both workers are ready")
@@ -218,7 +218,7 @@ def test_runs_follow_each_other_in_the_web_ui(processes: Processes) -> None:
 
 
 def test_the_reset_button_resets_record_and_locust_alike(processes: Processes) -> None:
-    """After a reset record and Locust's statistics count from the same moment, and the totals go on."""
+    """After a reset, record and Locust's statistics count from the same moment, and the totals continue."""
     processes.locust("--master", "--web-port", str(processes.web_port), "--web-host", "127.0.0.1", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(processes.port))  # fmt: skip  # noqa: E501
     worker = processes.worker()
     wait_until(lambda: processes.logs().count("reported as ready") == 1, "the worker is ready")
@@ -252,7 +252,7 @@ def test_reset_after_spawning_resets_record_and_locust_alike(processes: Processe
 
 
 def test_a_run_in_one_process_is_counted_to_the_last_request(processes: Processes) -> None:
-    """Without master and workers the same holds."""
+    """The same holds without master and workers."""
     single = processes.locust("--headless", "--only-summary", "-u", "6", "-r", "100", "--run-time", "4s")
     single.wait(PATIENCE_S)
     result = processes.result()
@@ -263,13 +263,13 @@ def test_a_run_in_one_process_is_counted_to_the_last_request(processes: Processe
 
 
 def test_an_overloaded_worker_makes_the_run_not_trustworthy(processes: Processes) -> None:
-    """A worker without CPU to spare is named, with its value, its duration and what to do."""
+    """A worker without spare CPU is named, with the value, its duration and what to do."""
     master = processes.master("--run-time", "15s", workers=1)
     processes.worker(MEASURING_BUSY_S="0.05")
     master.wait(PATIENCE_S)
     result = processes.result()
     assert result["verdict"] == "not trustworthy", result["workers"]
-    # On a machine that is busy elsewhere the worker does not get the CPU that it asks for; its lag tells all the same.
+    # On a busy machine the worker does not get the CPU that it needs; its lag shows it all the same.
     reasons = [reason for reason in result["reasons"] if reason.startswith("worker 0 ")]
     assert any(
         ": add a worker" in reason and (" CPU for " in reason or " late (p99) for " in reason) for reason in reasons

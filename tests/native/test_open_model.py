@@ -34,7 +34,7 @@ def test_loadtest_run_keeps_the_arrival_rate(stack: Stack) -> None:
     (scenario,) = record["scenarios"]
     assert (requests["health/live"], requests["health/ready"]) == (320, 320), output
     assert (scenario["dropped"], scenario["schedule_lag"]["count"]) == (0, 320)
-    # On a busy machine the run may be not trustworthy; every arrival is counted all the same.
+    # On a busy machine the run may not be trustworthy, but every arrival is counted.
     assert code in {ExitCode.PASSED, ExitCode.NOT_TRUSTWORTHY}, output
     assert stack.wait_until_nothing_is_left() == []
 
@@ -67,19 +67,19 @@ class Swarm:
         return self._start("--worker", "--master-host", "127.0.0.1", "--master-port", self.port)
 
     def wait_for_starts(self, count: int) -> None:
-        """Wait until that many workers have started something."""
+        """Wait until this many workers have started something."""
         while sum(path.stat().st_size > 0 for path in self.folder.iterdir()) < count:
             assert self.processes[0].poll() is None, self.logs()
             time.sleep(0.05)
 
     def starts(self) -> list[tuple[float, float]]:
-        """Return every (intended, real) start, in the order of the intended ones."""
+        """Return every (intended, actual) start, in the order of the intended ones."""
         lines = [line for path in self.folder.iterdir() for line in path.read_text().splitlines(keepends=True)]
         pairs = [tuple(map(float, line.split())) for line in lines if line.endswith("\n")]
         return sorted((intended_s, real_s) for intended_s, real_s in pairs)
 
     def logs(self) -> str:
-        """Return what all processes wrote."""
+        """Return the output of all processes."""
         return "\n".join(path.read_text() for path in self.folder.parent.glob("log *"))
 
 
@@ -95,7 +95,7 @@ def swarm(tmp_path: Path) -> Iterator[Swarm]:
 
 
 def windows(times: list[float]) -> list[int]:
-    """Return how many of these ascending times lie in each window, every tenth of a second one."""
+    """Return how many of these ascending times are in each window; a window begins every tenth of a second."""
     began_s, last_s = times[0], times[-1] - WINDOW_S
     starts = [began_s + tenth / 10 for tenth in range(int((last_s - began_s) * 10))]
     return [bisect.bisect_left(times, s + WINDOW_S) - bisect.bisect_left(times, s) for s in starts]

@@ -119,7 +119,7 @@ def run(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_ordinary_locustfile_runs_as_it_is(tmp_path: Path, witness: Witness, name: str) -> None:
-    """Its classes, shape, listeners and host are Locust's; its requests are under their names, under the file's."""
+    """Classes, shape, listeners and host are Locust's; requests have their names, under the file's name."""
     (tmp_path / f"{name}.py").write_text(FILES[name].replace("HOST", witness.url))
     options = [] if name == "shaped" else ["-u", "6", "-r", "6", "-t", "5s"]
     done = run(tmp_path / f"{name}.py", *options)
@@ -138,7 +138,7 @@ def test_an_ordinary_locustfile_runs_as_it_is(tmp_path: Path, witness: Witness, 
 
 
 def test_an_ordinary_locustfile_without_a_host_loads_nothing(tmp_path: Path) -> None:
-    """Nothing says which service is meant, and the sample target would answer in its place, and the run pass."""
+    """Without a host the sample target would be loaded instead, and the run would pass."""
     (tmp_path / "bare.py").write_text(OURS.replace('    host = "HOST"\n', ""))
     done = run(tmp_path / "bare.py", "-u", "2", "-t", "3s")
     assert done.returncode == 2, done.stdout

@@ -1,4 +1,4 @@
-"""A scenario made from the target's own OpenAPI document, in a real run; and no secret in what a run writes."""
+"""A scenario drafted from the target's own OpenAPI document, in a real run; and no secret in a run's output."""
 
 import json
 import re
@@ -27,7 +27,7 @@ MADE_UP = "example-example"
 
 @dataclass(frozen=True)
 class OwnRun:
-    """A finished run, and what must not be found in it."""
+    """A finished run, and the secrets that must not be found in it."""
 
     folder: Path
     output: str
@@ -37,7 +37,7 @@ class OwnRun:
 
 @pytest.fixture(scope="module")
 def own_run(tmp_path_factory: pytest.TempPathFactory, redis_url: str, target_url: str) -> OwnRun:
-    """Make a scenario from the document that the target serves, run it with a token, and return what came of it."""
+    """Draft a scenario from the document that the target serves, run it with a token, and return the run."""
     folder = tmp_path_factory.mktemp("own")
     made = [Path(sys.executable).with_name("loadtest"), "init", "own", "--openapi", f"{target_url}/openapi.json"]
     subprocess.run(made, cwd=folder, check=True, capture_output=True)
@@ -57,13 +57,13 @@ def own_run(tmp_path_factory: pytest.TempPathFactory, redis_url: str, target_url
         )
         code, output = stack.end()
     assert code in {ExitCode.THRESHOLD_FAILED, ExitCode.NOT_TRUSTWORTHY}, output  # no user is signed in: 401, 404, 409
-    del paths["/api/notifications/session"]  # it opens another protocol
+    del paths["/api/notifications/session"]  # it switches to another protocol
     operations = {f"own/{operation['operationId']}" for item in paths.values() for operation in item.values()}
     return OwnRun(stack.run_dir(), output, operations, [key, password, token, MADE_UP])
 
 
 def test_every_operation_of_the_document_is_called(own_run: OwnRun) -> None:
-    """The record has requests of each, and none that the target calls malformed or fails at."""
+    """The record has requests of each operation; the target rejects none as malformed, and fails at none."""
     record = json.loads((own_run.folder / "record.json").read_text())
     assert {series["name"] for series in record["series"] if series["requests"]} == own_run.operations
     assert {series["scenario"] for series in record["series"]} == {"own"}
@@ -72,7 +72,7 @@ def test_every_operation_of_the_document_is_called(own_run: OwnRun) -> None:
 
 
 def test_no_secret_is_in_what_a_run_writes(own_run: OwnRun) -> None:
-    """Output, logs, reports and records hold no key, no password and no token, given or issued."""
+    """Output, logs, reports and records contain no key, password or token, whether given or issued."""
     written = {path: path.read_bytes() for path in own_run.folder.rglob("*") if path.is_file()}
     written[Path("output")] = own_run.output.encode()
     assert len(written) > 5

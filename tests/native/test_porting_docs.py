@@ -25,7 +25,7 @@ SHOWN_HOST = "https://staging.example.com"
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_a_guide_shows_works(command: str, tmp_path: Path, target_url: str) -> None:
-    """Each command of the page, with the page's files, ends well; so does each request."""
+    """Each command of the page, with the page's files, succeeds; so does each request."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
@@ -49,7 +49,7 @@ def test_every_file_and_kind_of_command_is_shown() -> None:
 
 
 def test_the_words_beside_each_other_exist() -> None:
-    """In the column of this product every rule is one, every key of a profile is one, and every option too."""
+    """In this product's column, every rule, key of a profile and option exists."""
     cells = [row[-1] for name in ("From k6", "From JMeter and Gatling") for row in table("docs/porting.md", name)]
     codes = [code for cell in cells for code in re.findall(r"`([^`]+)`", cell)]
     rules = [code for code in codes if re.search(r" < \d", code)]

@@ -1,4 +1,4 @@
-"""Any exception while a run is prepared ends it before there is load, with a message that has its place."""
+"""Any exception while a run is prepared ends it before there is load, with a message that names its place."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def scenario(folder: Path, more: str) -> Path:
 
 
 def place(path: Path, text: str) -> str:
-    """Return the line of the scenario that the text names."""
+    """Return the line of the scenario that contains the text."""
     number = PLACE.search(text)
     assert number, text
     return path.read_text().splitlines()[int(number[1]) - 1].partition("#")[2].strip()
@@ -91,7 +91,7 @@ def place(path: Path, text: str) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_error_while_a_run_is_prepared_ends_it(stack: Stack, tmp_path: Path, case: str) -> None:
-    """Exit code 1, one sentence with exception, file and line, no record, nothing left, and no load."""
+    """Exit code 1, one sentence with exception, file and line; no record, no process and no load."""
     more, error = CASES[case]
     path = scenario(tmp_path, more)
     code, output = stack.start("--scenario", str(path), "--profile", "smoke", TMPDIR=str(tmp_path)).end()
@@ -104,7 +104,7 @@ def test_an_error_while_a_run_is_prepared_ends_it(stack: Stack, tmp_path: Path, 
 
 
 def test_a_damaged_feed_is_wrong_usage(stack: Stack, tmp_path: Path) -> None:
-    """The master alone reads it: it names line and column, there is no load, and the exit code is 2."""
+    """Only the master reads it: the error names line and column, there is no load, and the exit code is 2."""
     (tmp_path / "ids.csv").write_text("id,name\n1,Ada\n2\n")
     code, output = stack.start("--scenario", "coin_queue", "--feed", str(tmp_path / "ids.csv")).end()
     assert (code, stack.wait_until_nothing_is_left()) == (ExitCode.USAGE, []), output
@@ -114,7 +114,7 @@ def test_a_damaged_feed_is_wrong_usage(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_shape_under_load_interrupts_the_run(stack: Stack, tmp_path: Path) -> None:
-    """What was measured until then is reported, with exception, file and line."""
+    """The measurements so far are reported, with exception, file and line."""
     more, error = CASES["shape"]
     path = scenario(tmp_path, more.replace("GOOD_TICKS = 0", "GOOD_TICKS = 4"))
     code, output = stack.start("--scenario", str(path), "--profile", "smoke").end()
@@ -127,7 +127,7 @@ def test_an_error_of_the_shape_under_load_interrupts_the_run(stack: Stack, tmp_p
 
 @pytest.mark.parametrize("case", CASES)
 def test_with_the_web_ui_the_master_goes_on_serving(stack: Stack, tmp_path: Path, case: str) -> None:
-    """The error is on the screen and in the web UI, each time a run is started, and no user runs."""
+    """The error is on the terminal and in the web UI each time a run is started, and no user runs."""
     more, error = CASES[case]
     path = scenario(tmp_path, more)
     stack.start("--scenario", str(path), "--ui")

@@ -1,4 +1,4 @@
-"""The README holds: its commands and its scenario are run, and it stays short."""
+"""The README's commands and scenario work, and it stays short."""
 
 import http.server
 import re
@@ -55,7 +55,7 @@ def test_the_first_screen_shows_commands_and_a_result() -> None:
 
 @pytest.mark.parametrize("command", sorted(RUN_HERE))
 def test_command_ends_well(stack: Stack, command: str) -> None:
-    """Each command that needs no Docker ends well and leaves nothing running."""
+    """Each command that needs no Docker succeeds and leaves no process running."""
     done = subprocess.run(
         shlex.split(command), cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False
     )
@@ -87,7 +87,7 @@ class _Shop(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer /products with 200, anything else with 404."""
+        """Return 200 for /products, and 404 for anything else."""
         self.send_response(200 if self.path == "/products" else 404)
         self.send_header("Content-Length", "2")
         self.end_headers()

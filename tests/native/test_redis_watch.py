@@ -9,7 +9,7 @@ from tests.redis_harness import PrivateRedis
 
 
 def test_a_restart_is_noted_once(tmp_path: Path) -> None:
-    """Gone, then another process: two events, however often one looks."""
+    """When Redis disappears and another process takes its place, that is two events, however often it is checked."""
     server = PrivateRedis("", tmp_path, ())
     messages: list[str] = []
     watch = RedisWatch(server.url, messages.append, lambda: messages.append("lost"))
@@ -28,7 +28,7 @@ def test_a_restart_is_noted_once(tmp_path: Path) -> None:
 
 
 def test_lost_data_is_loaded_again(tmp_path: Path) -> None:
-    """A Redis without its keys gets its data once: after a restart without a file, and after a flush."""
+    """A Redis without its keys gets its data back once: after a restart without a file, and after a flush."""
     server = PrivateRedis("", tmp_path, ())
     client = redis.Redis.from_url(server.url)
     data = {f"loadtest:{number}": number for number in range(100)}

@@ -12,7 +12,7 @@ LOCUSTFILE = Path(__file__).with_name("redisjson_locustfile.py")
 
 
 def test_the_record_and_redis_agree_to_the_last_command(redis_url, tmp_path):
-    """After a run of 30 users every command's count in the record is Redis's own count, failures included."""
+    """After a run of 30 users, every command's count in the record is Redis's own, failures included."""
     with private_redis(redis_url, tmp_path) as server:
         result = tmp_path / "result.json"
         locust = Path(sys.executable).with_name("locust")

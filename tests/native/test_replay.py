@@ -1,4 +1,4 @@
-"""A replay end to end: every request of a log once, unchanged, at its time, to the named service."""
+"""A replay end to end: every request of a log once, unchanged, at its time, to the given service."""
 
 import json
 import re
@@ -24,7 +24,7 @@ EARLY_S = 0.1
 
 
 class Service(ThreadingHTTPServer):
-    """A service that keeps what it gets, and when."""
+    """A service that keeps its requests and their times."""
 
     daemon_threads = True
 
@@ -36,15 +36,15 @@ class Service(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers 404 below /gone, a redirect below /old, and 200 elsewhere."""
+    """Returns 404 below /gone, a redirect below /old, and 200 elsewhere."""
 
     protocol_version = "HTTP/1.1"
 
     def answer(self) -> None:
-        """Keep the request, and answer it."""
+        """Keep the request, and respond to it."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         server: Any = self.server
-        path = self.requestline.split()[1]  # as it was sent; self.path is cleaned
+        path = self.requestline.split()[1]  # as it was sent; self.path is normalised
         server.got.append((time.monotonic(), self.command, path, body, self.headers.get("Content-Type")))
         server.cookies.append(self.headers.get("Cookie"))
         status = next((code for begin, code in (("/gone", 404), ("/old", 302)) if self.path.startswith(begin)), 200)
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - as http.server calls them
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def entry(at_s: float, method: str, path: str, status: int = 200, body: str = "") -> dict[str, Any]:
@@ -120,7 +120,7 @@ def test_a_log_is_replayed_at_its_times(stack: Stack, tmp_path: Path) -> None:
 
 
 class Monitor:
-    """What a Redis executes, as redis-cli prints it."""
+    """The commands that a Redis executes, as redis-cli prints them."""
 
     def __init__(self, server: PrivateRedis) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
@@ -135,7 +135,7 @@ class Monitor:
             self._data += arrived
 
     def lines(self, server: PrivateRedis) -> list[str]:
-        """Return the lines until now, and stop."""
+        """Return the lines so far, and stop."""
         server.admin.echo("the end")
         self._read_to(b'"ECHO" "the end"\r\n')
         self._socket.close()
@@ -144,7 +144,7 @@ class Monitor:
 
 
 def test_what_a_redis_executed_is_replayed_into_another(stack: Stack, redis_url: str, tmp_path: Path) -> None:
-    """Four times as fast, by two workers: each command once, not earlier, with the same keys, values and sizes."""
+    """At four times the speed, by two workers: each command once, not earlier, with the same keys, values and sizes."""
     for name in ("source", "copy"):
         (tmp_path / name).mkdir()
     with private_redis(redis_url, tmp_path / "source") as source, private_redis(redis_url, tmp_path / "copy") as copy:

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
 
 
 def report(stack: Stack, *arguments: str) -> str:
-    """Return what `loadtest report` prints of the one run."""
+    """Return the output of `loadtest report` for the only run."""
     command = [Path(sys.executable).with_name("loadtest"), "report", str(stack.run_dir()), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=stack.environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> Non
 
 
 def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> None:
-    """After kill -9 of the master, the record until then is shown."""
+    """After kill -9 of the master, the record so far is shown."""
     stack.start("--run-time", "5m").read_until("requests/s")
     os.kill(min(stack.pids("--master ")), signal.SIGKILL)
     code, output = stack.end()
@@ -90,7 +90,7 @@ def test_a_run_whose_master_was_killed_is_shown_as_interrupted(stack: Stack) -> 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
 def test_a_full_disk_at_the_end_costs_no_verdict_and_is_no_pass(stack: Stack) -> None:
-    """On a disk too small for the reports, verdict and exit code are right, and what is missing is named."""
+    """On a disk too small for the reports, verdict and exit code are right, and missing files are named."""
     stack.runs_dir.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", stack.runs_dir], check=True)
     try:

@@ -1,4 +1,4 @@
-"""Any error after the load: exit code 1 and a message, never a pass."""
+"""Any error after the load gives exit code 1 and a message, never a pass."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_error_after_the_load_is_no_pass(stack: Stack, tmp_path: Path, fault: str) -> None:
-    """The sentence names exception, file and line; what can be written is."""
+    """The sentence names exception, file and line, and the other files are written."""
     more, words = FAULTS[fault]
     path = tmp_path / "mine.py"
     path.write_text(f"{SCENARIO}{more}\n")
@@ -99,7 +99,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS)
 def test_a_scenario_that_ends_the_master_is_no_pass(stack: Stack, tmp_path: Path, end: str) -> None:
-    """However it does: the verdict stands, or there is none, which is no pass either."""
+    """However it ends the master, the verdict is unchanged, or there is none, which is not a pass either."""
     how, words = ENDS[end]
     path = tmp_path / "mine.py"
     path.write_text(f"{SCENARIO}{MASTER.replace('HOW', how)}\n")
@@ -110,7 +110,7 @@ def test_a_scenario_that_ends_the_master_is_no_pass(stack: Stack, tmp_path: Path
 
 
 def test_a_scenario_that_ends_the_master_of_a_search_is_no_pass(stack: Stack, tmp_path: Path) -> None:
-    """A search for the capacity without a result is no result."""
+    """A search for the capacity that has no result fails."""
     path = tmp_path / "mine.py"
     path.write_text(f"{SCENARIO}{MASTER.replace('HOW', 'os._exit(0)')}\n")
     arguments = ("--scenario", str(path), "--slo", "p99 < 1s", "--users", "2", "--run-time", "20s")
@@ -120,7 +120,7 @@ def test_a_scenario_that_ends_the_master_of_a_search_is_no_pass(stack: Stack, tm
 
 
 def test_a_page_of_locusts_own_that_cannot_be_written_is_no_pass(stack: Stack, tmp_path: Path) -> None:
-    """That of --html is written when the run has been reported; Locust ends by the error."""
+    """The file of --html is written after the run's report; Locust ends with the error."""
     path = tmp_path / "mine.py"
     path.write_text(SCENARIO)
     arguments = (
@@ -141,7 +141,7 @@ def test_a_page_of_locusts_own_that_cannot_be_written_is_no_pass(stack: Stack, t
 
 
 def test_files_of_locusts_own_that_cannot_be_written_are_no_pass(stack: Stack, tmp_path: Path) -> None:
-    """Those of --csv are written during the run, by a greenlet whose end nobody would notice."""
+    """The files of --csv are written during the run, by a greenlet whose death would go unnoticed."""
     path = tmp_path / "mine.py"
     path.write_text(f"{SCENARIO}{BROKEN_CSV}\n")
     arguments = ("--scenario", str(path), "--profile", "smoke", "--users", "2", "--run-time", "4s", "--csv", "out")

@@ -71,7 +71,7 @@ A4_PX = 794
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, as it is installed on this machine."""
+    """The Chromium installed on this machine."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         yield browser
@@ -96,7 +96,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(browser: Browser, file: Path, scheme: str, width: int) -> tuple[Page, list[str]]:
-    """Open the report offline; return its page, and what the browser complains of."""
+    """Open the report offline; return its page, and the browser's complaints."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -109,7 +109,7 @@ def opened(browser: Browser, file: Path, scheme: str, width: int) -> tuple[Page,
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_every_chart_is_drawn(browser: Browser, file: Path, scheme: str, width: int) -> None:
-    """Light, dark and on a phone: every chart with lines, no complaint, no sideways scrolling, enough contrast."""
+    """Light, dark and on a phone: every chart has lines; no complaints, no sideways scrolling, enough contrast."""
     page, complaints = opened(browser, file, scheme, width)
     colours = {chart: page.evaluate(NON_BLANK, chart) for chart in CHARTS}
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def test_a_comparison_reads_well(browser: Browser, tmp_path: Path, scheme: str) 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_capacity_is_read_on_a_phone(browser: Browser, tmp_path: Path, width: int) -> None:
-    """The page does not scroll sideways, and the labels of its chart are not shrunk below 10 px."""
+    """The page does not scroll sideways, and the labels of its chart are at least 10 px."""
     steps = [
         StepResult(rate, Outcome.PASSED, ("p99 < 100ms: passed",), rate, 0.01, 0.05, 0.01, 1.0) for rate in (9, 90)
     ]
@@ -175,7 +175,7 @@ def test_a_capacity_is_read_on_a_phone(browser: Browser, tmp_path: Path, width: 
 
 
 def test_an_interval_beyond_its_drawing_is_an_arrow(browser: Browser, tmp_path: Path) -> None:
-    """30 % slower, with a margin of 5 %: the dot would be outside, and what is drawn stays inside."""
+    """30 % slower, with a margin of 5 %: the dot would be outside, so an arrow is drawn inside."""
     page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
     drawn = page.locator("[aria-label=Differences] tbody tr", has_text="worse").filter(has_text="p50").first
     assert (drawn.locator("polygon").count(), drawn.locator("circle").count()) == (1, 0)
@@ -183,7 +183,7 @@ def test_an_interval_beyond_its_drawing_is_an_arrow(browser: Browser, tmp_path: 
 
 
 def test_a_comparison_is_whole_on_a_screen(browser: Browser, tmp_path: Path) -> None:
-    """At 1280 px no table scrolls sideways, and forty requests of which nothing is known are one line until opened."""
+    """At 1280 px no table scrolls sideways, and forty inconclusive requests are one line until it is opened."""
     page, _ = opened(browser, comparison_page(tmp_path), "light", 1280)
     page.screenshot(path=ARTEFACTS / "comparison-1280.png", full_page=True)
     assert page.evaluate(CUT_OFF) == []
@@ -236,7 +236,7 @@ def comparison_page(folder: Path) -> Path:
 
 
 def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
-    """Arrow keys read a chart, a name is switched by the keyboard, a table is sorted, the theme changes."""
+    """The keyboard moves along a chart, toggles a name, sorts a table, and changes the theme."""
     page, complaints = opened(browser, file, "light", 1280)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -260,7 +260,7 @@ def test_the_keyboard_reaches_everything(browser: Browser, file: Path) -> None:
 
 
 def test_a_name_is_drawn_when_it_is_chosen(browser: Browser, file: Path) -> None:
-    """By its name in the table, or from the list: its curves replace those of all requests, with its own limit."""
+    """It is chosen in the table or from the list: its curves replace those of all requests, with its own limit."""
     page, complaints = opened(browser, file, "light", 1280)
     picture = "document.querySelector('#chart-name-bars canvas').toDataURL()"
     of_all = page.evaluate(picture)
@@ -279,7 +279,7 @@ def test_a_name_is_drawn_when_it_is_chosen(browser: Browser, file: Path) -> None
 
 
 def test_a_search_leaves_the_names_that_match(browser: Browser, file: Path) -> None:
-    """Each word that is typed must be in the name; the sum stays."""
+    """A name must contain each typed word; the total stays."""
     page, complaints = opened(browser, file, "light", 1280)
     page.fill("input[data-for=by-name]", "GET read")
     shown = "[...document.querySelectorAll('#by-name :is(tbody, tfoot) tr')].filter(row => row.offsetParent)"
@@ -289,7 +289,7 @@ def test_a_search_leaves_the_names_that_match(browser: Browser, file: Path) -> N
 
 
 def test_groups_of_names_are_sorted_folded_and_searched(browser: Browser, tmp_path: Path) -> None:
-    """Groups are sorted by their sums, names below them; a fold hides names; a group without a match is not shown."""
+    """Groups are sorted by total, names within them; folding hides names; a group without a match is hidden."""
     names = tuple(f"shop/{room}{number}" for room in ("", "basket/") for number in range(6))
     file = tmp_path / "report.html"
     file.write_text(run_page.html(reports.run_document(reports.record(20, names=names))))
@@ -334,7 +334,7 @@ def test_the_time_charts_share_their_axis(browser: Browser, file: Path) -> None:
 
 
 def test_the_page_prints_in_light_colours(browser: Browser, file: Path) -> None:
-    """A dark page is printed on white paper, and neither its charts nor a table are wider than the paper."""
+    """A dark page is printed on white, and no chart or table is wider than the paper."""
     page, complaints = opened(browser, file, "dark", 1280)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")

@@ -40,7 +40,7 @@ def _options() -> set[str]:
 
 
 def _links() -> dict[str, str]:
-    """Return the variables of each Service that has the name of an option, with the ending of one and without."""
+    """Return the variables of Services named like an option, with the suffix of a Service variable and without."""
     names = _options()
     services = names | {name.removesuffix(ending) for name in names for ending in ENDINGS}
     return {service + ending: value for service in services for ending, value in ENDINGS.items()}
@@ -63,7 +63,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("program", COMMANDS)
 def test_no_service_of_the_namespace_keeps_a_program_from_starting(program: str) -> None:
-    """Whatever its name is: what Kubernetes makes of it is neither an option nor a misspelt one."""
+    """Variables that Kubernetes makes for a Service of any name are neither an option nor a misspelt one."""
     names = {name for name in os.environ if name.startswith(("LOADTEST_", "LOCUST_", "TARGET_APP_"))}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     without, with_links = (
@@ -75,5 +75,5 @@ def test_no_service_of_the_namespace_keeps_a_program_from_starting(program: str)
 
 
 def test_options_are_among_what_services_are_named_like() -> None:
-    """Those of Locust that end as a variable of a Service does: it would take an address for a port."""
+    """Locust's options that end like a variable of a Service are included: Locust would read an address as a port."""
     assert {"LOCUST_WEB_PORT", "LOCUST_MASTER_BIND_PORT", "LOCUST_MASTER_NODE_PORT"} <= _options() & set(_links())

@@ -28,7 +28,7 @@ SERVICE_LINK = "tcp://10.96.0.7:8089"
 
 
 def test_the_commands_of_the_page_make_a_run(tmp_path: Path) -> None:
-    """The workers' machine sends the load, the master's has the result, and both count the same."""
+    """The workers' machine generates the load, the master's has the result, and both count the same."""
     cables = Cables("machines", "10.98")
     machine = cables.hosts[cables.way]
     witness = Witness(machine)

@@ -55,7 +55,7 @@ _NOT_YET = ("is stopping", "no worker is ready")
 
 @dataclass
 class Form:
-    """The start form of a running web UI, and the runs that came of it."""
+    """The start form of a running web UI, and the runs that it started."""
 
     url: str
     runs_dir: Path
@@ -67,14 +67,14 @@ class Form:
             return text
 
     def read(self) -> dict[str, Any]:
-        """Return the form's own fields as the page has them."""
+        """Return the form's own fields as the page shows them."""
         settings = re.search(r"window\.templateArgs = (\{.*\})", self.get("/"))
         assert settings
         fields: dict[str, Any] = json.loads(settings[1])["extra_options"]
         return fields
 
     def post(self, **values: str) -> dict[str, Any]:
-        """Send the form, and again while the last test's workers are not ready for another."""
+        """Send the form, and again while the last test's workers are not ready for another one."""
         data = urllib.parse.urlencode({"user_count": "1", "spawn_rate": "1", **values}).encode()
         until_s = time.monotonic() + 20
         while True:
@@ -96,12 +96,12 @@ class Form:
 
     @property
     def users(self) -> int:
-        """How many users run."""
+        """The number of running users."""
         users: int = json.loads(self.get("/stats/requests"))["user_count"]
         return users
 
     def wait_for_record(self, name: str) -> dict[str, Any]:
-        """Return a run's record when it is there and whole."""
+        """Return a run's record once it exists and is complete."""
         file = self.runs_dir / name / "record.json"
         until_s = time.monotonic() + 30
         while not file.exists() and time.monotonic() < until_s:
@@ -133,7 +133,7 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
 
 
 def browse(what: str, *arguments: str) -> dict[str, Any]:
-    """Return what a person in a browser saw."""
+    """Return what a person in a browser sees."""
     command = [sys.executable, str(Path(__file__).with_name("web_ui_browser.py")), what, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -142,7 +142,7 @@ def browse(what: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_the_form_has_the_fields(form: Form) -> None:
-    """The start page offers every profile, among them one's own, an arrival rate and thresholds, each explained."""
+    """The start page offers every profile, including external ones, an arrival rate and thresholds, each explained."""
     fields = form.read()
     choices = fields["load_profile"]["choices"]
     assert set(fields) == {"load_profile", "arrival_rate", "thresholds"}
@@ -166,7 +166,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_said_and_nothing_starts(form: Form, case: str) -> None:
-    """A wrong value is answered by status 400 and a sentence, and the master stays as it was."""
+    """A wrong value gives status 400 and a message, and the master stays as it was."""
     values, words = WRONG[case]
     before = json.loads(form.get("/stats/requests"))["state"]
     answer = form.post(**values)
@@ -176,7 +176,7 @@ def test_what_is_wrong_is_said_and_nothing_starts(form: Form, case: str) -> None
 
 @pytest.mark.timeout(360)
 def test_each_start_chooses_anew(form: Form) -> None:
-    """An open profile, then a closed one that ramps, then Locust's own fields: each leaves a run of its own."""
+    """An open profile, then a closed one that ramps, then Locust's own fields: each start makes its own run."""
     fields = {"load_profile": "constant-arrival-rate", "arrival_rate": "20", "run_time": "5s"}
     answer = form.post(**fields, thresholds="p95(response_time) < 10s, requests > 1000")
     assert answer["success"], answer
@@ -215,8 +215,8 @@ def test_each_start_chooses_anew(form: Form) -> None:
     assert [rule["rule"] for rule in record["thresholds"]] == ["error_ratio < 1%"]
     assert (record["configuration"]["profile"], record["configuration"]["users"]) == ("as-entered", 3)
     assert record["interruption"] is None
-    assert record["load_s"] > 2.9  # the preparation is no part of the run time
-    # The last test's end does not reach into the next one.
+    assert record["load_s"] > 2.9  # the preparation is not part of the run time
+    # The end of the last test does not affect the next one.
     logs = "".join(log.read_text() for log in (form.runs_dir / "ui" / "logs").glob("worker_*.log"))
     assert "no word from the master" not in logs
 
@@ -246,7 +246,7 @@ def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
 
 
 def test_a_start_that_says_nothing_inherits_nothing(form: Form) -> None:
-    """A start without profile, rate, rules and host has the defaults, whatever the last start was."""
+    """A start without profile, rate, rules and host uses the defaults, whatever the last start used."""
     before = len(list(form.runs_dir.glob("*/record.json")))
     elsewhere = {"host": "http://localhost:1", "thresholds": "requests > 100000"}
     fields = {"load_profile": "constant-arrival-rate", "arrival_rate": "20", "run_time": "2s"}
@@ -254,7 +254,7 @@ def test_a_start_that_says_nothing_inherits_nothing(form: Form) -> None:
     assert "host cannot change while a test is under way" in form.post(host="http://localhost:2", **fields)["message"]
     record = form.wait_for_record(_name(before))
     assert _failures(record) == 80
-    # The second open run on the same worker: its end is not mistaken for the first one's, and waited for in vain.
+    # The second open run on the same worker: its end is not mistaken for the first one's.
     assert record["duration_s"] < 20
 
     answer = form.post(user_count="7", spawn_rate="7", host="")
@@ -275,7 +275,7 @@ def test_a_stop_while_a_test_is_prepared_stops_it(form: Form, profile: str) -> N
     started = {"load_profile": profile, "run_time": "20s"}
     assert form.post(**started)["success"]
     changed = {"climb": {"user_count": "3"}, "as-entered": {"run_time": "60s"}}[profile]
-    refused = form.post(**(started | changed))  # which Locust would answer with success, and not do
+    refused = form.post(**(started | changed))  # for which Locust would report success without effect
     form.stop()
     assert (refused["status"], "cannot change while" in refused["message"]) == (409, True)
     record = form.wait_for_record(_name(before))
@@ -285,14 +285,14 @@ def test_a_stop_while_a_test_is_prepared_stops_it(form: Form, profile: str) -> N
 
 
 def test_a_change_while_a_test_is_prepared_waits_for_it(form: Form) -> None:
-    """The test is prepared once, and then has the users of the change."""
+    """The test is prepared once, and then has the changed number of users."""
     before, folder = len(list(form.runs_dir.glob("*/record.json"))), form.runs_dir.parent
     (folder / "set_ups").unlink(missing_ok=True)
     (folder / "hold").touch()
     assert form.post(load_profile="as-entered")["success"]
     _wait_for((folder / "set_ups").exists)
     change = gevent.spawn(form.post, user_count="3", spawn_rate="3")
-    gevent.sleep(1.0)  # without the wait the preparation would be broken off meanwhile
+    gevent.sleep(1.0)  # without the wait, the preparation would be aborted
     (folder / "hold").unlink()
     assert change.get()["success"]
     _wait_for(lambda: form.users == 3)

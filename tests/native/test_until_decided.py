@@ -49,7 +49,7 @@ LOAD = (
 
 
 class Service(ThreadingHTTPServer):
-    """Answers everything after some time, which may be changed."""
+    """Responds to everything after a delay, which can be changed."""
 
     daemon_threads = True
     waits_s = 0.02
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Wait and answer."""
+        """Wait and respond."""
         server: Any = self.server
         time.sleep(server.waits_s)
         self.send_response(200)
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def call_passed(record: Path) -> None:

@@ -31,7 +31,7 @@ PAGES = ("/", "/stats/requests", "/stats/report", "/exceptions", "/logs", "/task
 
 @dataclass
 class Answer:
-    """An answer of the web UI."""
+    """A response of the web UI."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -39,14 +39,14 @@ class Answer:
 
     @property
     def sentence(self) -> str:
-        """What a refusal says."""
+        """The message of a refusal."""
         message: str = json.loads(self.text)["message"]
         return message
 
 
 @dataclass
 class WebUi:
-    """A master's web UI, and the session of who asks."""
+    """A master's web UI, and the session of its client."""
 
     port: int
     link_port: int
@@ -130,7 +130,7 @@ def _answers(ui: WebUi, path: str = "/login") -> bool:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_nothing_is_shown_without_a_session(guarded: WebUi, path: str) -> None:
-    """A program gets 401 and a sentence, a browser is sent to the login page, and neither sees anything."""
+    """A program gets 401 and a message, a browser is sent to the login page, and neither sees anything else."""
     answer = guarded.ask("GET", path)
     assert (answer.status, "this requires a login" in answer.sentence) == (401, True)
     answer = guarded.ask("GET", path, Accept="text/html")
@@ -139,7 +139,7 @@ def test_nothing_is_shown_without_a_session(guarded: WebUi, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/swarm", "/stop", "/stats/reset", "/user", "/anything"])
 def test_nothing_is_done_without_a_session(guarded: WebUi, path: str) -> None:
-    """What changes something is refused without a session, with a forged cookie too."""
+    """Changes are refused without a session, even with a forged cookie."""
     assert guarded.ask("POST", path, "").status == 401
     assert guarded.ask("POST", path, "", Cookie=FORGED).status == 401
 
@@ -153,7 +153,7 @@ def test_the_session_cookie_is_kept_from_scripts_and_other_sites(guarded: WebUi,
 
 
 def test_a_stolen_cookie_changes_nothing(guarded: WebUi) -> None:
-    """Browsers send the cookie to the service under test as well; without the token it starts and stops nothing."""
+    """Browsers send the cookie to the service under test as well; without the token it can start and stop nothing."""
     whole = _session(guarded)
     for token in ("", "guessed", "\xe9"):
         thief = WebUi(guarded.port, guarded.link_port, whole.cookie, token)
@@ -167,7 +167,7 @@ def test_a_stolen_cookie_changes_nothing(guarded: WebUi) -> None:
 
 @pytest.mark.parametrize("path", (*PAGES, "/stats/requests/csv", "/exceptions/csv"))
 def test_a_stolen_cookie_reads_nothing(guarded: WebUi, owner: WebUi, path: str) -> None:
-    """Without the token a program gets 401, and what looks like a browser a page without content."""
+    """Without the token a program gets 401, and an apparent browser a page without content."""
     thief = WebUi(guarded.port, guarded.link_port, owner.cookie)
     assert thief.ask("GET", path).status == 401
     page = thief.ask("GET", path, Accept="text/html")
@@ -176,7 +176,7 @@ def test_a_stolen_cookie_reads_nothing(guarded: WebUi, owner: WebUi, path: str) 
 
 
 def test_logging_out_ends_the_session(guarded: WebUi) -> None:
-    """Whoever kept a copy of cookie and token has nothing any more."""
+    """Copies of cookie and token are worthless after a logout."""
     session = _session(guarded)
     assert session.ask("GET", "/stats/requests").status == 200
     assert session.ask("POST", "/logout", "").status == 204
@@ -206,7 +206,7 @@ SITES = {
 
 @pytest.mark.parametrize("case", SITES)
 def test_a_start_comes_from_the_own_page_only(owner: WebUi, case: str) -> None:
-    """A start with the owner's cookie is refused when another site sends it; 409 says that only a worker is missing."""
+    """A start with the owner's cookie is refused when another site sends it; 409 only says that a worker is missing."""
     headers, status = SITES[case]
     answer = owner.ask(
         "POST", "/swarm", urllib.parse.urlencode(FORM), **{k: v.format(port=owner.port) for k, v in headers.items()}
@@ -248,7 +248,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_start_is_refused_with_a_sentence(owner: WebUi, case: str) -> None:
-    """What is wrong is answered by a 4xx that says what is allowed, and the configured host stays."""
+    """A wrong field gives a 4xx that says what is allowed, and the configured host stays."""
     fields, status, words = WRONG[case]
     answer = owner.start(**fields)
     assert (answer.status, words in answer.sentence) == (status, True), answer.text
@@ -271,7 +271,7 @@ IGNORED = {
 
 @pytest.mark.parametrize("case", IGNORED)
 def test_a_start_has_nothing_that_would_be_ignored(owner: WebUi, case: str) -> None:
-    """Locust would start without it, as without a rule that was meant to be judged."""
+    """Locust would ignore it, for example a rule that was meant to be judged, and start."""
     address, body, headers, words = IGNORED[case]
     answer = owner.ask("POST", f"/swarm{address}", body, **headers)
     assert (answer.status, words in answer.sentence) == (400, True), answer.text
@@ -279,7 +279,7 @@ def test_a_start_has_nothing_that_would_be_ignored(owner: WebUi, case: str) -> N
 
 
 def test_everything_wrong_with_a_start_is_said_at_once(owner: WebUi) -> None:
-    """Locust's own fields, the host and this product's fields: one answer names all of them, each once."""
+    """One response names all errors in Locust's own fields, the host and this product's fields, each once."""
     wrong = {"user_count": "0", "host": "https://bank.example", "run_time": "9999h", "arrival_rate": "fast"}
     answer = owner.start(**wrong, load_profile="nightmare", thresholds="p99 < soon")
     assert answer.status == 400
@@ -289,7 +289,7 @@ def test_everything_wrong_with_a_start_is_said_at_once(owner: WebUi) -> None:
 
 @pytest.mark.parametrize("host", ["http://target.example:8000", "http://localhost:8000", "https://api.friends.example"])
 def test_an_allowed_host_is_taken(owner: WebUi, host: str) -> None:
-    """The configured service, this machine and what LOADTEST_ALLOWED_HOSTS names pass; only a worker is missing."""
+    """The configured service, this machine and the hosts in LOADTEST_ALLOWED_HOSTS pass; only a worker is missing."""
     assert owner.start(host=host).status == 409
 
 
@@ -313,7 +313,7 @@ def test_a_wrong_change_of_a_user_class_is_refused(owner: WebUi, case: str) -> N
 
 
 def test_a_change_of_a_class_keeps_the_password_of_its_host(tmp_path: Path) -> None:
-    """The class picker shows the host without it, and sends what it shows with every change."""
+    """The class picker shows the host without it, and submits the host as shown with every change."""
     ui = WebUi(free_port(), free_port())
     web = ["--web-host", "127.0.0.1", "--web-port", str(ui.port), "--class-picker"]
     link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(ui.link_port)]
@@ -334,13 +334,13 @@ def test_a_change_of_a_class_keeps_the_password_of_its_host(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("body", ["[" * 100_000, "9" * 100_000, "\xff", ""])
 def test_what_is_no_json_is_no_change(owner: WebUi, body: str) -> None:
-    """However deep or long it is."""
+    """It is refused however deep or long it is."""
     assert owner.ask("POST", "/user", body.encode("latin-1")).status == 400
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/assets/nothing.js", "/nothing", "/stats/requests"])
 def test_every_answer_has_security_headers(owner: WebUi, path: str) -> None:
-    """Pages, data and errors alike forbid framing, sniffing and foreign readers, and have a policy for scripts."""
+    """Pages, data and errors forbid framing, sniffing and cross-origin reads, and have a policy for scripts."""
     answer = owner.ask("GET", path, Origin="https://evil.example")
     policy = answer.headers["Content-Security-Policy"]
     assert (answer.headers["X-Content-Type-Options"], answer.headers["X-Frame-Options"]) == ("nosniff", "DENY")
@@ -352,7 +352,7 @@ def test_every_answer_has_security_headers(owner: WebUi, path: str) -> None:
 
 @pytest.fixture
 def with_worker(owner: WebUi, tmp_path: Path) -> Iterator[WebUi]:
-    """The web UI with a worker: without one, Locust's page disables Start."""
+    """The web UI with a worker, because Locust's page disables Start without one."""
     worker = _locust(tmp_path, "--worker", "--master-host", "127.0.0.1", "--master-port", str(owner.link_port))
     try:
         worker.wait_until(lambda: json.loads(owner.ask("GET", "/worker-count").text)["worker_count"] == 1, 90)
@@ -379,13 +379,13 @@ def test_a_page_for_people(with_worker: WebUi) -> None:
     assert seen["tags"] == 0
     assert seen["table"].startswith("Type,Name,Request Count")
     assert seen["logged_out_at"].endswith("/login")
-    expected = ["401", "400"]  # what the browser notes of every refused request
+    expected = ["401", "400"]  # the browser's log entry for every refused request
     assert len(seen["complaints"]) == len(expected), seen["complaints"]
     assert all(status in complaint for status, complaint in zip(expected, seen["complaints"], strict=True))
 
 
 def test_passwords_cannot_be_tried_for_long(guarded: WebUi) -> None:
-    """After five wrong passwords in a minute even the right one has to wait; who is logged in goes on working."""
+    """After five wrong passwords in a minute even the right one has to wait; a logged-in user is not affected."""
     statuses = [guarded.log_in(f"guess number {number}").status for number in range(6)]
     assert statuses[-1] == 429
     answer = guarded.log_in(PASSWORD)
@@ -393,10 +393,10 @@ def test_passwords_cannot_be_tried_for_long(guarded: WebUi) -> None:
 
 
 def test_no_start_beyond_this_machine_without_a_password(tmp_path: Path) -> None:
-    """A web UI that others could use is not started: exit code 2 and a sentence."""
+    """A web UI that other machines could reach does not start: exit code 2 and a message."""
     link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(free_port())]
     master = _locust(tmp_path, "--master", *link, "--web-port", str(free_port()))
-    with contextlib.suppress(StackError, UsageError):  # it ends before it is ready, which is what is wanted
+    with contextlib.suppress(StackError, UsageError):  # it ends before it is ready, as intended
         master.wait_until(lambda: False, 30)
     assert master.exit_code == 2
     log = master.log.read_text()

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.native, pytest.mark.timeout(90)]
 
 
 class Slow:
-    """A worker's end that answers the drain, and is then slow to say that it has stopped."""
+    """A worker's end of the link that answers the drain, and is then slow to report that it has stopped."""
 
     def __init__(self, port: int) -> None:
         """Join."""
@@ -56,13 +56,13 @@ class Slow:
         return Delta(run, 1, 0.0, 1.0, True, {"health": 1}, Health(), packed).to_bytes()
 
     def close(self) -> None:
-        """Go away."""
+        """Leave."""
         self.listening.kill()
         self.socket.close(linger=0)
 
 
 def wait_for_word(worker: Slow, master: subprocess.Popen[bytes], word: str) -> None:
-    """Wait until the worker has heard this from the master."""
+    """Wait until the worker has received this message from the master."""
     with gevent.Timeout(30):
         while word not in worker.heard:
             assert master.poll() is None
@@ -70,7 +70,7 @@ def wait_for_word(worker: Slow, master: subprocess.Popen[bytes], word: str) -> N
 
 
 def test_the_report_is_written_though_the_stop_did_not_come_to_its_end(tmp_path: Path) -> None:
-    """SIGTERM while Locust waits for a slow worker after a stop: the master writes the report before it ends."""
+    """SIGTERM arrives while Locust waits for a slow worker after a stop: the master still writes the report."""
     witness, web = Witness(), free_port()
     with FaultySwarm(tmp_path, witness.url) as swarm:
         link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(swarm.port)]
@@ -79,7 +79,7 @@ def test_the_report_is_written_though_the_stop_did_not_come_to_its_end(tmp_path:
         swarm.wait_for(lambda s: s.workers == 1, "the worker is connected")
 
         def post(path: str, data: bytes = b"") -> None:
-            with contextlib.suppress(OSError):  # the master ends before it has answered the stop
+            with contextlib.suppress(OSError):  # the master ends before it responds to the stop
                 urllib.request.urlopen(f"http://127.0.0.1:{web}{path}", data, timeout=30).close()
 
         post("/swarm", b"user_count=1&spawn_rate=1&load_profile=as-entered")
@@ -95,7 +95,7 @@ def test_the_report_is_written_though_the_stop_did_not_come_to_its_end(tmp_path:
 
 
 def test_a_master_that_has_nothing_to_report_ends_by_a_signal(tmp_path: Path) -> None:
-    """Locust ends by sys.exit(0) then, in a greenlet: see `loadtest.swarm.listeners`."""
+    """Locust then ends by sys.exit(0) in a greenlet: see `loadtest.swarm.listeners`."""
     witness, web = Witness(), free_port()
     with FaultySwarm(tmp_path, witness.url) as swarm, gevent.Timeout(60):
         link = ["--master-bind-host", "127.0.0.1", "--master-bind-port", str(swarm.port)]

@@ -19,7 +19,7 @@ QUIET = (
 
 
 def visit(url: str, password: str) -> dict[str, object]:
-    """Return the sentences that were shown, and what the browser complained of."""
+    """Return the messages shown, and the browser's complaints."""
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
@@ -35,7 +35,7 @@ def visit(url: str, password: str) -> dict[str, object]:
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
         page.get_by_label("Number of users").fill("5000000")
-        context.new_page().goto(f"{url}/#loadtest=another")  # as any other page can open it
+        context.new_page().goto(f"{url}/#loadtest=another")  # as any other page could open it
         page.get_by_role("button", name="Start").click()
         refused = page.get_by_role("alert").inner_text()
         page.goto(f"{url}/stats/report")
@@ -60,7 +60,7 @@ def visit(url: str, password: str) -> dict[str, object]:
 
 
 def look_at_result(url: str) -> dict[str, object]:
-    """Return what the result in the corner of the page says, and what its downloads hold."""
+    """Return the text of the result in the corner of the page, and the contents of its downloads."""
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
@@ -99,7 +99,7 @@ def look_at_result(url: str) -> dict[str, object]:
 
 
 def change_load(url: str, level: str) -> dict[str, object]:
-    """Change the load of the test that is under way, and return what the page said; the field keeps what is typed."""
+    """Change the load of the running test, and return the page's message; the field keeps its value."""
     complaints: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
@@ -122,11 +122,11 @@ def change_load(url: str, level: str) -> dict[str, object]:
 
 
 def start_after_a_test(url: str, profile: str, thresholds: str) -> dict[str, object]:
-    """Start a profile after a test, and return what the form offered, and what the page showed after the end."""
+    """Start a profile after a test, and return what the form offered, and what the page showed at the end."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         page = browser.new_page()
-        page.set_default_timeout(100_000)  # the machine may be crowded
+        page.set_default_timeout(100_000)  # the machine may be busy
         page.goto(url)
         page.get_by_role("button", name="New").click()
         for part in ("Advanced options", "Custom parameters"):
