@@ -98,12 +98,12 @@ class ScriptedServer:
             sock.close()
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Start listening."""
         self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._server.stop(timeout=0)
 
     @property
@@ -163,7 +163,7 @@ def close(user: Any) -> None:
 
 
 def counted(recorder: Recorder) -> Measurements:
-    """What was recorded of requests since the last look, without what is in none of their figures."""
+    """Requests recorded since the last look, without those that are left out of every figure."""
     taken = recorder.take()
     return taken._select(np.array([key.phase not in {*CONNECTION_PHASES, ITERATION} for key in taken.series], np.bool_))
 

@@ -32,7 +32,7 @@ def speaker(master: MasterEnd, identity: bytes) -> zmq.Socket:
 
 
 def heard(master: MasterEnd, dealer: zmq.Socket, name: str) -> bool:
-    """Whether the master takes what somebody says under a name."""
+    """Whether the master accepts a message sent under this name."""
     dealer.send(msgpack.packb(("client_ready", -1, name)))
     listening = gevent.spawn(master.recv_from_client)
     dealer_heard = listening.join(timeout=5.0) or listening.ready()

@@ -46,7 +46,7 @@ class Peer:
     def _connect(self) -> None:
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IDENTITY, self.name.encode())
-        self.socket.setsockopt(zmq.RCVHWM, 1)  # who reads nothing is soon behind
+        self.socket.setsockopt(zmq.RCVHWM, 1)  # a peer that does not read soon falls behind
         self.socket.connect(f"tcp://127.0.0.1:{self._runner.server.port}")
         self._listening = gevent.spawn(self._listen)
 

@@ -19,7 +19,7 @@ class Idle(User):
 
 
 def end(master: MasterRunner, *workers: WorkerRunner) -> None:
-    """End them, and close what Locust leaves open."""
+    """End the runners, and close the sockets that Locust leaves open."""
     for worker in workers:
         worker.quit()
     master.greenlet.kill()

@@ -30,7 +30,7 @@ def mongo_server(folder: Path) -> Iterator[str]:
 
 
 def summary() -> str:
-    """Return what the tests of MongoDB ran against; nothing if there were none, or if it was the real one."""
+    """Return what the MongoDB tests ran against; empty if there were none, or if it was a real server."""
     if not used - {"mongod"}:
         return ""
     return (

@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def osv_service(**known: tuple[str, str]) -> Iterator[str]:
-    """Answer as OSV does about one old version of each package, and the version that mends it; give its address."""
+    """Respond as OSV does about one old version of each package, with the version that fixes it; yield the URL."""
 
     def answer(query: dict[str, Any]) -> dict[str, Any]:
         name, version = query["package"]["name"], query["version"]

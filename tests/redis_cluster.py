@@ -38,10 +38,10 @@ class Cluster:
         self.wait(lambda: all(self._info(node)["cluster_state"] == "ok" for node in nodes))
         self.wait(lambda: all(len(one[2:]) == 2 for one in first.admin.execute_command("CLUSTER", "SLOTS")))
         self.wait(lambda: all(node.admin.info("replication")["master_link_status"] == "up" for node in nodes[3:]))
-        self.allow_silence(60_000)  # on a crowded machine no node is to be taken for dead
+        self.allow_silence(60_000)  # on a busy machine no node may be declared dead
 
     def allow_silence(self, timeout_ms: int) -> None:
-        """Set after which silence a node counts as dead."""
+        """Set the silence after which a node counts as dead."""
         for node in self.nodes:
             if node.process.exit_code is None:
                 node.admin.config_set("cluster-node-timeout", timeout_ms)
@@ -52,14 +52,14 @@ class Cluster:
 
     @staticmethod
     def wait(condition: Callable[[], object]) -> None:
-        """Wait for what takes as long as the machine is busy."""
+        """Wait for something whose duration depends on how busy the machine is."""
         until_s = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < until_s
             gevent.sleep(0.05)
 
     def calls(self, command: str) -> int:
-        """How often the primaries have executed a command, by their own count; an aborted EXEC has executed nothing."""
+        """How often the primaries have executed a command, by their own count; an aborted EXEC executes nothing."""
         found = [node.admin.info("commandstats").get(f"cmdstat_{command}", {}) for node in self.nodes[:3]]
         return sum(each.get("calls", 0) - each.get("failed_calls", 0) for each in found)
 

@@ -90,7 +90,7 @@ def running_user(url: str, **attributes: Any) -> Iterator[RedisJsonUser]:
 
 @contextmanager
 def client_of(url: str) -> Iterator[RedisJsonClient]:
-    """Only the client of such a user."""
+    """Yield only the client of such a user."""
     with running_user(url) as user:
         yield user.client
 

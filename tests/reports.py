@@ -105,7 +105,7 @@ def add_iterations(made: RunRecord, many: int = 400) -> RunRecord:
 
 
 def everything(seconds: int, per_s: int = 20) -> RunRecord:
-    """A run in which each second has something of each kind that is measured.
+    """A run in which each second has something of each kind that can be measured.
 
     A fifth of what can fail did, and took twice as long; as many iterations were dropped.
     """

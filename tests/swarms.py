@@ -16,6 +16,6 @@ def started(environment: Environment, *services: Callable[[Swarm], Service | Non
 
 
 def record_keeper(environment: Environment) -> RecordKeeper:
-    """Return what keeps the record of a master, or of a process that runs alone, which is started on first use."""
+    """Return the record keeper of a master, or of a process that runs alone; it is started on first use."""
     started(environment)
     return RecordKeeper.of(environment)

@@ -58,7 +58,7 @@ class SocketPeer:
         return first & 0x4F, xor(self.peer.read(size), mask)
 
     def finish(self) -> None:
-        """Answer the client's close frame, passing over what comes before it."""
+        """Answer the client's close frame, skipping the frames before it."""
         while (received := self.read())[0] != CLOSE:
             pass
         self.send(frame(CLOSE, received[1]))
@@ -79,7 +79,7 @@ def switching(head: bytes, *fields: str) -> bytes:
 
 
 def accepting(script: Callable[[SocketPeer], Any], *fields: str) -> Callable[[Peer], None]:
-    """A script for a ScriptedServer that opens a session, and goes on by another one."""
+    """A script for a ScriptedServer that opens a session, then continues with another script."""
 
     def serve(peer: Peer) -> None:
         if head := peer.read_head():
@@ -90,7 +90,7 @@ def accepting(script: Callable[[SocketPeer], Any], *fields: str) -> Callable[[Pe
 
 
 def echoing(peer: SocketPeer) -> None:
-    """Send back what comes, until the client closes."""
+    """Echo frames until the client closes."""
     while (received := peer.read())[0] != CLOSE:
         opcode, payload = received
         peer.send(frame(PONG if opcode == PING else opcode, payload))
