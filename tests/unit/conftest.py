@@ -10,13 +10,13 @@ from loadtest.swarm import replacements
 
 @pytest.fixture(autouse=True)
 def replaced_locust() -> Iterator[None]:
-    """Locust with everything in the table of replacements."""
+    """Locust with all replacements in the table."""
     replacements.install(Config())
     yield
     replacements.restore()
 
 
 @pytest.fixture
-def stock_locust(replaced_locust: None) -> None:  # noqa: ARG001 - it comes first
-    """Locust as it is: what a test shows on it is why something is replaced."""
+def stock_locust(replaced_locust: None) -> None:  # noqa: ARG001 - it must come first
+    """Unmodified Locust: tests show on it why something is replaced."""
     replacements.restore()

@@ -64,7 +64,7 @@ def site(folder: Path) -> Iterator[str]:
 
 
 def test_references_to_other_files_are_followed(folder: Path, site: str) -> None:
-    """Beside the document, into folders and back to the first one, from files and from a server."""
+    """References next to the document, into folders and back to the first file work, from files and from a server."""
     drafts = [
         openapi_scenario.draft(OpenApiDocument.read(source), "shop")
         for source in (f"{folder}/api.yaml", f"{folder}/paths/../api.yaml", f"{site}/api.yaml")
@@ -74,7 +74,7 @@ def test_references_to_other_files_are_followed(folder: Path, site: str) -> None
 
 
 def test_a_server_leads_to_no_other(folder: Path, site: str) -> None:
-    """Neither to another server nor to a file of this machine."""
+    """References lead neither to another server nor to a local file."""
     for other in ("http://127.0.0.1:1/b.yaml", f"file://{folder}/schemas.json"):
         (folder / "api.yaml").write_text(FILES["api.yaml"].replace("paths/items.yaml", f'"{other}"'))
         with pytest.raises(UsageError, match=f"refers to '{other}'"):
@@ -82,7 +82,7 @@ def test_a_server_leads_to_no_other(folder: Path, site: str) -> None:
 
 
 def test_files_that_name_one_another_without_end_are_refused(folder: Path) -> None:
-    """And so is a folder of very many."""
+    """A folder of very many files is refused, too."""
     for number in range(300):
         (folder / f"{number}.yaml").write_text(f"a: {{$ref: {number + 1}.yaml}}")
     (folder / "api.yaml").write_text(FILES["api.yaml"] + "x: {$ref: 0.yaml}\n")

@@ -37,13 +37,13 @@ CHROME = r"""curl 'https://shop.example.com/api/cart?x=1' \
     ],
 )  # fmt: skip
 def test_what_a_command_sends(command: str, expected: tuple[Any, ...]) -> None:
-    """Method, path with query, body and its media type."""
+    """Method, path with query, body and its media type are read."""
     request, _ = request_of(command)
     assert (request.method, request.target, request.body, request.media_type) == expected
 
 
 def test_headers_of_a_browser_and_cookies_are_left_out() -> None:
-    """The client has its own; a session's cookie is a secret, and soon invalid."""
+    """The client has its own; a session cookie is a secret, and soon invalid."""
     request, host = request_of(CHROME)
     assert (request.headers, host) == ({"accept": "application/json", "x-shop": "7"}, "https://shop.example.com")
 
@@ -55,7 +55,7 @@ def test_a_form_with_a_file() -> None:
 
 
 def test_the_body_can_be_in_a_file(tmp_path: Path) -> None:
-    """As curl reads it."""
+    """It is read as curl reads it."""
     (tmp_path / "a.json").write_text('{\n"a": 1}')
     request, _ = request_of(
         f"curl http://a.example -H 'content-type: application/json' --data-binary @{tmp_path}/a.json"
@@ -64,7 +64,7 @@ def test_the_body_can_be_in_a_file(tmp_path: Path) -> None:
 
 
 def test_credentials_do_not_enter_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a password of -u, nor one in the URL, nor a token."""
+    """A password of -u, a password in the URL and a token are left out."""
     monkeypatch.chdir(tmp_path)
     for name, command in (
         ("a", "curl -u ada:hunter22 http://a.example/"),
@@ -103,7 +103,7 @@ def test_a_wrong_command_is_refused_with_its_place(command: str, words: str) -> 
 
 
 def test_one_source_at_a_time() -> None:
-    """And at least a name."""
+    """A name is required as well."""
     both = CliRunner().invoke(main, ["init", "--curl", "curl http://a", "--har", "x.har"])
     assert (both.exit_code, "--curl and --har are given" in both.output) == (ExitCode.USAGE, True)
     none = CliRunner().invoke(main, ["init"])
@@ -111,7 +111,7 @@ def test_one_source_at_a_time() -> None:
 
 
 def test_json_that_is_none_is_sent_as_it_is() -> None:
-    """A template of somebody else's tool, perhaps."""
+    """It may be a template of another tool."""
     request, _ = request_of("curl http://a.example -H 'content-type: application/json' -d '{{x}}'")
     assert request.body == "{{x}}"
     assert json.dumps(request.body) == '"{{x}}"'

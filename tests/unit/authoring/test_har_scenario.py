@@ -1,4 +1,4 @@
-"""What a browser did becomes a scenario that does it again, for another user and without credentials in the file."""
+"""A browser recording becomes a scenario that repeats it for another user, without credentials in the file."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ PAGE = f'<form><input type="hidden" value="{CSRF}" name="csrf"></form>'
 
 
 def entry(at_s: float, method: str, path: str, answer: Any = "", **more: Any) -> dict[str, Any]:
-    """Return an entry of a HAR file, whose answer took 100 ms."""
+    """Return an entry of a HAR file whose response took 100 ms."""
     text = answer if isinstance(answer, str) else json.dumps(answer)
     kind = "text/html" if isinstance(answer, str) else "application/json"
     headers = [{"name": name, "value": value} for name, value in more.pop("headers", {}).items()]
@@ -66,7 +66,7 @@ ENTRIES = [
 
 @pytest.fixture
 def service() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A service that gives every user other values, and refuses those of another."""
+    """A service that gives every user different values, and refuses those of another user."""
     app, seen = flask.Flask("shop"), []
     numbers = itertools.count(1000)
 
@@ -118,7 +118,7 @@ def service() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A HAR file, in the present folder."""
+    """A HAR file in the current folder."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "shop.har"
     path.write_text(json.dumps({"log": {"entries": ENTRIES}}))
@@ -128,7 +128,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_recording_runs_again_for_another_user(
     service: tuple[str, list[dict[str, Any]]], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each value that an answer gave comes from the answer, in path, query, header, form and JSON, with its type."""
+    """Each value that a response returned is taken from it in path, query, header, form and JSON, with its type."""
     done = CliRunner().invoke(main, ["init", "--har", str(file)])
     assert done.exit_code == ExitCode.PASSED, done.output
     assert [line[:12].strip() for line in done.output.splitlines()] == ["written", "left out", "left out", "next"]
@@ -157,7 +157,7 @@ def test_a_recording_runs_again_for_another_user(
 
 
 def test_a_value_that_was_sent_before_it_was_given_is_an_input(tmp_path: Path) -> None:
-    """The person chose it; the answer only repeats it."""
+    """The person entered it; the response only repeats it."""
     entries = [entry(0, "GET", "/items/red-shoe", {"id": "red-shoe"}), entry(1, "GET", "/items/red-shoe/price", {})]
     (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": entries}}))
     made = har_scenario.draft(tmp_path / "a.har")
@@ -168,14 +168,14 @@ def test_a_value_that_was_sent_before_it_was_given_is_an_input(tmp_path: Path) -
 
 
 def test_short_values_are_no_link(tmp_path: Path) -> None:
-    """A 1 in an answer and a 1 in a path are chance."""
+    """A 1 in a response and a 1 in a path are a coincidence."""
     entries = [entry(0, "GET", "/a", {"page": 1, "sort": "name"}), entry(1, "GET", "/b/1?sort=name", {})]
     (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": entries}}))
     assert [each.kept for each in har_scenario.draft(tmp_path / "a.har").requests] == [{}, {}]
 
 
 def test_credentials_of_a_recording_come_from_files() -> None:
-    """A token that no response returned would otherwise be in the file, and end up in a repository."""
+    """A token that no response returned would otherwise be written to the file, and end up in a repository."""
     headers = {"Authorization": f"Bearer {TOKEN}", "X-Api-Key": "k3y", "X-Shop": "7"}
     login = Recorded("POST", "/a", {"Authorization": "Basic YTpi"})
     login.take_body('{"email": "ada@example.com", "password": "hunter22", "keep": true}', "application/json")
@@ -210,7 +210,7 @@ HIDDEN: dict[str, tuple[str, str, str, str]] = {
 
 @pytest.mark.parametrize("place", HIDDEN)
 def test_no_secret_of_a_recording_is_drafted(place: str) -> None:
-    """Wherever it is in a body or a query; values without a secret are unchanged."""
+    """This holds anywhere in a body or a query; values that are not secrets are unchanged."""
     target, body, kind, words = HIDDEN[place]
     request = Recorded("POST", target)
     if body:
@@ -226,7 +226,7 @@ def test_no_secret_of_a_recording_is_drafted(place: str) -> None:
 
 
 def test_secrets_in_headers_and_fields_are_not_drafted() -> None:
-    """Those with any such name, and those of a multipart form; a file is sent as a few bytes anyway."""
+    """This covers all such names, and the fields of a multipart form; a file is replaced by a few bytes anyway."""
     request = Recorded("POST", "/", {"X-Signature": "hunter2", "X-Data": f"a {JWT}", "X-Jwt": "hunter2"})
     request.fields = [("password", None, "hunter2", "text/plain"), ("pass", "pass.txt", "example", "text/plain")]
     text = recorded_scenario.written("x", "X", [request])
@@ -246,14 +246,14 @@ def test_secrets_in_headers_and_fields_are_not_drafted() -> None:
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: str) -> None:
-    """And nothing is written."""
+    """The error gives the reason, and nothing is written."""
     (tmp_path / "a.har").write_text(text)
     with pytest.raises(UsageError, match=words):
         har_scenario.draft(tmp_path / "a.har")
 
 
 def test_a_recording_cannot_write_code(tmp_path: Path) -> None:
-    """Its content remains text."""
+    """The content of a recording remains text."""
     attack = '"""\nimport os\nos.system("true")\n{x}\\'
     entries = [
         entry(0, "GET", f"/{attack}?{attack}", {attack: "some-value"}, headers={"x-a": attack}),
@@ -269,7 +269,7 @@ def test_a_recording_cannot_write_code(tmp_path: Path) -> None:
 def test_many_values_of_answers_take_little_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, is_noted: bool
 ) -> None:
-    """A recording of some megabytes holds a hundred thousand; those that begin as a request's do are bounded."""
+    """A few megabytes hold a hundred thousand values; the candidates for each value of a request are bounded."""
     body = '{"note": "shared"}'
     monkeypatch.setattr(har_scenario, "_MAX_COMPARED", 30_000)
     entries = [

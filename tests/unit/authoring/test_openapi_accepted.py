@@ -41,7 +41,7 @@ CACHED = (
 
 
 def _parsed_xml(text: bytes) -> Any:
-    """Return XML as JSON would have it, as far as the documents here need it; openapi-core leaves that to others."""
+    """Return XML as JSON, as far as the documents here need it; openapi-core does not support it."""
 
     def value(element: ET.Element) -> Any:
         if not len(element):
@@ -65,7 +65,7 @@ LABELS = {"l": r"^\.\d+$", "la": r"^(\.\d+){2,}$", "lo": r"^\.a=\d+\.b=\w+$"}
 
 
 def _templates(root: dict[str, Any]) -> dict[str, Any]:
-    """Return the paths with the RFC 6570 marks and patterns by which openapi-core knows the styles matrix and label."""
+    """Return the paths with the RFC 6570 marks and patterns that openapi-core needs for the styles matrix and label."""
     found = {}
     for path, item in copy.deepcopy(root["paths"]).items():
         marked = path
@@ -81,7 +81,7 @@ def _templates(root: dict[str, Any]) -> dict[str, Any]:
 
 
 class Service:
-    """A server of a document: it refuses what is not as the document says, and answers with examples of it."""
+    """Serves a document: it refuses requests that do not match the document, and returns examples of it."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self.refused: list[str] = []
@@ -114,7 +114,7 @@ class Service:
         return Response(json.dumps(example(content["schema"], self._document) if content else None))
 
     def _needs_token(self, operation: dict[str, Any]) -> bool:
-        """Return whether only a token opens an operation: of these schemes, openapi-core checks nothing."""
+        """Return whether an operation needs a token: openapi-core does not check these schemes."""
         alternatives = operation.get("security", self._document.root.get("security")) or [{}]
         schemes = self._document.root.get("components", {}).get("securitySchemes", {})
         return all(any(schemes[name]["type"] in ("oauth2", "openIdConnect") for name in each) for each in alternatives)
@@ -128,7 +128,7 @@ class Service:
 
 @pytest.fixture
 def credentials_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A token and an account, in files."""
+    """Files with a token and an account."""
     (tmp_path / "token").write_text("t0k")
     (tmp_path / "accounts.csv").write_text("login,password\nada,pa:ss\n")
     monkeypatch.setenv("LOADTEST_TOKEN_FILE", str(tmp_path / "token"))
@@ -144,7 +144,7 @@ def credentials_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.mark.usefixtures("credentials_files")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_request_of_a_draft_is_accepted(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And every operation of the document is drafted."""
+    """Every operation of the document is drafted, too."""
     # openapi-core looks for %20 in a query that is decoded already.
     monkeypatch.setitem(style_deserializers, "spaceDelimited", partial(delimited_loads, delimiter=" "))
     root = yaml_text.parsed((DOCUMENTS / name.replace(".swagger", "")).read_bytes())

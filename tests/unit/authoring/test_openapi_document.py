@@ -25,7 +25,7 @@ def site(tmp_path: Path) -> Iterator[str]:
             super().__init__(*arguments, directory=str(tmp_path))
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -37,7 +37,7 @@ def site(tmp_path: Path) -> Iterator[str]:
 def test_all_files_of_a_document_are_bounded_together(
     tmp_path: Path, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In time and in size: a document may name two hundred others, and each of them may be slow or large."""
+    """Time and total size are bounded: a document may name two hundred others, each of them slow or large."""
     paths = {f"/{name}": {"$ref": f"{name}.json"} for name in "bc"}
     (tmp_path / "a.json").write_text(json.dumps({**MINIMAL, "paths": paths}))
     for name in "bc":
@@ -61,7 +61,7 @@ def test_json_and_yaml_are_read_from_files_and_urls(tmp_path: Path, site: str) -
 
 
 def test_yaml_is_read_as_json_would_say_it(tmp_path: Path) -> None:
-    """Dates and the codes of countries are texts; what JSON cannot say is not stated."""
+    """Dates and country codes are texts; values that JSON cannot express are undefined."""
     (tmp_path / "a.yaml").write_text(
         "openapi: 3.1.0\n"
         "paths: {/a: {get: }, /b: }\n"
@@ -95,7 +95,7 @@ def test_yaml_is_read_as_json_would_say_it(tmp_path: Path) -> None:
 
 
 def test_references_are_followed() -> None:
-    """A pointer with escapes, through another reference, ends at what it means."""
+    """A pointer with escapes, through another reference, leads to its target."""
     root = MINIMAL | {"components": {"a/b": {"$ref": "#/components/c d"}, "c d": {"type": "string"}}}
     document = OpenApiDocument(root, "x")
     assert document.resolved({"$ref": "#/components/a~1b"}) == {"type": "string"}
@@ -117,7 +117,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_document_that_cannot_be_used_says_why(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names what is wrong, what is allowed and the next step, and nothing is written."""
+    """The error names the problem, the allowed values and the next step, and nothing is written."""
     content, words = BAD[case]
     (tmp_path / "bad.json").write_text(json.dumps(content))
     monkeypatch.chdir(tmp_path)
@@ -128,20 +128,20 @@ def test_a_document_that_cannot_be_used_says_why(tmp_path: Path, case: str, monk
 
 
 def test_several_missing_references_are_all_named() -> None:
-    """A person corrects them at once."""
+    """All are named at once, so that a person can fix them together."""
     with pytest.raises(UsageError, match=r"#/x refers to '#/a'; #/y refers to '#/b'"):
         OpenApiDocument(MINIMAL | {"x": {"$ref": "#/a"}, "y": {"$ref": "#/b"}}, "x")
 
 
 def test_a_circle_of_references_is_named() -> None:
-    """References that lead to each other end with a message."""
+    """The error names the circle."""
     document = OpenApiDocument(MINIMAL | {"a": {"$ref": "#/b"}, "b": {"$ref": "#/a"}}, "x")
     with pytest.raises(UsageError, match="is circular"):
         document.resolved({"$ref": "#/a"})
 
 
 def test_what_an_example_refers_to_is_data() -> None:
-    """Something that looks like a reference in an example is none."""
+    """Text that looks like a reference in an example is not one."""
     OpenApiDocument(MINIMAL | {"x": {"example": {"$ref": "#/nowhere"}}}, "x")
 
 
@@ -162,14 +162,14 @@ def test_what_an_example_refers_to_is_data() -> None:
     ],
 )
 def test_text_that_is_neither_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
-    """The parser's reason is passed on."""
+    """The error contains the parser's reason."""
     (tmp_path / "a").write_bytes(text)
     with pytest.raises(UsageError, match=words):
         OpenApiDocument.read(str(tmp_path / "a"))
 
 
 def test_what_cannot_be_had_is_refused(site: str) -> None:
-    """A missing file, a missing page and a server that is not there are each named."""
+    """A missing file, a missing page and an unreachable server are each named."""
     for source, words in (
         ("/no/such/file.json", "No such file"),
         (f"{site}/none.json", "its server answers with status 404"),

@@ -1,4 +1,4 @@
-"""Operations of a document in an order in which a service answers them, with values that exist."""
+"""The operations of a document are drafted in an order in which they succeed, with values that exist."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TEXT = {"type": "string"}
 
 
 def answers(schema: Any, status: str = "200") -> dict[str, Any]:
-    """Return the answers of an operation."""
+    """Return the responses of an operation."""
     return {"responses": {status: {"description": "", "content": {"application/json": {"schema": schema}}}}}
 
 
@@ -31,18 +31,18 @@ def has(**properties: Any) -> dict[str, Any]:
 
 
 def takes(schema: Any, media_type: str = "application/json") -> dict[str, Any]:
-    """Return the body of an operation."""
+    """Return the request body of an operation."""
     return {"requestBody": {"content": {media_type: {"schema": schema}}}}
 
 
 def key(name: str, **schema: Any) -> dict[str, Any]:
-    """Return the parameters of a path with one."""
+    """Return the parameters of a path with one key."""
     return {"parameters": [{"in": "path", "name": name, "required": True, "schema": {"type": "string", **schema}}]}
 
 
 @pytest.fixture
 def service() -> Iterator[tuple[str, flask.Flask, list[str]]]:
-    """A server without views, and the requests that it got."""
+    """A server without views, and the requests that it received."""
     app, seen = flask.Flask("service"), []
 
     @app.before_request
@@ -65,12 +65,12 @@ def drafted(tmp_path: Path, root: dict[str, Any], *notes: str) -> Any:
 
 
 def failed(requests: list[Request]) -> list[str]:
-    """Return what went wrong."""
+    """Return the failures."""
     return [f"{request.method} {request.name}: {request.error}" for request in requests if request.error]
 
 
 def test_every_request_of_the_targets_own_document_succeeds_again_and_again(tmp_path: Path, target_url: str) -> None:
-    """Also for a second user; only the coin queue needs a seeded user, and the draft says so."""
+    """This includes a second user; only the coin queue needs a seeded user, and the draft says so."""
     root = document_of_target(create_app(Settings()))
     draft = openapi_scenario.draft(OpenApiDocument(root, "x"), "own")
     note = "GET /api/notifications/session: it opens another protocol; see WebSocketUser"
@@ -94,7 +94,7 @@ def test_every_request_of_the_targets_own_document_succeeds_again_and_again(tmp_
 def test_a_resource_is_made_changed_read_and_deleted_by_the_key_of_its_answer(
     service: tuple[str, flask.Flask, list[str]], tmp_path: Path
 ) -> None:
-    """Also one within another; the order of the document plays no part."""
+    """This includes nested resources; the order of operations in the document does not matter."""
     url, app, seen = service
     app.add_url_rule("/shops", "a", lambda: {"data": {"id": 7}}, methods=["POST"])
     app.add_url_rule("/shops/7/items", "b", lambda: {"itemId": "x1"}, methods=["POST"])
@@ -126,7 +126,7 @@ def test_a_resource_is_made_changed_read_and_deleted_by_the_key_of_its_answer(
 def test_a_key_that_the_client_chooses_is_another_each_time(
     service: tuple[str, flask.Flask, list[str]], tmp_path: Path, schema: dict[str, Any]
 ) -> None:
-    """And is one that its schema allows."""
+    """Each key is allowed by its schema."""
     url, app, seen = service
     app.add_url_rule("/things/<id>", "a", lambda id: {}, methods=["PUT", "GET"])  # noqa: A006, ARG005
     paths = {"/things/{id}": key("id", **schema) | {"get": answers({}), "put": answers({})}}
@@ -140,7 +140,7 @@ def test_a_key_that_the_client_chooses_is_another_each_time(
 def test_a_task_ends_where_what_it_needs_was_not_made(
     service: tuple[str, flask.Flask, list[str]], tmp_path: Path
 ) -> None:
-    """The failed creation is counted; requests for a key that does not exist would only repeat it."""
+    """The failed creation is counted; requests for a key that does not exist would only repeat the failure."""
     url, app, seen = service
     app.add_url_rule("/shops", "a", lambda: ("full", 507), methods=["POST"])
     paths = {
@@ -155,7 +155,7 @@ def test_a_task_ends_where_what_it_needs_was_not_made(
 def test_a_user_signs_up_and_in_for_its_token_and_renews_it_in_time(
     service: tuple[str, flask.Flask, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a name of its own each time, and a form where the sign-in is one, as in OAuth 2."""
+    """Each user has a new name; the sign-in is a form where the document has one, as in OAuth 2."""
     monkeypatch.setattr(scenarios, "bearer_headers", dict)
     url, app, seen = service
     known: dict[str, str] = {}
@@ -195,7 +195,7 @@ def test_a_user_signs_up_and_in_for_its_token_and_renews_it_in_time(
 
 
 def test_text_with_marks_becomes_an_f_string() -> None:
-    """Whatever stands around them: quotes, braces, escapes and line feeds."""
+    """The text around the marks may be anything: quotes, braces, escapes and line feeds."""
     around = "a'b\"c{d}\\e\n'''\"\"\""
     source = code_text.filled(repr({"x": [around + code_text.mark("it") + around], "y": code_text.mark("self.it")}))
     it = "7"

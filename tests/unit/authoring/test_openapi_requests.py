@@ -1,4 +1,4 @@
-"""What a server gets of each kind of body, parameter and security scheme that an OpenAPI document can have."""
+"""The request that a server gets for each kind of body, parameter and security scheme of an OpenAPI document."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ VALUE = {"on": True, "tags": ["a", "b c"], "at": {"city": "Zürich"}}
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server that keeps what it understands of each request."""
+    """A server that keeps the parsed content of each request."""
     app, seen = flask.Flask("echo"), []
 
     @app.route("/<path:path>", methods=["GET", "POST"])
@@ -58,7 +58,7 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 @pytest.fixture
 def received(server: tuple[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Draft a document's only operation, send it, and return what the server got."""
+    """Draft a document's only operation, send it, and return the server's request."""
     (tmp_path / "token").write_text("t0k")
     (tmp_path / "accounts.csv").write_text("login,password\nada,pa:ss\n")
     monkeypatch.setenv("LOADTEST_TOKEN_FILE", str(tmp_path / "token"))
@@ -94,14 +94,14 @@ def body(media_type: str, schema: Any = OBJECT, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/vnd.x+json; charset=utf-8", "*/*"])
 def test_a_body_of_json(received: Any, media_type: str) -> None:
-    """A document that takes anything takes JSON."""
+    """A body with any schema is sent as JSON."""
     got = received(body(media_type))
     assert json.loads(got["body"]) == VALUE
     assert got["type"] == ("application/json" if media_type == "*/*" else media_type)
 
 
 def test_a_body_of_a_form(received: Any) -> None:
-    """A list has a field for each member; an object is JSON, unless the document says how it is written."""
+    """A list has one field per item; an object is JSON, unless the document specifies an encoding."""
     got = received(body("application/x-www-form-urlencoded"))
     assert got["form"] == {"on": ["true"], "tags": ["a", "b c"], "at": ['{"city":"Zürich"}']}
     encoding = {"at": {"style": "deepObject"}, "tags": {"explode": False}}
@@ -110,7 +110,7 @@ def test_a_body_of_a_form(received: Any) -> None:
 
 
 def test_a_body_of_several_parts(received: Any) -> None:
-    """Its header has the boundary, and its files have names."""
+    """The header has the boundary, and files have names."""
     schema = {**OBJECT, "properties": {**OBJECT["properties"], "photo": {"type": "string", "format": "binary"}}}
     got = received(body("multipart/form-data", schema))
     assert "boundary=" in got["type"]
@@ -137,7 +137,7 @@ def test_a_body_of_xml(received: Any) -> None:
 
 
 def test_a_body_of_text_or_bytes(received: Any) -> None:
-    """An example is sent as it is; what is not text is sent as JSON shows it, and not as Python does."""
+    """An example is sent as it is; a value that is not text is sent as JSON, not as Python's repr."""
     assert received(body("text/plain", {"type": "string"}))["body"] == "example"
     assert received(body("text/csv", {}, example="a,b\n1,2\n"))["body"] == "a,b\n1,2\n"
     assert received(body("text/plain", {"type": "boolean"}))["body"] == "true"
@@ -146,7 +146,7 @@ def test_a_body_of_text_or_bytes(received: Any) -> None:
 
 
 def test_a_named_example_may_be_a_reference(received: Any) -> None:
-    """As documents with many examples have them."""
+    """Documents with many examples use references."""
     examples = {"one": {"$ref": "#/components/examples/one"}}
     got = received(
         body("application/json", {}, examples=examples), components={"examples": {"one": {"value": {"a": None}}}}
@@ -158,12 +158,12 @@ def test_a_named_example_may_be_a_reference(received: Any) -> None:
 
 
 def parameter(place: str, name: str, schema: Any, **more: Any) -> dict[str, Any]:
-    """Return a parameter that must be there."""
+    """Return a required parameter."""
     return {"in": place, "name": name, "required": True, "schema": schema} | more
 
 
 def test_parameters_arrive_as_they_were_meant(received: Any) -> None:
-    """Booleans, lists, nested objects, cookies and JSON, each in its place."""
+    """Booleans, lists, nested objects, cookies and JSON arrive in their places."""
     tags = OBJECT["properties"]["tags"]
     operation = {
         "parameters": [
@@ -206,7 +206,7 @@ def test_parameters_arrive_as_they_were_meant(received: Any) -> None:
     ],
 )
 def test_each_security_scheme_lets_the_request_in(received: Any, scheme: dict, place: str, expected: tuple) -> None:
-    """With the token from TOKEN_FILE or the first account in ACCOUNTS_FILE, along with other cookies and parameters."""
+    """The token is that of TOKEN_FILE or the first account in ACCOUNTS_FILE; other cookies and parameters are kept."""
     operation = {
         "security": [{"mine": []}],
         "parameters": [
@@ -220,13 +220,13 @@ def test_each_security_scheme_lets_the_request_in(received: Any, scheme: dict, p
 
 
 def test_a_path_has_servers_of_its_own(received: Any) -> None:
-    """Those of the operation before those of the path and of the document."""
+    """The servers of an operation take precedence over those of the path, and these over those of the document."""
     got = received({"servers": [{"url": "/v2"}]}, servers=[{"url": "/v1"}])
     assert got["path"] == "v2/a"
 
 
 def test_what_cannot_be_drafted_is_listed_and_the_rest_is_drafted() -> None:
-    """With the operation and the reason."""
+    """Each is listed with operation and reason."""
     paths = {
         "/a": {"get": {}},
         "/b/{id}": {"get": {}},

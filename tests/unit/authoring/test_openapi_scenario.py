@@ -25,7 +25,7 @@ def calls(text: str) -> list[ast.Call]:
 
 
 def test_path_query_and_header_come_from_the_parameters() -> None:
-    """Those that must be there, and those with an example; an operation's own replace its path's."""
+    """Required parameters and those with an example are sent; an operation's own override its path's."""
     parameters = [
         {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
         {"name": "q", "in": "query", "required": True, "schema": {"type": "string"}},
@@ -50,7 +50,7 @@ def test_path_query_and_header_come_from_the_parameters() -> None:
     ],
 )
 def test_bodies_are_sent_as_the_document_wants_them(media_type: str, written: str) -> None:
-    """JSON, forms and other texts each go their way."""
+    """JSON, forms and other texts are each sent in their own way."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     body = {"content": {media_type: {"schema": schema}}}
     (call,) = calls(source({"/a": {"post": {"requestBody": body}}}))
@@ -58,14 +58,14 @@ def test_bodies_are_sent_as_the_document_wants_them(media_type: str, written: st
 
 
 def test_operations_with_a_lock_send_the_token() -> None:
-    """The document's own lock holds for all operations that do not open it."""
+    """The document's own security applies to all operations that do not lift it."""
     paths = {"/a": {"get": {}}, "/b": {"get": {"security": []}}}
     locked, opened = calls(source(paths, security=[{"bearer": []}]))
     assert ("bearer_headers" in ast.unparse(locked), "bearer_headers" in ast.unparse(opened)) == (True, False)
 
 
 def test_the_servers_path_comes_before_each_path() -> None:
-    """A service below a path is called there; its host is a hint."""
+    """The path of a server is part of each request; its host is a hint."""
     servers = [{"url": "https://{name}.example.com/v2/", "variables": {"name": {"default": "shop"}}}]
     document = OpenApiDocument({"openapi": "3.1.0", "paths": {"/a": {"get": {}}}, "servers": servers}, "x")
     assert "'/v2/a'" in openapi_scenario.draft(document, "shop").text
@@ -73,7 +73,7 @@ def test_the_servers_path_comes_before_each_path() -> None:
 
 
 def test_every_task_has_a_name_of_its_own() -> None:
-    """Names that are missing, equal, strange or words of Python or Locust come out different and usable."""
+    """Missing, equal, odd or reserved names become distinct and usable ones."""
     identifiers = ["run", "getThing", "get-thing", "class", "ü", "1"]
     paths = {f"/{number}": {"get": {"operationId": each}} for number, each in enumerate(identifiers)} | {
         "/x": {"put": {}}

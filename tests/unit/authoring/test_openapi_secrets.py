@@ -1,4 +1,4 @@
-"""Secrets in the examples of an OpenAPI document are not drafted, as those of a recording are not."""
+"""Secrets in the examples of an OpenAPI document are left out of drafts, like those in recordings."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ HELD = {
 
 @pytest.mark.parametrize("operation", HELD.values(), ids=HELD)
 def test_no_secret_of_an_example_is_drafted(operation: dict[str, Any]) -> None:
-    """Wherever it stands, what the schema allows takes its place."""
+    """Wherever a secret is, a value that the schema allows replaces it."""
     text = drafted(**operation)
     compile(text, "x.py", "exec")
     assert "call_" in text
@@ -69,7 +69,7 @@ def test_no_secret_of_an_example_is_drafted(operation: dict[str, Any]) -> None:
 
 
 def test_what_takes_its_place_is_what_the_schema_allows() -> None:
-    """A password of the right length, a token of the right form; one that the API lists is not a secret."""
+    """A password has the right length, a token the right format; a value that the API lists is not a secret."""
     parts = of(
         password={**TEXT, "minLength": 12, "example": SECRET},
         token={**TEXT, "pattern": "^[a-f]{8}$", "example": "deadbeef"},
@@ -84,6 +84,6 @@ def test_what_takes_its_place_is_what_the_schema_allows() -> None:
 
 
 def test_an_example_without_a_schema_keeps_its_types() -> None:
-    """A number stays one, and so does what is not a secret."""
+    """A number stays a number, and values that are not secrets are unchanged."""
     text = drafted(**body(example={"pin": 9431, "tokens": 20, "ok": True, "password": SECRET}))
     assert "json={'pin': 1, 'tokens': 20, 'ok': True, 'password': 'example'}" in text

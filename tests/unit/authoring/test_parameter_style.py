@@ -1,4 +1,4 @@
-"""The styles of OpenAPI's parameters, by the table of its specification."""
+"""The parameter styles of OpenAPI, after the table in its specification."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ RECORD = {"R": 100, "G": 200, "B": True}
     ],
 )
 def test_a_value_in_a_path(style: str, explode: bool, value: Any, expected: str) -> None:
-    """In each style, alone, in a list and in a record."""
+    """A single value, a list and a record are encoded in each style."""
     assert in_path("color", value, style, explode=explode) == expected
 
 
@@ -56,7 +56,7 @@ def test_a_value_in_a_path(style: str, explode: bool, value: Any, expected: str)
     ],
 )
 def test_a_value_in_a_query(style: str, explode: bool, value: Any, expected: str) -> None:
-    """In each style, alone, in a list, in a record, and nested."""
+    """A single value, a list, a record and a nested value are encoded in each style."""
     assert "&".join("=".join(pair) for pair in query_pairs("color", value, style, explode=explode)) == expected
 
 
@@ -70,12 +70,12 @@ def test_a_value_in_a_query(style: str, explode: bool, value: Any, expected: str
     ],
 )
 def test_a_value_in_a_header(explode: bool, value: Any, expected: str) -> None:
-    """Headers have one style, and nothing in them is percent-encoded."""
+    """Headers have one style, and are not percent-encoded."""
     assert in_header(value, explode=explode) == expected
 
 
 def test_a_style_that_a_place_cannot_have_is_refused() -> None:
-    """So that the operation is listed, and not sent in another way."""
+    """The operation is listed, instead of being sent in another style."""
     with pytest.raises(ValueError, match="a query has no style matrix"):
         query_pairs("a", "b", "matrix", explode=True)
     with pytest.raises(ValueError, match="a path has no style form"):

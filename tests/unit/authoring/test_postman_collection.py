@@ -1,4 +1,4 @@
-"""A Postman collection as requests in their order."""
+"""A Postman collection is read as requests in their order."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def item(url: Any = "http://a.example/x", method: str = "POST", **request: Any) 
 
 
 def test_requests_of_folders_in_their_order(tmp_path: Path) -> None:
-    """With variables filled in, also those of the path, and without what is switched off."""
+    """Variables are filled in, also in the path, and disabled items are left out."""
     url = {"raw": "{{base}}/users/:id/{{part}}?a={{n}}", "variable": [{"key": "id", "value": "7"}]}
     headers = [{"key": "X-A", "value": "{{n}}"}, {"key": "X-B", "value": "b", "disabled": True}]
     variables = [{"key": "base", "value": "https://{{host}}/v1"}, {"key": "host", "value": "a.example"}]
@@ -65,13 +65,13 @@ def test_requests_of_folders_in_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_bodies(tmp_path: Path, body: Any, expected: tuple[Any, ...]) -> None:
-    """Each mode."""
+    """Each mode is supported."""
     (request,) = read(tmp_path, item(body=body)).requests
     assert (request.body, request.media_type, request.fields) == expected
 
 
 def test_what_a_script_takes_from_an_answer_later_requests_send(tmp_path: Path) -> None:
-    """As Postman would run it; a token that is only in an environment is that of TOKEN_FILE."""
+    """Scripts work as in Postman; a token that is only in an environment becomes that of TOKEN_FILE."""
     script = ["const body = pm.response.json();", 'pm.environment.set("token", body.data.access);']
     login = item("http://a.example/login") | {"event": [{"listen": "test", "script": {"exec": script}}]}
     auth = {"type": "bearer", "bearer": [{"key": "token", "value": "{{token}}"}]}
@@ -83,7 +83,7 @@ def test_what_a_script_takes_from_an_answer_later_requests_send(tmp_path: Path) 
 
 
 def test_what_cannot_be_drafted_is_listed(tmp_path: Path) -> None:
-    """With the reason; the rest is drafted."""
+    """Each is listed with the reason; the rest is drafted."""
     made = read(
         tmp_path,
         item(),
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: s
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, str], ids=["folder", "pipe", "missing"])
 def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """And not waited for."""
+    """The command does not wait for it."""
     make(tmp_path / "a.json")
     with pytest.raises(UsageError, match="cannot be read"):
         PostmanCollection(tmp_path / "a.json")

@@ -1,4 +1,4 @@
-"""Scenario files: short, running at once, written whole and never over another."""
+"""Scenario files are short, run at once, are written whole, and never overwrite another."""
 
 import json
 import shlex
@@ -22,13 +22,13 @@ def init(*arguments: str) -> tuple[int, str]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of the test's own."""
+    """Work in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_a_drafted_scenario_is_short_and_runs_at_once(folder: Path, target_url: str) -> None:
-    """Fewer than forty lines, and every task succeeds against the sample target, as declared."""
+    """The scenario has fewer than forty lines, and every declared request succeeds against the sample target."""
     code, output = init("my-scenario")
     assert code == 0, output
     assert "loadtest run --scenario" in output
@@ -40,7 +40,7 @@ def test_a_drafted_scenario_is_short_and_runs_at_once(folder: Path, target_url: 
 
 
 def test_a_file_that_exists_is_left_alone(folder: Path) -> None:
-    """The second time is refused, and changes nothing."""
+    """The second call is refused, and changes nothing."""
     (folder / "mine.py").write_text("my work")
     code, output = init("mine")
     assert (
@@ -53,7 +53,7 @@ def test_a_file_that_exists_is_left_alone(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["My", "1st", "a/b", "../x", "a.py", "", "x" * 61, "é"])
 def test_a_name_that_is_none_is_refused(folder: Path, name: str) -> None:
-    """Names are small and safe; nothing is written for another."""
+    """Names are short and safe; with any other name nothing is written."""
     code, output = init(name)
     assert code == ExitCode.USAGE
     assert "Allowed: " in output
@@ -77,12 +77,12 @@ def test_a_folder_that_cannot_be_written_is_named() -> None:
     [("Pet Store (v2)", "pet-store-v2"), ("42 Things!", "things"), ("API", "api"), ("", "my-scenario")],
 )
 def test_a_title_becomes_a_name(title: str, name: str) -> None:
-    """Every title gives a name that is allowed."""
+    """Every title gives a valid name."""
     assert scenario_file.checked_name(scenario_file.name_from(title)) == name
 
 
 def test_the_next_command_is_quoted(folder: Path) -> None:
-    """A document cannot put commands of its own into the one that is printed to be run."""
+    """A document cannot put commands of its own into the command that a person is told to run."""
     server = {"url": "http://ann:hunter2@x;touch${IFS}owned"}
     document = {"openapi": "3.0.3", "info": {"title": "T"}, "servers": [server], "paths": {"/a": {"get": {}}}}
     (folder / "api.json").write_text(json.dumps(document))

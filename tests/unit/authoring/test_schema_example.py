@@ -1,4 +1,4 @@
-"""Examples of schemas: their own where there is one, and otherwise a value that fits."""
+"""Examples of schemas: their own if they have one, and otherwise a value that fits."""
 
 import time
 
@@ -37,7 +37,7 @@ DOCUMENT = OpenApiDocument(
     ],
 )
 def test_what_a_schema_says_itself_is_taken(schema: object, value: object) -> None:
-    """Its own example comes first, then what leaves no choice."""
+    """Its own example comes first, then keywords that allow only one value."""
     assert example(schema, DOCUMENT) == value
 
 
@@ -62,13 +62,13 @@ def test_what_a_schema_says_itself_is_taken(schema: object, value: object) -> No
     ],
 )
 def test_a_made_up_value_fits_its_schema(schema: dict[str, object]) -> None:
-    """Limits and required members are kept; a schema that contains itself comes to an end."""
+    """Limits and required members are respected; a recursive schema ends."""
     jsonschema.validate(example(schema, DOCUMENT), schema)
 
 
 @pytest.mark.parametrize("pattern", [r"^\p{L}$", "^.{100000000}$", "^((x{900}){900}){900}$", "(", "^a$b"])
 def test_a_pattern_for_which_there_is_no_text_is_said_in_little_time(pattern: str) -> None:
-    """An optional member is left out then."""
+    """An optional member is then left out."""
     began_s = time.process_time()
     schema = {"type": "string", "pattern": pattern}
     with pytest.raises(ValueError, match="no text was found for the pattern"):
@@ -78,5 +78,5 @@ def test_a_pattern_for_which_there_is_no_text_is_said_in_little_time(pattern: st
 
 
 def test_the_limits_of_openapi_3_0_are_understood() -> None:
-    """There, a separate keyword makes a limit exclusive."""
+    """In that version, a separate keyword makes a limit exclusive."""
     assert example({"type": "integer", "minimum": 1, "exclusiveMinimum": True}, DOCUMENT) == 2

@@ -1,4 +1,4 @@
-"""A Swagger 2.0 document becomes the OpenAPI 3.0 document that says the same."""
+"""A Swagger 2.0 document becomes the equivalent OpenAPI 3.0 document."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def parameter(**parts: Any) -> dict[str, Any]:
 
 
 def test_where_the_service_is() -> None:
-    """Host, base path and schemes are servers."""
+    """Host, base path and schemes become servers."""
     root = {"swagger": "2.0", "paths": {}, "host": "shop.example.com", "basePath": "/v2", "schemes": ["http", "wss"]}
     assert converted(root)["servers"] == [{"url": "http://shop.example.com/v2"}]
     assert converted({**root, "host": None, "basePath": "/v2"})["servers"] == [{"url": "/v2"}]
@@ -40,14 +40,14 @@ def test_where_the_service_is() -> None:
     ],
 )
 def test_how_lists_are_written(written: str, expected: dict[str, Any]) -> None:
-    """Each collection format is a style."""
+    """Each collection format becomes a style."""
     found = parameter(type="array", items={"type": "string"}, collectionFormat=written)
     schema = {"type": "array", "items": {"type": "string"}}
     assert found == {"name": "p", "in": "query", "schema": schema, **expected}
 
 
 def test_what_cannot_be_written_is_listed() -> None:
-    """OpenAPI 3 has no lists with tabs."""
+    """OpenAPI 3 has no tab-separated lists."""
     tabs = {"in": "query", "name": "t", "required": True, "type": "array", "items": {}, "collectionFormat": "tsv"}
     paths = {"/a": {"get": {"parameters": [tabs]}}, "/b": {"get": {}}}
     draft = openapi_scenario.draft(OpenApiDocument({"swagger": "2.0", "paths": paths}, "x"), "x")
@@ -55,7 +55,7 @@ def test_what_cannot_be_written_is_listed() -> None:
 
 
 def test_bodies_and_forms() -> None:
-    """A body parameter has the media types that the operation consumes; form fields are one object."""
+    """A body parameter gets the media types that the operation consumes; form fields become one object."""
     body = {"in": "body", "name": "it", "schema": {"$ref": "#/definitions/It"}}
     content = {"schema": {"$ref": "#/components/schemas/It"}}
     assert operation(parameters=[body])["requestBody"]["content"] == {"application/json": content}
@@ -70,13 +70,13 @@ def test_bodies_and_forms() -> None:
 
 
 def test_references_to_shared_parameters() -> None:
-    """Those of the body too, which are not parameters any more."""
+    """This includes references to the body, which is no longer a parameter."""
     (found,) = operation("get", parameters=[{"$ref": "#/parameters/limit"}])["parameters"]
     assert found["schema"] == {"type": "integer", "minimum": 5}
 
 
 def test_data_stays_as_it_is() -> None:
-    """What looks like a reference in an example is none, and a member may be called example."""
+    """Text that looks like a reference in an example is not one, and a member may be named example."""
     example = {"$ref": "#/definitions/a"}
     root = {
         "swagger": "2.0",
@@ -99,13 +99,13 @@ def test_data_stays_as_it_is() -> None:
     ],
 )
 def test_security(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Each kind of scheme."""
+    """Each kind of scheme is converted."""
     root = {"swagger": "2.0", "paths": {}, "securityDefinitions": {"it": before}}
     assert converted(root)["components"]["securitySchemes"] == {"it": after}
 
 
 @pytest.mark.parametrize("paths", [[], {"/a": 7}, {"/a": {"get": {"parameters": 7}}}, {"/a": {"get": []}}])
 def test_a_wrong_form_is_refused(paths: Any) -> None:
-    """In one sentence."""
+    """The error is one sentence."""
     with pytest.raises(UsageError, match=r"cannot be used: its form is not that of Swagger 2\.0|no operation|no paths"):
         openapi_scenario.draft(OpenApiDocument({"swagger": "2.0", "paths": paths}, "x"), "x")

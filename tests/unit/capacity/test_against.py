@@ -14,7 +14,7 @@ from tests import reports
 
 
 def found(rate_per_s: float, low_per_s: float, high_per_s: float, run_id: str = "night-41") -> Found:
-    """Return what a search found."""
+    """Return the result of a search."""
     return Found(run_id, "health", "p99 < 100ms", rate_per_s, low_per_s, high_per_s)
 
 
@@ -32,18 +32,18 @@ def found(rate_per_s: float, low_per_s: float, high_per_s: float, run_id: str = 
     ],
 )
 def test_a_capacity_is_worse_where_the_whole_interval_is(new: Found, conclusion_: Conclusion) -> None:
-    """Against 100/s, 98 to 102, with a margin of 10 %; of a lower bound it is not known how much better it is."""
+    """100/s is compared with 98 to 102, with a margin of 10 %; a lower bound has no known upper end."""
     assert conclusion(found(100, 98, 102), new)[0] is conclusion_
 
 
 def test_the_difference_is_said_with_its_interval() -> None:
-    """With both rates, the change and the margin."""
+    """The text has both rates, the change and the margin."""
     said = conclusion(found(100, 98, 102), found(80, 78, 82, "night-42"))[1]
     assert said == "worse against night-41: 100/s to 80/s, -20.0% (-22.5% to -17.4%), margin 10%"
 
 
 def test_an_inconclusive_comparison_says_what_next() -> None:
-    """Longer searches, where the intervals are too wide."""
+    """If the intervals are too wide, it recommends longer searches."""
     said = conclusion(found(100, 94, 106), found(95, 90, 101, "night-42"))[1]
     assert said.startswith("inconclusive against night-41: 100/s to 95/s, -5.0%")
     assert said.endswith("Next: give both searches a longer --run-time, such as 5m")
@@ -57,7 +57,7 @@ def run_beside(others: float, crowded: float = 0.0, run_id: str = "night-42") ->
 
 
 def test_a_search_beside_other_work_is_not_compared() -> None:
-    """Whether as much other work ran during the other search; with --force it is noted."""
+    """It is refused even if as much other work ran during the other search; with --force this is noted."""
     quiet, busy = run_beside(0.02), run_beside(0.6, 0.9)
     assert surroundings(quiet, run_beside(0.05)) == ([], [])
     problems, _ = surroundings(quiet, busy)
@@ -77,13 +77,13 @@ def test_a_search_beside_other_work_is_not_compared() -> None:
 
 
 def test_the_difference_of_two_lower_bounds_is_not_known() -> None:
-    """Neither end."""
+    """Neither end of the interval is known."""
     bound = found(100, 98, math.inf)
     assert difference(bound, bound)[1:] == (-math.inf, math.inf)
 
 
 def test_only_searches_of_the_same_kind_are_compared() -> None:
-    """Another scenario, another objective, and a search that found nothing are refused before the load begins."""
+    """Another scenario, another objective, and a search without a result are refused before the load begins."""
     base = found(100, 98, 102)
     check(base, "health", "p99 < 100ms")
     for scenario, slo, words in (
@@ -97,7 +97,7 @@ def test_only_searches_of_the_same_kind_are_compared() -> None:
 
 
 def test_a_capacity_is_read_from_the_folder_of_its_run(tmp_path: Path) -> None:
-    """A high end that is not known is null there; a folder without one, or with a damaged one, says so."""
+    """An unknown upper end is null there; a folder without a result, or with a damaged one, is an error."""
     with pytest.raises(RecordError, match="cannot be read as a capacity"):
         Found.read(tmp_path)
     path = tmp_path / "capacity.json"

@@ -1,11 +1,11 @@
-"""CapacityRun: a step that a worker was not fit for says so. The search runs in tests/native/test_capacity.py."""
+"""CapacityRun: a step for which a worker was unfit says so. The search is tested in tests/native/test_capacity.py."""
 
 from loadtest.capacity import capacity_run
 from loadtest.judging.generator_health import SUSTAINED
 
 
 def test_a_worker_that_was_not_fit_is_named_whatever_it_lacked() -> None:
-    """On average over the step; one of the limits ended the whole search, for its sentence is in milliseconds."""
+    """Values are averages over the step; the limit whose message is in milliseconds once ended the whole search."""
     healths = {(number, name): [0.0, 2.5 * rule.limit] for number, (name, rule) in enumerate(SUSTAINED.items())}
     (found,) = capacity_run._unfit({(0, "loop_lag_s"): [0.1, 0.3]})
     assert found.startswith("worker 0 ran its event loop 200 ms late (p99) for 2 s: add a worker")

@@ -1,4 +1,4 @@
-"""What a person sees of a capacity search: chart, knee, page."""
+"""The presentation of a capacity search: chart, knee, page."""
 
 import math
 import xml.etree.ElementTree as ET
@@ -19,13 +19,13 @@ def step(rate_per_s: float, p99_s: float, outcome: Outcome = Outcome.PASSED) -> 
 
 
 def queue(rate_per_s: float) -> StepResult:
-    """Return what a queue with a capacity of 100/s does: 10 ms when idle, more and more near its capacity."""
+    """Return the response times of a queue that carries 100/s: 10 ms when idle, longer close to its capacity."""
     p99_s = 0.01 / (1 - rate_per_s / 100) if rate_per_s < 99.9 else 10.0
     return step(rate_per_s, p99_s, Outcome.PASSED if p99_s < 0.1 else Outcome.FAILED)
 
 
 def test_the_knee_is_where_the_curve_bends() -> None:
-    """The knee of a queue lies where its latency leaves the flat part."""
+    """The knee of a queue is where its latency leaves the flat part."""
     bend = knee([queue(rate) for rate in range(5, 100, 5)])
     assert 60 <= bend.rate_per_s <= 90
 
@@ -38,21 +38,21 @@ def test_no_knee_without_a_rising_curve() -> None:
 
 
 def test_the_terminal_chart_shows_each_kind_of_step() -> None:
-    """Kept and broken rates, the capacity and the knee are marked; the axes say their ends."""
+    """Kept and broken rates, the capacity and the knee are marked; the axes show their ends."""
     chart = terminal_chart(find_capacity(queue))
     assert [mark for mark in ("o", "x", "|", "K", "p99 in ms", "160") if mark not in chart] == []
     assert max(map(len, chart.splitlines())) <= 84
 
 
 def test_a_search_without_answers_has_no_chart() -> None:
-    """Steps without a single answer draw nothing, and the page has no picture."""
+    """Steps without a single response draw nothing, and the page has no picture."""
     found = Capacity(End.NOTHING, (StepResult(10, Outcome.NO_DATA, ("no data",)),), 0, 0, math.inf)
     assert terminal_chart(found) == ""
     assert "<svg" not in html_page(found, "title", "sentence", None)
 
 
 def test_the_page_holds_the_picture_and_every_step() -> None:
-    """The page has an SVG that parses, one row a step, escaped reasons, both coefficients, and loads nothing."""
+    """The page has a valid SVG, one row per step, escaped reasons and both coefficients, and loads nothing."""
     found = find_capacity(queue)
     page = html_page(found, "Capacity of <x>", "90 arrivals/s", UslFit(100, 0.01, 0.0002, 0.99))
     picture = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + len("</svg>")])  # noqa: S314 - ours
@@ -72,12 +72,12 @@ def test_the_page_holds_the_picture_and_every_step() -> None:
     ],
 )
 def test_ticks_are_round(highest: float, ticks: Sequence[float]) -> None:
-    """They are multiples of 1, 2 or 5 times a power of ten, and fill the axis."""
+    """Ticks are multiples of 1, 2 or 5 times a power of ten, and fill the axis."""
     assert round_ticks(highest) == pytest.approx(list(ticks))
 
 
 def test_the_objective_is_drawn_in_both_charts() -> None:
-    """At its limit, with its rule, also where no step came near it; a rule that is not about a time has no line."""
+    """It is drawn with its rule even if no step came near it; a rule that is not about a time has no line."""
     rules = parse("p99(response_time) < 300ms, error_ratio < 1%", "here")
     found, limits = find_capacity(queue), Limit.all_of(rules)
     assert limits == [("p99(response_time) < 300ms", 0.3)]

@@ -1,4 +1,4 @@
-"""The capacity search, on simulated systems: pure, without swarm and clock."""
+"""The capacity search, on simulated systems, without a swarm or a clock."""
 
 import math
 import random
@@ -30,7 +30,7 @@ def test_a_sharp_limit_is_found(limit_per_s: float, seed: int) -> None:
 
 @pytest.mark.parametrize(("width", "disturbed"), [(0.01, 0.0), (0.01, 0.05), (0.03, 0.05)])
 def test_an_uncertain_limit_is_found_almost_always(width: float, disturbed: float) -> None:
-    """With an uncertain region and disturbed steps, 95 of 100 searches are within 5 % all the same."""
+    """With a transition region and disturbed steps, 95 of 100 searches are still within 5 %."""
     near = 0
     for seed in range(100):
         limit_per_s = random.Random(seed).uniform(5, 2000)
@@ -41,7 +41,7 @@ def test_an_uncertain_limit_is_found_almost_always(width: float, disturbed: floa
 
 @pytest.mark.parametrize(("width", "plan"), [(0.0005, Plan()), (0.01, Plan()), (0.03, Plan()), (0.03, LONG)])
 def test_the_interval_holds_the_limit_as_often_as_it_says(width: float, plan: Plan) -> None:
-    """Of 150 searches at least 95 % have the limit in their interval, also of one that wanders by 3 %, or cut short."""
+    """At least 95 % of 150 searches contain the limit, also if it drifts by 3 %, or the search is cut short."""
     held = 0
     for seed in range(150):
         limit_per_s = limit_of(seed)
@@ -51,7 +51,7 @@ def test_the_interval_holds_the_limit_as_often_as_it_says(width: float, plan: Pl
 
 
 def test_a_search_that_is_precise_at_its_last_step_says_so() -> None:
-    """It has no more steps than it needed, and is not cut short."""
+    """It has no more steps than it needed, and is not reported as cut short."""
     needed = len(find_capacity(system(100.0), LONG).steps)
     assert [find_capacity(system(100.0), Plan(steps=steps)).end for steps in (needed - 1, needed)] == [
         End.STEPS,
@@ -60,13 +60,13 @@ def test_a_search_that_is_precise_at_its_last_step_says_so() -> None:
 
 
 def test_the_climb_doubles_and_asks_a_broken_rate_again() -> None:
-    """The rate doubles from the first on; the rate that breaks the objective is asked twice before the bisection."""
+    """The rate doubles from the first step; the rate that breaks the objective is tried twice before the bisection."""
     found = find_capacity(system(100.0))
     assert [step.rate_per_s for step in found.steps[:6]] == [10, 20, 40, 80, 160, 160]
 
 
 def test_one_disturbed_step_does_not_stop_the_climb() -> None:
-    """A rate that breaks the objective once, by accident, and then keeps it, is climbed over."""
+    """A rate that breaks the objective once, by accident, and then keeps it, does not end the climb."""
     sharp, answers = system(500.0), [0]
 
     def measure(rate_per_s: float) -> StepResult:
@@ -98,7 +98,7 @@ def test_the_highest_rate_is_a_lower_bound() -> None:
 
 
 def test_an_unfit_generator_is_refused_and_ends_the_search() -> None:
-    """Steps of an unfit generator say nothing; after four at one rate the result is a lower bound."""
+    """Steps of an unfit generator are ignored; after four at one rate the result is a lower bound."""
 
     def measure(rate_per_s: float) -> StepResult:
         return StepResult(rate_per_s, Outcome.PASSED if rate_per_s < 50 else Outcome.NOT_TRUSTWORTHY)
@@ -109,7 +109,7 @@ def test_an_unfit_generator_is_refused_and_ends_the_search() -> None:
 
 
 def test_a_generator_that_is_unfit_once_is_asked_again() -> None:
-    """A step that is refused once is repeated, and the search goes on to its end."""
+    """A step that is refused once is repeated, and the search continues."""
     sharp, refused = system(100.0), set()
 
     def measure(rate_per_s: float) -> StepResult:
@@ -123,14 +123,14 @@ def test_a_generator_that_is_unfit_once_is_asked_again() -> None:
 
 
 def test_the_steps_are_bounded() -> None:
-    """A search makes no more steps than it may, and gives what it knows by then."""
+    """A search makes at most the allowed number of steps, and returns what it has found by then."""
     found = find_capacity(system(100.0), Plan(steps=8))
     assert (found.end, len(found.steps)) == (End.STEPS, 8)
     assert found.low_per_s < 100 < found.high_per_s
 
 
 def test_no_rate_is_asked_that_is_far_above_what_was_kept() -> None:
-    """The search never asks for more than twice the highest rate that met the objective, or the first rate."""
+    """The search never tries more than twice the highest rate that met the objective, or the first rate."""
     for seed in range(30):
         kept = 5.0
         for step in find_capacity(system(700, 0.02, 0.1, seed)).steps:
@@ -142,7 +142,7 @@ def test_no_rate_is_asked_that_is_far_above_what_was_kept() -> None:
 @given(st.lists(st.tuples(st.floats(1, 1000), st.booleans()), max_size=30))
 @settings(deadline=None, max_examples=50)
 def test_a_belief_stays_a_probability(answers: list[tuple[float, bool]]) -> None:
-    """Whatever it hears, even contradictions, a belief has ascending quantiles inside its range."""
+    """Whatever it observes, even contradictions, a belief has ascending quantiles within its range."""
     belief = Belief(1, 1000)
     for rate_per_s, kept in answers:
         belief.learn(rate_per_s, kept=kept)
@@ -163,7 +163,7 @@ OUTCOMES = [Outcome.PASSED, Outcome.FAILED, Outcome.NO_DATA, Outcome.NOT_TRUSTWO
 def test_the_rate_lies_in_its_interval(
     outcomes: list[Outcome], first_per_s: float, highest_per_s: float, steps: int
 ) -> None:
-    """Whatever the steps said, low end, rate and high end are in this order, after no more steps than are allowed."""
+    """Whatever the steps, low end, rate and high end are in this order, after at most the allowed number of steps."""
     said = iter(outcomes * 200)
     plan = Plan(first_rate_per_s=first_per_s, highest_rate_per_s=highest_per_s, steps=steps)
     found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), plan)
@@ -178,7 +178,7 @@ def test_the_rate_lies_in_its_interval(
 
 
 def test_a_disturbed_step_below_the_best_one_does_not_turn_the_interval_round() -> None:
-    """A miss at 80/s and then answers that meet the objective up to 160/s: the interval was "160 to 80"."""
+    """A miss at 80/s, followed by steps that meet the objective up to 160/s, once gave the interval "160 to 80"."""
     said = iter([Outcome.FAILED, *[Outcome.PASSED] * 2, *[Outcome.NOT_TRUSTWORTHY] * 4])
     found = find_capacity(lambda rate_per_s: StepResult(rate_per_s, next(said)), Plan(first_rate_per_s=80.0))
     assert (found.end, found.rate_per_s, found.high_per_s) == (End.GENERATOR, 160.0, math.inf)
@@ -186,6 +186,6 @@ def test_a_disturbed_step_below_the_best_one_does_not_turn_the_interval_round() 
 
 
 def test_a_lower_bound_is_not_what_was_met_once() -> None:
-    """Where a lower rate missed the objective, the low end is what is sure."""
+    """If a lower rate missed the objective, the low end is the rate that is certain."""
     found = Capacity(End.GENERATOR, (), 160.0, 88.0, math.inf)
     assert capacity_run._sentence(found, ()).startswith("at least 88 arrivals/s; 160 met the objective (")

@@ -14,7 +14,7 @@ LOADS = [1, 2, 4, 8, 16, 32, 64]
 
 @given(st.floats(1, 1e5), st.floats(0, 0.9), st.floats(0, 0.05))
 def test_exact_points_give_their_coefficients(gamma: float, contention: float, coherency: float) -> None:
-    """Points that lie on the law give its three coefficients back."""
+    """Points on the law give its three coefficients back."""
     law = UslFit(gamma, contention, coherency, 1.0)
     fit = fit_usl(LOADS, [law.throughput_at(load) for load in LOADS])
     assert gamma == pytest.approx(fit.gamma_per_s, rel=1e-6)
@@ -24,7 +24,7 @@ def test_exact_points_give_their_coefficients(gamma: float, contention: float, c
 
 
 def test_noisy_points_give_about_their_coefficients() -> None:
-    """With 2 % noise on the throughput the coefficients are found to some per cent."""
+    """With 2 % noise on the throughput, the coefficients are within a few per cent."""
     random, law = np.random.default_rng(1), UslFit(1000, 0.05, 0.001, 1.0)
     loads = np.repeat(LOADS, 20)
     fit = fit_usl(loads, [law.throughput_at(load) * random.normal(1, 0.02) for load in loads])
@@ -39,7 +39,7 @@ def test_the_peak_is_where_more_load_yields_less() -> None:
 
 
 def test_without_coherency_there_is_a_ceiling() -> None:
-    """Contention alone has a ceiling of gamma/alpha; neither has none."""
+    """With contention only, the ceiling is gamma/alpha; without either coefficient there is none."""
     assert (UslFit(100, 0.05, 0, 1).peak_per_s, UslFit(100, 0, 0, 1).peak_per_s) == (2000, math.inf)
 
 

@@ -1,4 +1,4 @@
-"""The path from this machine to a service is reported: addresses, and the certificate with its faults."""
+"""The path from this machine to a service is reported: addresses, and the certificate with its problems."""
 
 import ssl
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ CERTIFICATES = {
 
 @pytest.mark.parametrize("kind", CERTIFICATES)
 def test_a_certificate_is_judged(authority: trustme.CA, kind: str) -> None:
-    """One that is fine is named with its end; one that expires, or that clients will refuse, is a warning."""
+    """A good certificate is named with its expiry; one that expires soon, or that clients will refuse, is a warning."""
     names, expires_at, starts = CERTIFICATES[kind]
     issuer = trustme.CA() if kind == "foreign" else authority
     certificate = issuer.issue_cert(*names, not_after=expires_at) if names else None

@@ -1,4 +1,4 @@
-"""`loadtest check`: each task once, each request and exception shown, and exit code 0 only when all worked."""
+"""`loadtest check` runs each task once, shows each request and exception, and exits with 0 only if all worked."""
 
 import os
 import re
@@ -171,7 +171,7 @@ def check(file: Path, text: str, host: str, *options: str) -> tuple[int, str]:
 
 
 def test_each_task_of_each_kind_of_user_runs_once(tmp_path: Path, target_url: str) -> None:
-    """Stock, fast and own users, nested task sets, `on_start`, `on_stop` and arguments; without think time."""
+    """Stock, fast and custom users, nested task sets, `on_start`, `on_stop` and arguments work without think time."""
     code, output = check(tmp_path / "shop.py", WORKING, target_url, "--tenant", "blue")
     names = re.findall(r"^(\S+) +GET (\w+) +(\d+) +[\d.]+ ms +[\d,]+ B  ok$", output, re.MULTILINE)
     assert names == [
@@ -187,7 +187,7 @@ def test_each_task_of_each_kind_of_user_runs_once(tmp_path: Path, target_url: st
 
 
 def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
-    """A failed request and an exception, with file and line, make the exit code 1; the other tasks still run."""
+    """A failed request and an exception, with file and line, give exit code 1; the other tasks still run."""
     code, output = check(tmp_path / "shop.py", BROKEN, target_url)
     line = 1 + BROKEN.splitlines().index('        return {}["price"]')
     assert code == 1
@@ -201,7 +201,7 @@ def test_what_does_not_work_is_shown(tmp_path: Path, target_url: str) -> None:
 
 
 def test_an_error_of_a_tasks_own_greenlet_is_shown(tmp_path: Path, target_url: str) -> None:
-    """It would be in no figure of the check; a task that makes no request may be meant."""
+    """Its error would otherwise be in no figure of the check; a task without requests may be intended."""
     code, output = check(tmp_path / "shop.py", PARALLEL, target_url)
     assert re.search(r"^a greenlet +ValueError: no basket \(.*shop\.py:\d+ in each\)$", output, re.MULTILINE), output
     assert re.search(r"^Shopper\.pauses +made no request$", output, re.MULTILINE), output
@@ -209,7 +209,7 @@ def test_an_error_of_a_tasks_own_greenlet_is_shown(tmp_path: Path, target_url: s
 
 
 def test_texts_of_a_scenario_or_service_command_no_terminal_and_begin_no_line(tmp_path: Path, target_url: str) -> None:
-    """A name, an error and an exception that hold what a service answered: control sequences, lines, a megabyte."""
+    """A name, an error and an exception contain a service's response: control sequences, lines, a megabyte."""
     code, output = check(tmp_path / "shop.py", HOSTILE, target_url)
     *shown, last = [line for line in output.split("\n") if line]
     assert (code, [line.split()[0] for line in shown if line.startswith("Shopper")]) == (
@@ -229,14 +229,14 @@ def test_an_exit_of_a_listener_is_no_pass(tmp_path: Path, target_url: str) -> No
 
 
 def test_nothing_is_tried_after_a_listener_failed(tmp_path: Path, target_url: str) -> None:
-    """An exception of a listener that prepares the test ends it before the first task, with file and line."""
+    """An exception of a listener that prepares the test ends the check before the first task, with file and line."""
     code, output = check(tmp_path / "shop.py", SILENT, target_url)
     assert (code, "never" in output) == (1, False), output
     assert re.search(r"OSError: no database \(.*shop\.py, line \d+\)", output)
 
 
 def test_a_check_follows_the_redirects_that_a_run_follows() -> None:
-    """To the hosts that LOADTEST_ALLOWED_HOSTS names."""
+    """It follows redirects to the hosts in LOADTEST_ALLOWED_HOSTS."""
     try:
         Trial(Config(scenario="health", host="http://127.0.0.1:1", allowed_hosts="login.example"), [])
         hosts.check_redirect("login.example", "127.0.0.1")

@@ -1,4 +1,4 @@
-"""The command line while its modules are imported."""
+"""The command line during the import of its modules."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 
 def test_the_command_line_does_without_locust() -> None:
-    """Importing Locust would replace sockets and processes with gevent's, which the supervisor of a stack must not."""
+    """Importing Locust would replace sockets and processes with gevent's, which a stack's supervisor must avoid."""
     code = "import sys, loadtest.cli; print('locust' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("False", "")
@@ -41,7 +41,7 @@ __main__.main()
     ],
 )
 def test_a_signal_ends_the_command_line_with_a_sentence(code: str, name: str, called: str) -> None:
-    """From its first import on: no traceback, and the exit code of an interrupted run."""
+    """From the first import on there is no traceback, and the exit code is that of an interrupted run."""
     command = [sys.executable, "-c", code.format(signal=name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (130, f"interrupted by {called} before it was done")

@@ -1,4 +1,4 @@
-"""How `loadtest kubernetes run` ends; the rest is tested on a cluster, in tests/kubernetes/test_command.py."""
+"""The exit codes of `loadtest kubernetes run`; the rest is tested on a cluster, in tests/kubernetes/test_command.py."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from loadtest.exceptions import StackError
 
 
 def test_a_run_that_could_not_be_compared_does_not_pass() -> None:
-    """Its results are on the cluster only; a failed one is failed without them."""
+    """Its results are only on the cluster; a failed run stays failed without them."""
     baseline = {"context": {"run_id": "yesterday"}}
     with pytest.raises(StackError, match=r"^BASELINE=yesterday was not compared with the run, .* Next: fetch them"):
         ended(0, None, baseline, "yesterday")

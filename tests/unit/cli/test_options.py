@@ -1,4 +1,4 @@
-"""The options that set a setting."""
+"""The options that set settings."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from .invoking import invoke
 
 
 def test_options_given_several_times_are_one_setting() -> None:
-    """Thresholds and files join as in the environment; an option that is not given is not a setting."""
+    """Thresholds and files are joined as in the environment; an option that is not given is not a setting."""
 
     @click.command()
     @setting_options(*OF_A_RUN)
@@ -30,7 +30,7 @@ def test_options_given_several_times_are_one_setting() -> None:
 
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_a_setting_has_the_same_options_in_every_command(name: str) -> None:
-    """Whoever knows -u of one command knows it of all."""
+    """-u, for example, means the same everywhere."""
     of_run = {param.name: param.opts for param in main.commands["run"].params}
     shared = {param.name: param.opts for param in main.commands[name].params if param.name in OF_A_RUN}
     if name == "check":
@@ -39,7 +39,7 @@ def test_a_setting_has_the_same_options_in_every_command(name: str) -> None:
 
 
 def test_each_command_is_where_it_is_looked_for() -> None:
-    """Under the name by which it is called, and imported only when it is."""
+    """Each has its public name, and is imported only when it is used."""
     assert {name: command.name for name, command in main.commands.items()} == {name: name for name in main.commands}
     code = "import sys, loadtest.cli; print(*(name for name in sys.modules if name.startswith('loadtest.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -49,7 +49,7 @@ def test_each_command_is_where_it_is_looked_for() -> None:
 
 
 def test_no_variable_of_a_service_is_passed_on_to_locust(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the pod of a CI system, whose namespace may have a Service `locust-web`."""
+    """In the pod of a CI system, the namespace may have a Service `locust-web`."""
     monkeypatch.setenv("LOCUST_WEB_PORT", "tcp://10.96.0.7:8089")
     invoke("profiles")
     assert "LOCUST_WEB_PORT" not in os.environ

@@ -9,7 +9,7 @@ from .invoking import invoke
 
 @pytest.mark.parametrize("command", ["profiles", "run"])
 def test_a_wrong_file_of_profiles_is_wrong_usage(command: str, tmp_path: Path) -> None:
-    """Exit code 2 and the line of the mistake."""
+    """The exit code is 2, and the error has the line of the mistake."""
     file = tmp_path / "mine.toml"
     file.write_text('[mine]\nrate_per_s = 0\nmax_users = 3\nrun_time = "5s"\n')
     result = invoke(command, "--profiles-file", str(file))
@@ -17,14 +17,14 @@ def test_a_wrong_file_of_profiles_is_wrong_usage(command: str, tmp_path: Path) -
 
 
 def test_a_setting_that_has_no_option_is_named_by_its_variable() -> None:
-    """The nearest option would be another port."""
+    """The nearest option would set another port."""
     result = invoke("run", "--exporter-port", "9999")
     assert (result.exit_code, "set LOADTEST_EXPORTER_PORT in the environment" in result.stderr) == (2, True)
     assert "did you mean --users?" in invoke("run", "--userz", "5").stderr
 
 
 def test_everything_wrong_is_said_before_anything_starts() -> None:
-    """Scenario's names, profile and both rules are lines of one error."""
+    """Wrong names of scenarios, the profile and both rules are lines of one error."""
     result = invoke(
         *("run", "--profile", "quik"),
         *("--threshold", "p99 < 50", "--threshold", 'error_ratio{name="health/liv"} < 1%', "--scenario", "health"),
@@ -50,7 +50,7 @@ def test_everything_wrong_is_said_before_anything_starts() -> None:
     ],
 )
 def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str, words: str) -> None:
-    """A file, a store or an order that cannot be used is named, and no password with it."""
+    """An unusable file, store or order is named, without its password."""
     result = invoke("run", "--scenario", "coin_queue", option, value)
     assert result.exit_code == 2
     assert words in result.stderr
@@ -59,7 +59,7 @@ def test_wrong_test_data_is_said_before_anything_starts(option: str, value: str,
 
 @pytest.mark.parametrize("missing", ["--baseline", "--run-time", "no UI"])
 def test_a_run_that_ends_when_it_is_decided_needs_what_decides_it(missing: str) -> None:
-    """A baseline, a longest time, and no web UI."""
+    """It needs a baseline, a maximum time, and no web UI."""
     given = {"--baseline": ("--baseline", "old"), "--run-time": ("--run-time", "10m"), "no UI": ()}
     options = [part for name, parts in given.items() if name != missing for part in parts]
     ui = ["--ui"] if missing == "no UI" else []
@@ -70,7 +70,7 @@ def test_a_run_that_ends_when_it_is_decided_needs_what_decides_it(missing: str) 
 
 
 def test_standard_input_cannot_feed_several_runs() -> None:
-    """The second start of the web UI would find nothing."""
+    """The second start in the web UI would find it empty."""
     result = invoke("run", "--scenario", "coin_queue", "--ui", "--feed", "-.csv")
     assert (result.exit_code, "FEED=-.csv does not work with UI=1" in result.stderr) == (2, True)
 
@@ -86,7 +86,7 @@ def test_standard_input_cannot_feed_several_runs() -> None:
     ids=lambda given: given[0],
 )
 def test_what_is_no_option_is_quoted_without_secrets_and_commands(arguments: tuple[str, ...]) -> None:
-    """It may be the name of a file from elsewhere, which a shell put there, and ends in the log of a build."""
+    """The argument may be the name of a foreign file, expanded by a shell, and ends up in a build's log."""
     result = invoke(*arguments)
     assert result.exit_code == 2
     assert [part for part in ("hidden", "\x1b", "\x07", "\x9b") if part in result.output] == []

@@ -1,4 +1,4 @@
-"""The commands that only show something: the profiles."""
+"""The commands that only show something, such as the profiles."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ LONG = "n" * 10_000
 
 
 def test_profiles_are_listed_as_plain_lines() -> None:
-    """Without a terminal there is one line for each profile."""
+    """Without a terminal there is one line per profile."""
     lines = invoke("profiles").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(read_profiles())
 
@@ -48,7 +48,7 @@ def test_profiles_of_ones_own_file_are_listed_too(tmp_path: Path) -> None:
     ids=lambda given: given[0],
 )
 def test_a_path_that_is_too_long_is_one_sentence(arguments: tuple[str, ...]) -> None:
-    """Python raises an exception for it, whereas other paths simply do not exist."""
+    """Python raises an exception for it, whereas other missing paths simply do not exist."""
     done = invoke(*arguments)
     assert (type(done.exception), done.exit_code in {1, 2}, "error: " in done.stderr) == (SystemExit, True, True)
 
@@ -67,7 +67,7 @@ def test_what_a_redis_says_commands_no_terminal(more: tuple[str, ...]) -> None:
 
 
 def answering(reply: bytes) -> Callable[[Any], None]:
-    """Return a server that gives this reply to everything."""
+    """Return a server that sends this reply to everything."""
 
     def answer(connection: Any) -> None:
         while asked := connection.recv(4096):
@@ -77,14 +77,14 @@ def answering(reply: bytes) -> Callable[[Any], None]:
 
 
 def test_what_a_redis_says_is_cut() -> None:
-    """A megabyte of an error is a sentence."""
+    """A megabyte of an error becomes one sentence."""
     with scripted_server(answering(b"-ERR " + b"x" * 1_000_000 + b"\r\n")) as url:
         done = invoke("doctor", "--redis-url", f"{url}/0")
     assert ("offers no RedisJSON (x" in done.stdout, len(done.output) < 5_000) == (True, True)
 
 
 def test_a_redis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It announces two thousand million values and sends one now and then: none of them is late."""
+    """It announces two thousand million values and sends one now and then: no single value is late."""
     monkeypatch.setattr(redis_server, "_LONGEST_PROBE_S", 1.5)
 
     def answer(connection: Any) -> None:
@@ -102,7 +102,7 @@ def test_a_redis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_answer_of_a_redis_that_does_not_fit_into_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Room for all values is made when their number is announced; a machine of 16 GB has none for 2**31."""
+    """The parser allocates room for all announced values; a machine of 16 GB has none for 2**31."""
 
     def probe(_: str) -> None:
         raise MemoryError
@@ -126,7 +126,7 @@ def test_an_answer_of_a_redis_that_does_not_fit_into_memory_is_one_sentence(monk
     ids=lambda reply: repr(reply[:12]),
 )
 def test_an_answer_that_is_no_list_of_commands_is_one_sentence(tmp_path: Path, reply: bytes) -> None:
-    """It speaks the protocol, and is not a Redis."""
+    """The server speaks the protocol, but is not a Redis."""
     (tmp_path / "monitor.log").write_text('1764174000.123456 [0 127.0.0.1:52114] "SET" "a" "b"\n')
     with scripted_server(answering(reply)) as url:
         done = invoke("replay", "--from-monitor", str(tmp_path / "monitor.log"), "--redis-url", f"{url}/0")
@@ -135,6 +135,6 @@ def test_an_answer_that_is_no_list_of_commands_is_one_sentence(tmp_path: Path, r
 
 @pytest.mark.parametrize("reply", [b":1\r\n", b"*1\r\n*1\r\n$3\r\nset\r\n", b"+OK\r\n", b"*0\r\n"], ids=repr)
 def test_an_odd_list_of_modules_is_not_listable(reply: bytes) -> None:
-    """Each answer is taken as that of a Redis with RedisJSON, and the modules as none."""
+    """Each reply is taken as that of a Redis with RedisJSON, but without a list of modules."""
     with scripted_server(answering(reply)) as url:
         assert redis_server.modules(f"{url}/0") == []

@@ -1,4 +1,4 @@
-"""Documents on their way in and out: what the standard library can encode can be encoded, into the same value."""
+"""JSON encoding and decoding: all that the standard library can encode is encoded, into the same value."""
 
 import json
 import math
@@ -25,7 +25,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_an_encoded_value_is_the_standard_librarys(value):
-    """Parsing our encoding gives what parsing json.dumps gives, for any JSON value."""
+    """Our encoding parses to the same value as that of json.dumps, for any JSON value."""
     assert json.loads(json.dumps(value)) == json.loads(encode_json(value))
 
 
@@ -43,7 +43,7 @@ def test_what_json_has_not_is_refused(value):
 
 
 def test_nan_is_sent_as_the_standard_library_sends_it():
-    """Neither becomes null; where there is none, null stays null."""
+    """NaN and infinity do not become null, and null stays null."""
     for value in ([math.nan, math.inf, None], {"a": {1: -math.inf}}, [math.nan, 2**70]):
         assert encode_json(value) == json.dumps(value).encode()
     assert encode_json([None, "null", 1.5]) == b'[null,"null",1.5]'
@@ -51,7 +51,7 @@ def test_nan_is_sent_as_the_standard_library_sends_it():
 
 @pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, 10**20, -(2**63), -(2**63) - 1, 1 - 10**19, 10**400])
 def test_integers_of_any_size_stay_exact(number):
-    """An id of twenty digits comes back as itself, wherever it stands."""
+    """An id of twenty digits is unchanged wherever it is."""
     for document in (number, [number], {"id": number, "text": "1" * 30, "x": 1.25}):
         assert decode_json(json.dumps(document).encode()) == document
 
@@ -73,12 +73,12 @@ DEEP = b"[" * 100_000 + b"1" * 19
 @pytest.mark.parametrize("document", [DEEP, b"9" * 5_000, b"[", b"\xff"], ids=["deep", "long number", "cut", "no text"])
 @pytest.mark.parametrize("decode", [decode_any, decode_json, lambda one: Message(one, 0.0).json()])
 def test_what_a_service_nests_deeply_is_no_json(decode, document):
-    """No other error than that of any text which is not JSON: a scenario or a check catches that one."""
+    """The error is that of any text that is not JSON, which scenarios and checks catch."""
     with pytest.raises(json.JSONDecodeError):
         decode(document)
 
 
 def test_a_deep_event_is_no_json():
-    """The same of a server-sent event."""
+    """The same holds for a server-sent event."""
     with pytest.raises(json.JSONDecodeError):
         ServerSentEvent(DEEP.decode()).json()

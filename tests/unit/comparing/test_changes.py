@@ -1,4 +1,4 @@
-"""Changes: which figure moved, between which runs and versions, and what the gate makes of it."""
+"""Changes: the figure that moved, the runs and versions between which it moved, and the gate."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def loadtest(runs_dir: Path, *arguments: str) -> Result:
 
 
 def test_a_change_names_its_figure_runs_and_versions() -> None:
-    """One figure of one name, between night 19 and night 20, where the service's version changed too."""
+    """A figure of one name changed between night 19 and night 20, and so did the service's version."""
     (history,) = changes.histories(runs())
     (one,) = history.changed
     assert (one.before.run_id, one.first.run_id, one.is_worse) == ("night-19", "night-20", True)
@@ -41,7 +41,7 @@ def test_a_change_names_its_figure_runs_and_versions() -> None:
 
 
 def test_a_run_that_ends_belongs_to_the_history_of_those_that_were_read(tmp_path: Path) -> None:
-    """Its figures come from what was measured, those of the others from their files."""
+    """Its figures come from its own measurements, those of the other runs from their files."""
     made = reports.run_document(reports.record(60))
     earlier = folder_of(
         tmp_path, [replace(RunFigures.of(made, "other"), run_id=f"night-{night}") for night in range(3)]
@@ -50,9 +50,9 @@ def test_a_run_that_ends_belongs_to_the_history_of_those_that_were_read(tmp_path
 
 
 def test_a_run_too_short_for_its_fluctuations_has_errors_all_the_same() -> None:
-    """Of so few seconds its noise is not known, which is not a reason to take it for the most exact run of all."""
+    """Its noise is unknown with so few seconds, which must not make it the most exact run of all."""
     recorder, record = Recorder(), RunRecord("wavering", 1_700_000_000.0)
-    for second, is_slow in enumerate((0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0)):  # the first and the last are left out
+    for second, is_slow in enumerate((0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0)):  # the first and last seconds are left out
         for request in range(60):
             recorder.series("shop", "GET", "a").success(0.0, 0.0, 0.01 * (1 + is_slow) * (1 + request / 300), 0)
         record.add(recorder.take(), second)
@@ -70,14 +70,14 @@ def test_runs_under_other_conditions_are_another_history() -> None:
 
 @pytest.mark.parametrize("verdict", ["interrupted", "not trustworthy", "no data"])
 def test_runs_that_measured_nothing_are_in_no_history(verdict: str) -> None:
-    """What cannot be compared is no point of a series."""
+    """A run that cannot be compared is not a point of a series."""
     made = [replace(run, verdict=verdict) if n >= 20 else run for n, run in enumerate(runs())]
     (history,) = changes.histories(made)
     assert (len(history.runs), history.changed) == (20, ())
 
 
 def test_the_order_is_that_of_time() -> None:
-    """Whatever the folders are called."""
+    """Runs are in order of time, whatever the names of their folders."""
     (history,) = changes.histories(list(reversed(runs())))
     assert [one.first.run_id for one in history.changed] == ["night-20"]
 
@@ -99,7 +99,7 @@ def test_less_throughput_and_more_failures_are_worse() -> None:
 
 
 def test_the_command_shows_changes_and_the_page_draws_them(tmp_path: Path) -> None:
-    """A line for people, JSON for programs, and a strip with the levels; names are escaped."""
+    """The command prints a line for people and JSON for programs; the page has a strip with levels, names escaped."""
     folder = folder_of(tmp_path / "runs", runs())
     shown = loadtest(folder, "history", "--changes", "--html", str(tmp_path / "page.html"))
     assert shown.exit_code == 0, shown.output
@@ -114,7 +114,7 @@ def test_the_command_shows_changes_and_the_page_draws_them(tmp_path: Path) -> No
 
 
 def test_the_gate_fails_until_the_change_is_accepted(tmp_path: Path) -> None:
-    """Exit code 3 while a change for the worse is newer than the baseline."""
+    """The exit code is 3 while a change for the worse is newer than the baseline."""
     folder = folder_of(tmp_path / "runs", runs())
     assert loadtest(folder, "history", "--fail-on-change").exit_code == ExitCode.THRESHOLD_FAILED
     for baseline, code in (("night-19", ExitCode.THRESHOLD_FAILED), ("night-20", ExitCode.PASSED)):
@@ -133,12 +133,12 @@ def test_the_gate_fails_until_the_change_is_accepted(tmp_path: Path) -> None:
     ids=["quicker", "unchanged", "too few runs", "no runs"],
 )
 def test_the_gate_passes_only_when_it_can_tell(made: list[RunFigures], code: ExitCode, tmp_path: Path) -> None:
-    """A history too short to hold a change must not look like one without."""
+    """A history that is too short to contain a change must not look like one without."""
     assert loadtest(folder_of(tmp_path / "runs", made), "history", "--fail-on-change").exit_code == code
 
 
 def test_a_report_shows_the_changes_of_its_history(tmp_path: Path) -> None:
-    """Among the runs whose figures are kept and that are like it: in words, as strips, and as the schema says."""
+    """It covers the comparable runs with figures, in words, as strips, and valid by the schema."""
     *earlier, own = runs()
     folder = folder_of(tmp_path, [*earlier, replace(runs()[0], run_id="other", key="other/quick")])
     (folder / "night-00" / run_figures.FILE).unlink()
@@ -147,19 +147,19 @@ def test_a_report_shows_the_changes_of_its_history(tmp_path: Path) -> None:
     assert document["changes"]["sentence"] == "39 runs, 1 change"
     html = run_page.html(document)
     assert "night-19 → night-20 (service a1 → b2)" in html
-    assert (html.count("stroke-dasharray='3'"), html.count("h0'")) == (1, 3 * 39)  # of two figures nothing changed
+    assert (html.count("stroke-dasharray='3'"), html.count("h0'")) == (1, 3 * 39)  # two figures did not change
     assert "Changes <small>" not in run_page.html({**document, "changes": trend.of(tmp_path / "none", own)})
 
 
 def test_a_report_of_a_run_that_measured_nothing_shows_the_history_before_it(tmp_path: Path) -> None:
-    """It has no place in the history."""
+    """The run itself is not in the history."""
     *earlier, last = runs()
     own = replace(last, verdict="not trustworthy")
     assert trend.of(folder_of(tmp_path, [*earlier, own]), own)["sentence"] == "39 runs, 1 change"
 
 
 def test_what_makes_no_history_keeps_a_report_whole(tmp_path: Path) -> None:
-    """Damaged figures of another run, and a run of very many names, or without blocks."""
+    """Examples are damaged figures of another run, and a run of very many names, or without blocks."""
     *earlier, own = runs()
     folder = folder_of(tmp_path, earlier)
     (folder / "night-00" / run_figures.FILE).write_text("{")

@@ -46,7 +46,7 @@ def loadtest(runs_dir: Path, *arguments: str) -> Result:
 
 
 def test_a_regression_has_an_exit_code(runs_dir: Path) -> None:
-    """30 % slower is worse, in the table and, on request, in the exit code."""
+    """A run that is 30 % slower is worse, in the table and, on request, in the exit code."""
     plain = loadtest(runs_dir, "compare", "monday", "slow")
     gate = loadtest(runs_dir, "compare", "monday", "slow", "--fail-on-regression")
     assert (plain.exit_code, gate.exit_code) == (0, ExitCode.THRESHOLD_FAILED), gate.output
@@ -55,21 +55,21 @@ def test_a_regression_has_an_exit_code(runs_dir: Path) -> None:
 
 
 def test_equal_runs_pass_the_gate(runs_dir: Path) -> None:
-    """The same system passes, and so does one that became quicker."""
+    """The same system passes, and so does one that became faster."""
     for base, new, verdict in (("monday", "tuesday", "same"), ("slow", "monday", "better")):
         done = loadtest(runs_dir, "compare", base, new, "--fail-on-regression")
         assert (done.exit_code, f"comparison   {verdict}" in done.output) == (0, True), done.output
 
 
 def test_a_gate_that_knows_nothing_says_so(runs_dir: Path) -> None:
-    """Forced to compare empty runs, the gate ends with no data instead of passing."""
+    """When it is forced to compare empty runs, the gate ends with no data instead of passing."""
     done = loadtest(runs_dir, "compare", "empty", "empty", "--force", "--fail-on-regression")
     assert done.exit_code == ExitCode.NO_DATA, done.output
     assert "note         not comparable: empty is no data" in done.output
 
 
 def test_runs_that_are_not_comparable_are_refused(runs_dir: Path) -> None:
-    """Without --force the exit code is that of wrong usage, with the reason and the next step."""
+    """Without --force the exit code is that of a usage error, and the message has the reason and the next step."""
     done = loadtest(runs_dir, "compare", "monday", "empty")
     assert done.exit_code == ExitCode.USAGE
     assert "empty is no data" in done.stderr
@@ -77,7 +77,7 @@ def test_runs_that_are_not_comparable_are_refused(runs_dir: Path) -> None:
 
 
 def test_a_run_that_cannot_be_read_is_named(runs_dir: Path) -> None:
-    """A torn record is an error of the run's; a name that is not a run's is one of the command line."""
+    """A torn record is an error of the run; an unknown name is a usage error."""
     for name, code, words in (
         ("torn", ExitCode.ERROR, "truncated or damaged"),
         ("nowhere", ExitCode.USAGE, "there is no run in"),
@@ -99,7 +99,7 @@ def test_the_page_and_the_json_say_the_same(runs_dir: Path, tmp_path: Path) -> N
 
 
 def test_a_comparison_fits_a_terminal_of_80_columns(runs_dir: Path) -> None:
-    """No line of the table is wider, and the five figures of a request are next to each other."""
+    """No line of the table is wider, and the five figures of a request are side by side."""
     lines = loadtest(runs_dir, "compare", "monday", "slow").stdout.splitlines()
     (row,) = [line for line in lines if line.strip().startswith("GET a ")]
     assert max(map(len, lines[: lines.index(row) + 1])) <= 80
@@ -107,7 +107,7 @@ def test_a_comparison_fits_a_terminal_of_80_columns(runs_dir: Path) -> None:
 
 
 def test_a_plan_says_what_will_be_found(runs_dir: Path) -> None:
-    """For each request and for all: the change that is found, and the length of runs that decide."""
+    """For each request, and for all, it has the detectable change and the length of runs that gives a verdict."""
     shown = loadtest(runs_dir, "plan", "monday")
     assert (shown.exit_code, "GET a " in shown.stdout, "of all requests, " in shown.stdout) == (0, True, True)
     found = json.loads(loadtest(runs_dir, "plan", "monday", "--json").stdout)
@@ -117,7 +117,7 @@ def test_a_plan_says_what_will_be_found(runs_dir: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_is_named(runs_dir: Path) -> None:
-    """A missing folder is reported after the comparison was shown."""
+    """A missing folder is reported after the comparison has been shown."""
     done = loadtest(runs_dir, "compare", "monday", "slow", "--html", "/proc/none/page.html")
     assert done.exit_code == ExitCode.ERROR
     assert "comparison   worse" in done.stdout
@@ -135,7 +135,7 @@ def test_a_baseline_stands_for_its_run(runs_dir: Path) -> None:
 
 
 def test_history_lists_the_runs_in_order(runs_dir: Path) -> None:
-    """Oldest first, with sparklines; a folder that holds no run is passed over, a torn one is named."""
+    """The oldest is first, with sparklines; folders without a run are skipped, torn ones are named."""
     done = loadtest(runs_dir, "history", "--json")
     assert [entry["run_id"] for entry in json.loads(done.stdout)] == ["empty", "monday", "tuesday", "slow"]
     assert "skipped: " in done.stderr
@@ -145,7 +145,7 @@ def test_history_lists_the_runs_in_order(runs_dir: Path) -> None:
 
 
 def test_a_report_knows_the_earlier_runs_of_its_kind(tmp_path: Path) -> None:
-    """Those of the same scenario and profile that were not interrupted and can be read, the oldest first."""
+    """These have the same scenario and profile, were not interrupted and are readable; the oldest is first."""
     made = reports.run_document()
     cases = {
         "b": {"started_at": "2026-01-02"},
@@ -166,7 +166,7 @@ def test_a_report_knows_the_earlier_runs_of_its_kind(tmp_path: Path) -> None:
 
 
 def test_history_of_nothing_says_so(tmp_path: Path) -> None:
-    """No folder, no runs."""
+    """There is no folder, or no run."""
     assert loadtest(tmp_path / "none", "history").output == f"no runs in {tmp_path / 'none'}\n"
     shown = loadtest(tmp_path / "none", "history", "--changes", "--html", str(tmp_path / "changes.html"))
     assert f"no runs with trustworthy figures in {tmp_path / 'none'}\n" in shown.output
@@ -174,27 +174,27 @@ def test_history_of_nothing_says_so(tmp_path: Path) -> None:
 
 
 def test_a_sparkline_goes_from_lowest_to_highest() -> None:
-    """Blanks where there is no value, and a flat line for equal ones."""
+    """It has blanks where values are missing, and a flat line for equal ones."""
     assert history.sparkline([0.0, 0.5, 1.0, None, 0.0]) == "▁▅█ ▁"
     assert history.sparkline([3.0, 3.0]) == "▁▁"
     assert history.sparkline([None]) == ""
 
 
 def test_a_baseline_that_cannot_be_saved_is_an_error(runs_dir: Path) -> None:
-    """A runs folder that cannot be written is named."""
+    """A runs folder that is not writable is named."""
     done = loadtest(Path("/proc"), "baseline", "set", str(runs_dir / "monday"))
     assert (done.exit_code, "/proc/baselines.json cannot be written" in done.stderr) == (ExitCode.ERROR, True)
 
 
 def test_a_run_that_measured_nothing_is_no_baseline(runs_dir: Path) -> None:
-    """No run can be compared with it: `baseline set` refuses it with its reasons, unless forced."""
+    """No run can be compared with it: `baseline set` refuses it and gives the reasons, unless forced."""
     refused = loadtest(runs_dir, "baseline", "set", "empty")
     assert (refused.exit_code, "it is no data (" in refused.stderr) == (ExitCode.USAGE, True)
     assert loadtest(runs_dir, "baseline", "set", "empty", "--force").exit_code == 0
 
 
 def test_an_interrupted_run_is_taken_only_on_request(runs_dir: Path) -> None:
-    """`compare`, `baseline set` and `history` leave it out, say why, and take it with an option."""
+    """`compare`, `baseline set` and `history` leave it out, say why, and include it with an option."""
     refused = loadtest(runs_dir, "compare", "monday", "short")
     assert (refused.exit_code, "short is interrupted" in refused.stderr) == (ExitCode.USAGE, True)
     assert loadtest(runs_dir, "compare", "monday", "short", "--force").exit_code == 0
@@ -208,7 +208,7 @@ def test_an_interrupted_run_is_taken_only_on_request(runs_dir: Path) -> None:
 def test_a_comparison_that_cannot_be_written_is_no_pass(
     runs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What reads it after a run must not miss that; a run that did not pass keeps its exit code."""
+    """A program that reads it after a run must notice; a run that did not pass keeps its exit code."""
     shutil.copytree(runs_dir / "tuesday", tmp_path / "tuesday")
     base = commands.Baseline(runs_dir / "monday", run_document.read(runs_dir / "monday"))
     assert commands.end_with_comparison(base, tmp_path / "tuesday", ExitCode.PASSED) == ExitCode.PASSED

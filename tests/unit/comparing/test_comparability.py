@@ -1,4 +1,4 @@
-"""Comparability: only runs that differ in nothing but the system under test are compared."""
+"""Comparability: runs are compared only if they differ in nothing but the service under test."""
 
 import copy
 import re
@@ -27,7 +27,7 @@ def changed(base: dict[str, Any], **settings: Any) -> dict[str, Any]:
 
 
 def test_alike_runs_are_compared_without_a_note(base: dict[str, Any]) -> None:
-    """Two runs of the same kind need no word."""
+    """Two runs of the same kind need no note."""
     assert comparability.check(base, changed(base, host="http://127.0.0.1:4711")) == []
 
 
@@ -43,7 +43,7 @@ def test_other_load_is_refused(base: dict[str, Any], setting: str, value: object
 
 @pytest.mark.parametrize("verdict", ["not trustworthy", "no data", "interrupted"])
 def test_a_baseline_that_means_nothing_is_refused_before_the_load(base: dict[str, Any], verdict: str) -> None:
-    """The run would end without its comparison."""
+    """Otherwise the run would end without its comparison."""
     comparability.check_settings(base, base["configuration"])
     base["verdict"]["name"] = verdict
     with pytest.raises(UsageError, match=rf"{base['run_id']} is {verdict}"):
@@ -51,7 +51,7 @@ def test_a_baseline_that_means_nothing_is_refused_before_the_load(base: dict[str
 
 
 def test_machines_that_were_loaded_differently_are_refused(base: dict[str, Any]) -> None:
-    """Other processes took a third of the cores during one run only; a difference of a few percent is none."""
+    """Other processes took a third of the cores during one run only; a difference of a few percent is tolerated."""
     for taken, refused in ((0.33, True), (0.05, False)):
         runs = [copy.deepcopy(base), changed(base)]
         for run, others in zip(runs, (0.0, taken), strict=True):
@@ -73,7 +73,7 @@ def test_runs_that_mean_nothing_are_refused(base: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", ["users", "rate"])
 def test_a_load_that_a_person_changed_is_refused(base: dict[str, Any], kind: str) -> None:
-    """The settings are the same, and the load is not; in a history such a run is alone."""
+    """The settings are the same, but the load is not; in a history such a run is alone."""
     other = changed(base)
     other["events"].append({"second": 5.0, "kind": kind, "text": "changed to 3"})
     for runs in ((base, other), (other, base)):
@@ -83,7 +83,7 @@ def test_a_load_that_a_person_changed_is_refused(base: dict[str, Any], kind: str
 
 
 def test_a_profile_that_was_edited_is_refused(base: dict[str, Any]) -> None:
-    """The same name with other stages is another load."""
+    """The same profile name with other stages is another load."""
     other = changed(base)
     other["context"]["plan"]["stages"] = []
     with pytest.raises(UsageError, match="stages of the load profile differ"):
@@ -98,7 +98,7 @@ def test_a_run_that_ended_early_is_refused(base: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("requests", "refused"), [(19, False), (20, True)])
 def test_runs_with_different_requests_are_refused(base: dict[str, Any], requests: int, refused: bool) -> None:
-    """What is left would be the same, and the comparison pass, although the slowest page is no longer requested."""
+    """Otherwise the comparison of the rest might pass although the slowest page is no longer requested."""
     base["series"][0]["requests"] = requests
     total = sum(row["requests"] for row in base["series"])
     other = changed(base)
@@ -115,7 +115,7 @@ def test_runs_with_different_requests_are_refused(base: dict[str, Any], requests
 
 
 def test_a_missing_name_that_is_expected_rarely_may_be_chance(base: dict[str, Any]) -> None:
-    """A run that its answer ended early is a tenth as long."""
+    """A run that ended early, once it was decided, is a tenth as long."""
     first, second = ({**row, "requests": requests} for row, requests in zip(base["series"], (100, 900), strict=False))
     other = changed(base)
     base["series"], other["series"] = [first, second], [{**second, "requests": 90}]
@@ -125,7 +125,7 @@ def test_a_missing_name_that_is_expected_rarely_may_be_chance(base: dict[str, An
 
 
 def test_a_missing_name_may_be_among_those_that_are_not_kept_apart(base: dict[str, Any]) -> None:
-    """Each process keeps so many names apart; which ones is chance."""
+    """Each process keeps a limited number of names apart, and which ones is a matter of chance."""
     row = {**base["series"][0], "requests": 1_000}
     other = changed(base)
     base["series"], other["series"] = [row, {**row, "name": "rare"}], [row, {**row, "name": "other"}]
@@ -135,7 +135,7 @@ def test_a_missing_name_may_be_among_those_that_are_not_kept_apart(base: dict[st
 
 
 def test_a_run_with_many_names_less_names_five(base: dict[str, Any]) -> None:
-    """An address in each name would make the sentence endless."""
+    """With an address in each name, the message would otherwise be endless."""
     row = base["series"][0]
     base["series"] += [{**row, "name": f"page {number}", "requests": 1_000} for number in range(8)]
     other = changed(base)
@@ -145,7 +145,7 @@ def test_a_run_with_many_names_less_names_five(base: dict[str, Any]) -> None:
 
 
 def test_other_machines_are_noted(base: dict[str, Any]) -> None:
-    """Another processor or service is noted, and does not prevent the comparison."""
+    """Another processor or service is noted, but does not prevent the comparison."""
     other = changed(base)
     other["context"]["target"] = {"hosts": ["https://staging.example.com"], "sentence": "HOST"}
     other["context"]["host"]["cpu"] = "another"
@@ -155,7 +155,7 @@ def test_other_machines_are_noted(base: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("path", ["shop.py", "./shop.py", "/srv/tests/shop.py"])
 def test_a_scenarios_path_is_not_its_identity(base: dict[str, Any], path: str) -> None:
-    """The same file by another path, or in another folder as on another machine, is the same scenario."""
+    """The same file at another path, or in another folder as on another machine, is the same scenario."""
     base["configuration"]["scenario"] = "shop.py"
     assert comparability.check(base, changed(base, scenario=path)) == []
     assert baselines.key_of(changed(base, scenario=path)) == "shop/quick"
@@ -164,7 +164,7 @@ def test_a_scenarios_path_is_not_its_identity(base: dict[str, Any], path: str) -
 
 
 def test_an_imitation_is_not_compared_with_redis(base: dict[str, Any]) -> None:
-    """A run that fakeredis answered describes another system; two such runs are compared."""
+    """A run against fakeredis describes another system; two such runs are compared."""
     other = changed(base)
     other["context"]["imitation"] = True
     for runs in ((base, other), (other, base)):

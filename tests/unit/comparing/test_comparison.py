@@ -1,4 +1,4 @@
-"""Comparison: better, same, worse or inconclusive, and each of them only when it is so."""
+"""Comparison: better, same, worse or inconclusive, and each of them only when it is true."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def conclusions(base: BlockedRun, new: BlockedRun, name: str = "name 1") -> dict
     ("factor", "expected"), [(1.15, Conclusion.WORSE), (0.85, Conclusion.BETTER), (1.0, Conclusion.SAME)]
 )
 def test_a_true_change_is_found(factor: float, expected: Conclusion) -> None:
-    """A name that became 15 % slower is worse, quicker is better, and one that stayed is the same."""
+    """A name that became 15 % slower is worse, a faster one is better, and an unchanged one is the same."""
     random = np.random.default_rng(1)
     base, new = run(BUSY, random), run(BUSY, random, {1: factor})
     assert conclusions(base, new)["p50"] is expected
@@ -44,7 +44,7 @@ def test_a_true_change_is_found(factor: float, expected: Conclusion) -> None:
 
 
 def test_equal_runs_raise_no_alarm() -> None:
-    """Over 8 pairs of runs of the same system, nothing is worse or better."""
+    """In 8 pairs of runs of the same system, nothing is worse or better."""
     random = np.random.default_rng(2)
     system = System(names=4, weather=0.05, memory=0.6)
     called = [compare(run(system, random), run(system, random)).conclusion for _ in range(8)]
@@ -52,7 +52,7 @@ def test_equal_runs_raise_no_alarm() -> None:
 
 
 def test_more_errors_are_worse() -> None:
-    """A share of failures that rose from 1 % to 5 % is worse, though every time is the same."""
+    """An error ratio that rose from 1 % to 5 % is worse, though all times are the same."""
     random = np.random.default_rng(3)
     base = run(BUSY, random)
     new = run(dataclasses.replace(BUSY, failing=0.05), random)
@@ -61,7 +61,7 @@ def test_more_errors_are_worse() -> None:
 
 
 def test_no_errors_in_few_requests_say_little() -> None:
-    """No failure among 120 requests does not show that the ratios are within half a point of each other."""
+    """Without failures in 120 requests, the ratios may still differ by more than half a point."""
     random = np.random.default_rng(4)
     system = System(names=2, requests_per_s=2, failing=0.0)
     found = compare(run(system, random), run(system, random))
@@ -70,7 +70,7 @@ def test_no_errors_in_few_requests_say_little() -> None:
 
 
 def test_a_name_of_one_run_only_cannot_be_told() -> None:
-    """A request that the other run does not have is listed, with the reason."""
+    """A request that the other run lacks is listed with the reason."""
     random = np.random.default_rng(6)
     base, new = run(BUSY, random), run(BUSY, random)
     gone = BlockedRun("new", 1, new.blocks, {name: one for name, one in new.series.items() if name.name != "name 1"})
@@ -88,7 +88,7 @@ def test_an_empty_run_is_void() -> None:
 
 
 def test_a_comparison_that_knows_no_response_time_is_void() -> None:
-    """Runs of which no more than the errors are known to be the same end a gate with the code of no data."""
+    """If no more is known than that errors are the same, a gate ends with the code of no data."""
     found = compare(*(run(BUSY, np.random.default_rng(1)) for _ in range(2)))
     of_errors = ("throughput", "error_ratio")
     undecided = tuple(
@@ -108,7 +108,7 @@ def test_a_comparison_that_knows_no_response_time_is_void() -> None:
 
 
 def test_an_inconclusive_comparison_ends_with_the_next_step() -> None:
-    """A duet, and the length of two runs that would decide all requests together where it is an hour or less."""
+    """It recommends a duet, and the length of two runs that would decide all requests, if that is an hour or less."""
     random, system = np.random.default_rng(9), replace(BUSY, names=1, weather=0.06)
     (one,) = compare(run(system, random), run(system, random)).names
     steps = []
@@ -126,7 +126,7 @@ def test_an_inconclusive_comparison_ends_with_the_next_step() -> None:
 
 
 def test_no_run_of_more_than_a_day_is_recommended() -> None:
-    """The lengths are those that decide the names; if some take longer than a day, that of the others is shown."""
+    """The lengths are those that decide single names; if some take longer than a day, that of the others is shown."""
     (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
     told = []
     for lengths_s in ((600.0, 3600.0), (600.0, 86_300.0), (600.0, 86_500.0), (86_500.0, 1e6)):
@@ -146,7 +146,7 @@ def test_no_run_of_more_than_a_day_is_recommended() -> None:
 
 
 def test_documents_become_blocks_without_their_edges() -> None:
-    """A document's seconds are available by name and in total, except the first and the last."""
+    """The seconds of a document are available by name and in total, except the first and the last."""
     blocked = BlockedRun.of(reports.run_document(reports.record(20, names=("a", "b"), failing="b")))
     name = Name("documents", "GET", "b")
     assert (
@@ -159,7 +159,7 @@ def test_documents_become_blocks_without_their_edges() -> None:
 
 
 def test_a_warm_up_is_compared_with_nothing() -> None:
-    """What the thresholds leave out is left out here too: from the load's begin, not from the record's."""
+    """Seconds that thresholds leave out are left out here too, counted from the load's start, not the record's."""
     record = reports.record(20)
     record.events = ()
     record.note(1.5, "start", "load begins")
@@ -172,7 +172,7 @@ def test_a_warm_up_is_compared_with_nothing() -> None:
 
 
 def test_a_document_compared_with_itself_is_the_same() -> None:
-    """From record.json to the verdict, and as JSON."""
+    """This holds from record.json to the verdict, and as JSON."""
     blocked = BlockedRun.of(reports.run_document(reports.record(60, per_s=60)))
     document = json.loads(json.dumps(compare(blocked, blocked).as_dict(), allow_nan=False))
     assert document["verdict"] == "same"
@@ -180,7 +180,7 @@ def test_a_document_compared_with_itself_is_the_same() -> None:
 
 
 def test_of_many_clear_differences_ten_are_described_in_words() -> None:
-    """Worse ones first; the table has all, and the number of the others is given."""
+    """Worse ones come first; the table has all of them, and the number of the others is given."""
     base, new = (
         run(replace(BUSY, names=8), np.random.default_rng(2), factors)
         for factors in ({}, dict(enumerate([0.8, *[1.3] * 7])))
@@ -207,12 +207,12 @@ def test_of_many_clear_differences_ten_are_described_in_words() -> None:
     [(119, "119 s"), (120, "2 min"), (7_199, "120 min"), (7_200, "2 h"), (172_799, "48 h"), (172_800, "2 d")],
 )
 def test_a_length_is_shown_in_the_nearest_unit(seconds: float, told: str) -> None:
-    """Of each unit from two on."""
+    """A unit is used from two on."""
     assert text.duration(seconds) == told
 
 
 def test_no_absurd_size_is_reported() -> None:
-    """Of two runs that show nothing, a change would have been found from some thousands of percent on."""
+    """Two runs that show nothing would have revealed changes of thousands of percent only."""
     (name,) = compare(*(run(replace(BUSY, names=1), np.random.default_rng(1)) for _ in range(2))).names
     p50 = next(one for one in name.differences if one.metric == "p50")
     told = [text.found_from(replace(p50, found_from=size)) for size in (0.071, 9.99, 760.6, None)]

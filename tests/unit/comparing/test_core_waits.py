@@ -1,4 +1,4 @@
-"""CoreWaits: how long processes on this machine compute and wait, by side; nothing is shown if that is unknown."""
+"""CoreWaits: how long processes on this machine compute and wait, by side; unknown values are not shown."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def numbers(sentence: str) -> list[float]:
 
 
 def test_what_two_processes_on_one_core_wait_is_told_by_side() -> None:
-    """Both want the same core for 1 and 2 s: each waits while the other one has it."""
+    """Both want the same core for 1 and 2 s, and each waits while the other one has it."""
     with ExitStack() as stack:
         made = [stack.enter_context(serving(busy_s)) for busy_s in (1.0, 2.0)]
         waits = CoreWaits.of([url for _, url in made])
@@ -62,5 +62,5 @@ def test_what_two_processes_on_one_core_wait_is_told_by_side() -> None:
 
 @pytest.mark.parametrize("urls", [("http://192.0.2.1:80",) * 2, ("http://127.0.0.1:1",) * 2])
 def test_what_processes_used_that_cannot_be_seen_is_not_known(urls: tuple[str, str]) -> None:
-    """Neither those of another machine, nor a port without a listener."""
+    """Examples are processes of another machine, and a port without a listener."""
     assert CoreWaits.of(urls).uses() is None

@@ -1,4 +1,4 @@
-"""Decision: a run that is compared with its baseline ends when the comparison has its answer, and not before."""
+"""Decision: a run compared with its baseline ends once the comparison has a verdict, and not before."""
 
 import json
 
@@ -24,7 +24,7 @@ CONFIG = Config(scenario="documents", profile="quick", baseline="baseline", run_
 
 
 def new(seconds: int, slower: float = 1.0) -> Document:
-    """Return a run so far."""
+    """Return an unfinished run."""
     record = reports.record(seconds, per_s=60, slower=slower, seed=2)
     record.run_id = "new"
     record.configuration |= {"run_time": LONGEST_S, "until_decided": True}
@@ -48,12 +48,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def test_a_run_is_decided_when_it_is_worse_or_everything_is_known(
     slower: float, seconds: int, decided: bool, config: Config
 ) -> None:
-    """30 % slower soon; an equal one not in six seconds, but in 90 against as much of the baseline."""
+    """30 % slower is decided soon; an equal run not in six seconds, but in 90 against as much of the baseline."""
     assert decision.look(config, new(seconds, slower)) == Look(decided)
 
 
 def test_a_run_that_would_not_be_compared_says_why(config: Config) -> None:
-    """Its answer is known, but the run is not trustworthy, was changed by hand, or met another machine."""
+    """The verdict is clear, but the run is not trustworthy, was changed by hand, or has another machine."""
     so_far = new(30, 1.3)
     so_far["verdict"] = {"name": "not trustworthy", "reasons": ["worker 0 was at 97% CPU"], "notes": []}
     found = decision.look(config, so_far)
@@ -89,7 +89,7 @@ def found(requests_per_s: float, rare_per_s: float) -> Comparison:
 
 
 def test_a_request_that_the_longest_run_cannot_decide_holds_up_nothing() -> None:
-    """One in two seconds would take hours; with a day there would be time for it."""
+    """A request every two seconds would take hours; in a run of a day there would be enough time."""
     comparison = found(400, 0.5)
     assert [one.conclusion.value for one in comparison.names[0].differences] == ["same"] * 5
     assert decision.is_answer(comparison, LONGEST_S)
@@ -97,7 +97,7 @@ def test_a_request_that_the_longest_run_cannot_decide_holds_up_nothing() -> None
 
 
 def test_a_run_that_ended_early_is_compared_with_as_much_of_its_baseline(config: Config) -> None:
-    """Its intervals share the errors of all looks; one that was cut off for another reason is refused."""
+    """Its intervals share the error rate of all looks; a run that was cut off for another reason is refused."""
     base = run_document.read(baselines.folder_for(config))
     early = new(60)
     with pytest.raises(UsageError, match=r"one run has 120 s of load, the other 60 s"):

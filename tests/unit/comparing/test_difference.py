@@ -1,4 +1,4 @@
-"""Difference: what its interval says, and from which size on it would have been found."""
+"""Difference: the meaning of its interval, and the smallest change that it would have detected."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ BUSY = System(names=1, requests_per_s=150, weather=0.02, memory=0.3, spread=0.3)
 def test_what_an_interval_says(
     low: float, measured: float, high: float, of_runs: Conclusion, of_a_duet: Conclusion
 ) -> None:
-    """Two runs differ where the whole interval is beyond the margin; a duet where the difference is, and surely one."""
+    """Runs differ if the whole interval is beyond the margin; a duet if the difference is, and is certain."""
     assert conclude(low, high, -0.01, 0.01, more_is_better=False) is of_runs
     assert conclude(low, high, -0.01, 0.01, more_is_better=False, measured=measured) is of_a_duet
 
@@ -44,7 +44,7 @@ def test_too_few_requests_for_a_percentile_are_said() -> None:
 
 
 def test_a_percentile_that_too_few_requests_show_is_no_number() -> None:
-    """Of some 150 requests p95 is one, though it cannot be compared; p99 needs 299."""
+    """With 150 requests p95 is shown, though it cannot be compared; p99 needs 299."""
     random = np.random.default_rng(5)
     found = compare(*(run(System(names=1, requests_per_s=2.5), random) for _ in range(2)))
     p95, p99 = found.names[-1].differences[-2:]
@@ -58,7 +58,7 @@ def p50_of(base: BlockedRun, new: BlockedRun) -> Difference:
 
 
 def test_a_change_of_the_size_that_is_named_is_found() -> None:
-    """What comparisons of equal runs say that they are sure to find is found in the next one; half of it is not."""
+    """A change as large as comparisons of equal runs claim to detect is detected in the next one; half of it is not."""
     random = np.random.default_rng(7)
     found = {1.0: 0, 0.5: 0}
     for _ in range(12):

@@ -66,7 +66,7 @@ def conclusions(comparison: Comparison) -> dict[str, Conclusion]:
 
 
 def test_a_small_slow_down_is_found_under_common_noise() -> None:
-    """2 % slower, on a machine that varies by a factor of two: worse as pairs, and inconclusive as two runs."""
+    """2 % slower, on a machine that varies by a factor of two, is worse as pairs, and inconclusive as two runs."""
     made = document(1.02)
     found, pairs = duet.compare_sides(made, VERSIONS, duet.MARGIN)
     assert (found.base, found.new) == ("the old one", "the new one")
@@ -77,7 +77,7 @@ def test_a_small_slow_down_is_found_under_common_noise() -> None:
 
 
 def test_a_difference_that_is_sure_and_beyond_the_margin_is_clear() -> None:
-    """Measured 2 % slower, surely slower, but not surely by the margin of 1.8 %: worse all the same."""
+    """Measured 2 % slower, certainly slower, but not certainly by the margin of 1.8 %: it is worse all the same."""
     compared, _ = duet.compare_sides(document(1.02), VERSIONS, 0.018)
     (found,) = (one for one in compared.names[0].differences if one.metric == "pairs")
     assert None not in {found.low, found.change}
@@ -87,7 +87,7 @@ def test_a_difference_that_is_sure_and_beyond_the_margin_is_clear() -> None:
 
 
 def test_a_duet_is_decided_when_every_figure_by_pairs_is() -> None:
-    """2 % slower: after a minute, not after eight seconds; and with a share of the errors intervals are wider."""
+    """2 % slower is decided after a minute, not after eight seconds; with shared error rates intervals are wider."""
     waits = CoreWaits([])
     looks = [duet.look(duet.MARGIN, 1.0, waits, document(1.02, seconds)) for seconds in (8, 60)]
     assert looks == [Look(False), Look(True)]
@@ -100,7 +100,7 @@ def test_a_duet_is_decided_when_every_figure_by_pairs_is() -> None:
 
 
 def test_a_duet_goes_on_while_it_would_end_as_not_trustworthy() -> None:
-    """Unless other work is the only reason, which both sides met; or its times are those of waiting for a core."""
+    """Exceptions are other work, which both sides met, and times spent waiting for a core."""
     made, waits = document(1.02), CoreWaits([])
     made["verdict"] = {"name": "not trustworthy", "reasons": ["worker 0 was late"], "notes": []}
     made["findings"] = [{"rule": "other_processes", "sentence": "worker 0 was late"}]
@@ -116,7 +116,7 @@ def test_a_duet_goes_on_while_it_would_end_as_not_trustworthy() -> None:
 
 
 def test_equal_versions_raise_no_alarm() -> None:
-    """Nothing is better or worse; the throughput of pairs is none of the figures."""
+    """Nothing is better or worse; the throughput of pairs is not one of the figures."""
     found = conclusions(duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)[0])
     assert {Conclusion.WORSE, Conclusion.BETTER} & set(found.values()) == set()
     assert found["pairs"] is Conclusion.SAME
@@ -124,7 +124,7 @@ def test_equal_versions_raise_no_alarm() -> None:
 
 
 def test_a_duet_that_is_open_in_its_percentiles_alone_says_how_long_they_take() -> None:
-    """Where that is an hour or less; and in any case by what a longer run finds less."""
+    """The length is given if it is an hour or less; the difference that a longer run would detect is always given."""
     found, _ = duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)
     steps = []
     for longest_s in (600.0, 1e6):
@@ -147,7 +147,7 @@ def test_a_duet_that_is_open_in_its_percentiles_alone_says_how_long_they_take() 
 
 @pytest.mark.parametrize("waited_s", [(31.0, 0.0), (0.0, 31.0), (31.0, 31.0)])
 def test_no_response_time_is_judged_that_was_mostly_waiting_for_a_core(waited_s: tuple[float, float]) -> None:
-    """Each side has 3,600 responses of some 16 ms: where half of that was waiting for a core, 2 % says nothing."""
+    """Each side has 3,600 responses of about 16 ms: if half of that was waiting for a core, 2 % means nothing."""
     made = document(1.02)
     took_s = {one["scenario"]: one["response_time"]["sum_s"] for one in made["series"]}
     assert all(56.0 < one < 60.0 for one in took_s.values()), took_s
@@ -164,7 +164,7 @@ def test_no_response_time_is_judged_that_was_mostly_waiting_for_a_core(waited_s:
 def test_no_response_time_is_judged_of_a_version_that_waited_for_a_core_half_of_the_time(
     longest_s: tuple[float, float], is_void: bool
 ) -> None:
-    """In a queue all requests wait while its thread does, so that its waits are a small part of long responses.
+    """In a queue all requests wait with its thread, whose waits are then a small part of long responses.
 
     Two equal targets that compute for 0.5 ms a request were called 12 % apart, when both waited for 83 % of the time.
     """
@@ -186,7 +186,7 @@ def test_a_little_waiting_for_a_core_is_only_noted() -> None:
 
 
 def test_a_duet_says_which_change_it_was_sure_to_find() -> None:
-    """By pairs a small one, of p99 a much larger one, which is not called the same."""
+    """By pairs it is small, but for p99 much larger, so that p99 is not called the same."""
     compared, _ = duet.compare_sides(document(1.0), VERSIONS, duet.MARGIN)
     by_metric = {one.metric: one for one in compared.names[0].differences}
     by_pairs, p99 = (by_metric[metric].found_from or 0.0 for metric in ("pairs", "p99"))
@@ -196,7 +196,7 @@ def test_a_duet_says_which_change_it_was_sure_to_find() -> None:
 
 
 def test_an_inconclusive_duet_ends_with_the_next_step() -> None:
-    """How long to run; and where waiting for a core hides the times, that this ends first."""
+    """It recommends a length, or, if waiting for a core hides the times, to end that first."""
     steps = []
     for seconds, uses in ((12, None), (60, (Use(3.0, 31.0, 20.0),) * 2)):
         found, _ = duet.compare_sides(document(1.0, seconds), VERSIONS, duet.MARGIN, uses=uses)
@@ -210,8 +210,8 @@ def test_an_inconclusive_duet_ends_with_the_next_step() -> None:
     ("alone", "expected"),
     [
         ({"/slow": 20}, "one version got requests that the other never got: 20 GET /slow"),
-        ({"/slow": 19}, ""),  # such as the next request after one that failed
-        ({"a": 2_000}, ""),  # one version was asked more often, as for a state that it had not reached
+        ({"/slow": 19}, ""),  # such as the request after a failed one
+        ({"a": 2_000}, ""),  # one version got more requests, for example while polling for a state
         (dict.fromkeys(map(str, range(1_999)), 1), "one version got requests that the other never got: GET"),
         (dict.fromkeys(map(str, range(700)), 1), ""),
     ],
@@ -232,7 +232,7 @@ def test_no_response_time_is_judged_where_only_one_version_got_a_request(alone: 
 
 
 def test_the_page_draws_the_difference_over_time() -> None:
-    """A dot for each second of each name; those of a new version that is 2 % slower lie above no difference."""
+    """Each name has a dot per second; those of a new version that is 2 % slower are above zero."""
     section = duet_page.over_time(BlockedRun.of_pairs(document(1.02)), duet.MARGIN)
     assert re.findall(r"<figcaption>(.*?) <small>", section) == ["all requests", "GET a"]
     heights = [float(y) for y in re.findall(r"cy='([\d.]+)'", section)]
@@ -243,7 +243,7 @@ def test_the_page_draws_the_difference_over_time() -> None:
 
 
 def test_the_requests_of_an_iteration_are_paired_by_name_and_order() -> None:
-    """Each pair counts by who failed; a request without a counterpart is alone, and one without a time has no ratio."""
+    """Pairs are counted by which side failed; a request without a partner is alone, one without a time has no ratio."""
     environment, record = Environment(), RunRecord("duet", 1_700_000_000.0)
     recorder, counter = Recorder.of(environment), PairCounter(environment)
     base = [("GET", "a", 10.0), ("GET", "b", None), ("GET", "a", 20.0), ("GET", "a", math.nan), ("GET", "c", 1.0)]
@@ -274,7 +274,7 @@ def test_the_requests_of_an_iteration_are_paired_by_name_and_order() -> None:
 def test_only_what_both_sides_meet_alike_leaves_a_duet_fair(
     rules: list[str], threshold: str, fails: int, fair: bool
 ) -> None:
-    """Other work on the machine does; what hides a difference, such as a late generator, does not.
+    """Other work on the machine does; anything that hides a difference, such as a late generator, does not.
 
     Nor does it excuse what makes a run fail on a machine without other work: a threshold, or a name of which every
     request failed, on both sides or on one.
@@ -295,7 +295,7 @@ def test_only_what_both_sides_meet_alike_leaves_a_duet_fair(
 
 
 def test_greenlets_that_seed_alike_draw_alike() -> None:
-    """Whatever the other one draws in between; a greenlet without a state of its own has the shared generator's."""
+    """This holds whatever the other one draws in between; an unseeded greenlet uses the shared generator."""
     shared = GreenletRandom(3)
 
     def draw(kind: int) -> list[float]:
@@ -315,11 +315,11 @@ def test_greenlets_that_seed_alike_draw_alike() -> None:
 
 
 def test_an_item_of_a_feed_is_dealt_to_both_sides() -> None:
-    """Each side gets every item once, in the same order, although both wait for the first; and as one of its own."""
+    """Each side gets every item once, in the same order, although both wait for the first."""
     items = iter([{"id": number} for number in range(9)])
 
     class Waiting:
-        """A feeder whose items come late."""
+        """A feeder whose items are late."""
 
         def next(self) -> dict[str, int]:
             gevent.sleep(0)
@@ -338,7 +338,7 @@ def test_an_item_of_a_feed_is_dealt_to_both_sides() -> None:
 def test_a_duet_that_is_not_trustworthy_says_why_its_exit_code_is_another(
     violated: str, code: ExitCode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its comparison found a slow-down; the run's own verdict comes first, unless both sides met the reason alike."""
+    """Its comparison found a slow-down; the run's own verdict comes first, unless both sides were affected alike."""
     (tmp_path / RECORD).write_text(json.dumps(document(1.1, 60, violated)))
     assert commands.end_with_duet(tmp_path, VERSIONS, duet.MARGIN, ExitCode.NOT_TRUSTWORTHY) == code
     said = capsys.readouterr().out
@@ -347,21 +347,21 @@ def test_a_duet_that_is_not_trustworthy_says_why_its_exit_code_is_another(
 
 
 def test_a_version_that_is_not_there_is_wrong_usage() -> None:
-    """Neither a name that no commit has, nor an option of git."""
+    """Examples are a name without a commit, and an option of git."""
     for ref in ("no-such-branch", "--all", "--exec=touch owned", "--remote=ext::sh", "^HEAD", "HEAD:target_app", ""):
         with pytest.raises(UsageError, match="is not a version of the sample target"):
             two_versions.of_sample_target(ref, print).__enter__()
 
 
 def test_both_sides_take_responses_as_ended_when_they_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a worker that waits for a core does not make both sides of a pair alike."""
+    """Otherwise a worker that waits for a core would make both sides of a pair alike."""
     monkeypatch.setattr(GreenletRandom, "install", lambda: None)
     (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
     assert [(side.host, side.times_arrivals) for side in pair.sides] == [("http://a:1", True), ("http://b:1", True)]
 
 
 def test_a_duet_is_noted_for_nothing_that_its_scenario_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No class, with or without a fixed number of users, is reported to have a number that has no effect."""
+    """No class, with or without a fixed number of users, is reported to have a number without effect."""
     monkeypatch.setattr(GreenletRandom, "install", lambda: None)
     (pair,) = duet_user.scenario_of("duet-health", "health", ("http://a:1", "http://b:1")).user_classes
     assert list(declared.absent([pair], [pair])) == []
@@ -370,7 +370,7 @@ def test_a_duet_is_noted_for_nothing_that_its_scenario_does_not_say(monkeypatch:
 
 
 def test_a_side_keeps_the_name_of_its_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of requests that are made of it, as those of key_value, are the same on both sides, and are pairs."""
+    """Request names made from it, as in key_value, are the same on both sides, and form pairs."""
     monkeypatch.setattr(GreenletRandom, "install", lambda: None)
     urls = ("http://a:1", "http://b:1")
     (pair,) = duet_user.scenario_of("duet-health", "health", urls).user_classes
@@ -381,7 +381,7 @@ def test_a_side_keeps_the_name_of_its_scenario(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_redis_of_each_side_is_watched_and_its_data_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each side's data is loaded; the sentences about it are those of one load, since both get the same."""
+    """Each side's data is loaded; there is one message for both, since both get the same."""
     monkeypatch.setattr(GreenletRandom, "install", lambda: None)
     redis_urls, loaded = ("redis://a:1", "redis://b:1"), []
 
@@ -399,11 +399,11 @@ def test_the_redis_of_each_side_is_watched_and_its_data_noted_once(monkeypatch: 
 
 
 def test_neither_side_is_kept_waiting_for_the_other() -> None:
-    """The side that was ordered last is awaited first: what is done when the other ends delays no response."""
+    """The side that was ordered last is awaited first: work after the end of the other delays no response."""
     awaited: list[str] = []
 
     class Side:
-        """Notes the orders and waits of an iteration."""
+        """Records the orders and waits of an iteration."""
 
         noted: list[str] = []  # noqa: RUF012 - of both sides
 

@@ -1,4 +1,4 @@
-"""Pairing: outcomes of pairs, and what their two times share."""
+"""Pairing: outcomes of pairs, and the common part of their two times."""
 
 import math
 
@@ -17,7 +17,7 @@ from loadtest.estimating.resampling import PAIRS, Resampling, pair_segment
     [(0, 0, 1.0), (1, 1, 1.0), (0, 10, 2 / 1024), (10, 0, 2 / 1024), (3, 9, 0.1460), (950, 1050, 0.0269)],
 )
 def test_the_chance_of_discordant_pairs_is_that_of_mcnemar(base_failed: int, new_failed: int, chance: float) -> None:
-    """Exact for few, by the normal distribution for many."""
+    """It is exact for few pairs, and uses the normal distribution for many."""
     assert Outcomes(base_failed=base_failed, new_failed=new_failed).chance == pytest.approx(chance, rel=0.01)
 
 
@@ -32,12 +32,12 @@ def test_the_chance_of_discordant_pairs_is_that_of_mcnemar(base_failed: int, new
     ],
 )
 def test_what_two_sides_share_of_their_failures(outcomes: Outcomes, correlation: float) -> None:
-    """None where a side never failed, or they fail independently; all but the correction where only both fail."""
+    """It is zero if a side never failed, or they fail independently, and nearly one if they only fail together."""
     assert outcomes.correlation == pytest.approx(correlation)
 
 
 def test_the_outcomes_are_described_in_a_sentence() -> None:
-    """With the chance where one side failed alone."""
+    """It has the probability if only one side failed."""
     assert Outcomes(10, 0, 2, 0, 4).sentence() == (
         "12 pairs of requests: both failed in 0, only the base in 0, only the new one in 2 (probability of this, if "
         "both fail equally often: 0.5); 4 requests had no counterpart"
@@ -45,14 +45,14 @@ def test_the_outcomes_are_described_in_a_sentence() -> None:
 
 
 def test_what_two_times_share_is_that_of_the_machine() -> None:
-    """The machine's part of the variance of a time, which is 0.3^2 of 0.3^2 + 0.2^2."""
+    """The machine's part of the variance of a time is 0.3^2 of 0.3^2 + 0.2^2."""
     system = System(names=2, requests_per_s=100, spread=0.2, weather=0.3, memory=0.0)
     base, new, pairing = simulation.duet(system, np.random.default_rng(4), {})
     assert pairing.correlation(base, new) == pytest.approx(0.69, abs=0.1)
 
 
 def test_the_typical_ratio_and_its_error_are_those_of_making_the_duet_again() -> None:
-    """Over 60 duets of which the second side is 3 % slower, under noise of a quarter that both share."""
+    """60 duets have a second side that is 3 % slower, under noise of a quarter that both share."""
     system = System(names=1, requests_per_s=50, spread=0.2, weather=0.25, memory=0.7)
     random, values, errors = np.random.default_rng(5), [], []
     for seed in range(60):
@@ -66,7 +66,7 @@ def test_the_typical_ratio_and_its_error_are_those_of_making_the_duet_again() ->
 
 
 def test_crowded_seconds_count_less() -> None:
-    """Where the two times differ five times as much in every fourth second, the error is near that of the others."""
+    """If the two times differ five times as much in every fourth second, the error is close to that of the others."""
     random = np.random.default_rng(6)
     second = np.repeat(np.arange(60), 100)
     errors: dict[float, list[float]] = {1.0: [], 5.0: []}
@@ -100,7 +100,7 @@ def test_segments_in_which_only_one_side_was_slow_do_not_count() -> None:
 
 
 def test_few_pairs_a_second_are_typical_too() -> None:
-    """A pair every second second: seconds without one count for nothing, and one that stalled is an outlier."""
+    """With a pair every second second, empty seconds do not count, and a stalled one is an outlier."""
     random, second = np.random.default_rng(8), np.arange(0, 60, 2)
     values = []
     for _ in range(40):

@@ -1,4 +1,4 @@
-"""Precision: what runs can tell apart, checked against comparisons of simulated runs."""
+"""Precision: the differences that runs can detect, checked against comparisons of simulated runs."""
 
 import io
 import math
@@ -20,7 +20,7 @@ SYSTEM = System(names=1, requests_per_s=60, weather=0.02, memory=0.0, spread=0.3
 
 
 def test_a_longer_run_is_more_precise_by_the_square_root() -> None:
-    """Four times as long, half the error."""
+    """A run four times as long has half the error."""
     assert precision.decided_after_s(60, 0.02, 3.0, 0.05) == pytest.approx(
         4 * precision.decided_after_s(60, 0.01, 3.0, 0.05)
     )
@@ -30,7 +30,7 @@ def test_a_longer_run_is_more_precise_by_the_square_root() -> None:
 
 @pytest.mark.parametrize("degrees", [6, 20])
 def test_a_difference_as_large_as_is_named_is_found_in_95_of_100(degrees: int) -> None:
-    """Of normal differences, each named by the error of one comparison, and met by the interval of another."""
+    """Differences are normal; each is as large as one comparison's error names, and met by the interval of another."""
     random, t, count = np.random.default_rng(9), 3.5, 20_000
     named, other = np.sqrt(random.chisquare(degrees, (2, count)) / degrees)
     found = precision.detectable(t, degrees) * named + random.normal(size=count) > t * other
@@ -38,7 +38,7 @@ def test_a_difference_as_large_as_is_named_is_found_in_95_of_100(degrees: int) -
 
 
 def test_what_is_said_to_be_found_is_found() -> None:
-    """A slow-down of the size that the outlook names is called worse in at least 10 of 12 comparisons."""
+    """A slow-down of the size in the outlook is called worse in at least 10 of 12 comparisons."""
     random = np.random.default_rng(6)
     found = 0
     for _ in range(12):
@@ -51,7 +51,7 @@ def test_what_is_said_to_be_found_is_found() -> None:
 
 
 def test_runs_of_the_length_that_decides_decide() -> None:
-    """Equal runs of that length are the same in at least 9 of 12 comparisons; it is the median of 5 runs' answers."""
+    """Equal runs of that length are the same in at least 9 of 12 comparisons; it is the median of 5 runs' results."""
     random = np.random.default_rng(7)
     answers = []
     for _ in range(5):

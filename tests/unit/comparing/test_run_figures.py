@@ -1,4 +1,4 @@
-"""RunFigures: computed from the record once, and again when what is kept cannot be used."""
+"""RunFigures: computed from the record once, and again when the stored ones cannot be used."""
 
 import json
 import math
@@ -38,7 +38,7 @@ def test_figures_are_those_of_the_record(folder: Path) -> None:
 
 
 def test_a_run_of_few_requests_has_no_high_percentile(tmp_path: Path) -> None:
-    """What a comparison does not compare is no figure of a history either."""
+    """A figure that a comparison leaves out is not in a history, either."""
     (tmp_path / "few").mkdir()
     files.write(tmp_path / "few", files.of(reports.run_document(reports.record(20, per_s=2))))
     assert set(RunFigures.read(tmp_path / "few").figures[Name("documents", "GET", "a")]) == {
@@ -49,7 +49,7 @@ def test_a_run_of_few_requests_has_no_high_percentile(tmp_path: Path) -> None:
 
 
 def test_figures_are_kept_beside_the_record(folder: Path) -> None:
-    """The second reading gives the same, and reads what is kept."""
+    """The second reading gives the same, from the stored figures."""
     first = RunFigures.read(folder)
     assert RunFigures.read(folder) == first
     kept = json.loads((folder / FILE).read_text())
@@ -87,7 +87,7 @@ def test_figures_older_than_the_record_are_computed_again(folder: Path) -> None:
 
 
 def test_a_folder_without_a_record_is_an_error(tmp_path: Path) -> None:
-    """As for every other reader of a run."""
+    """This is so for every other reader of a run, too."""
     with pytest.raises(RecordError, match="there is no run in"):
         RunFigures.read(tmp_path / "none")
 

@@ -18,19 +18,19 @@ def removed(folder: Path, _: Path) -> None:
 
 
 def made_again(folder: Path, _: Path) -> None:
-    """Remove the folder, and make it again, which may then have the inode of the first."""
+    """Remove the folder and make it again, possibly with the same inode."""
     folder.rmdir()
     folder.mkdir()
 
 
 def replaced(folder: Path, _: Path) -> None:
-    """Move the folder away, and make another in its place."""
+    """Move the folder away, and create another in its place."""
     folder.rename(folder.with_name("moved"))
     folder.mkdir()
 
 
 def linked(folder: Path, other: Path) -> None:
-    """Move the folder away, and put a link to another in its place."""
+    """Move the folder away, and put a link to another folder in its place."""
     folder.rename(folder.with_name("moved"))
     folder.symlink_to(other)
 
@@ -39,7 +39,7 @@ def linked(folder: Path, other: Path) -> None:
 def test_nothing_is_written_into_what_took_the_place_of_the_folder(
     change: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
-    """One sentence says so, and the run does not pass; its results are not uploaded either."""
+    """One sentence reports it, the run does not pass, and its results are not uploaded."""
     (other := tmp_path / "other").mkdir()
     (other / "report.html").write_text("somebody's own")
     (url := tmp_path / "url").write_text("https://127.0.0.1:9/")
@@ -57,7 +57,7 @@ def test_nothing_is_written_into_what_took_the_place_of_the_folder(
 
 
 def test_the_folder_may_be_moved_where_a_link_leads_back_to_it(tmp_path: Path) -> None:
-    """It is the same folder then."""
+    """The link leads to the same folder."""
     folder = RunFolder.create(tmp_path / "runs", "night")
     linked(folder.path, folder.path.with_name("moved"))
     made = reports.run_document()

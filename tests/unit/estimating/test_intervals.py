@@ -1,4 +1,4 @@
-"""Intervals: each holds the figure of the system as often as it says."""
+"""Intervals: each contains the true figure as often as it claims."""
 
 import math
 from collections import Counter
@@ -21,7 +21,7 @@ from loadtest.estimating.intervals import student_t
     ],
 )
 def test_intervals_hold_the_figure_of_the_system(system: System, least: float) -> None:
-    """Of 200 runs about 95 %, also where requests of a second share its fate and seconds remember the one before."""
+    """Of 200 runs about 95 % contain it, also with requests of a second correlated, and each second with the last."""
     random, held, known, true = np.random.default_rng(11), Counter[str](), Counter[str](), truth(system)
     for _ in range(200):
         (series, *_) = run(system, random).series.values()
@@ -34,7 +34,7 @@ def test_intervals_hold_the_figure_of_the_system(system: System, least: float) -
 
 
 def test_the_interval_of_independent_requests_is_little_wider_than_theory_says() -> None:
-    """That of a median of known distribution, over 20 runs: for the error is estimated from eight segments."""
+    """It is compared with that of a median of known distribution, over 20 runs; its error comes from eight segments."""
     random, ratios = np.random.default_rng(1), []
     for _ in range(20):
         (series, *_) = run(System(names=1, weather=0.0, memory=0.0), random).series.values()
@@ -46,7 +46,7 @@ def test_the_interval_of_independent_requests_is_little_wider_than_theory_says()
 
 
 def test_correlation_beyond_the_ends_of_segments_is_added() -> None:
-    """Of 600 series of a minute, each second 0.7 of the one before, 95 % hold the rate; by the segments alone 89 %."""
+    """600 series of a minute have an autocorrelation of 0.7; 95 % contain the rate, by the segments alone only 89 %."""
     random, held = np.random.default_rng(12), []
     for _ in range(600):
         series = [random.normal()]
@@ -60,7 +60,7 @@ def test_correlation_beyond_the_ends_of_segments_is_added() -> None:
 
 
 def test_the_slowest_of_few_requests_is_no_upper_end() -> None:
-    """Of 300 requests all may be quicker than the 99th percentile: 0.99 ** 300 is more than 2.5 %; of 700 hardly."""
+    """All of 300 requests may be faster than the 99th percentile: 0.99 ** 300 is more than 2.5 %; 700 hardly can."""
     for count, is_known in ((300, False), (700, True)):
         second = np.repeat(np.arange(40), count // 40 + 1)[:count]
         times_s = np.random.default_rng(2).lognormal(-4, 0.3, count)
@@ -71,7 +71,7 @@ def test_the_slowest_of_few_requests_is_no_upper_end() -> None:
 
 
 def test_a_burst_makes_the_interval_wider() -> None:
-    """As many slow requests, all in one second, say less about the 95th percentile than in every second."""
+    """The same number of slow requests says less about the 95th percentile within one second than spread over all."""
     second = np.repeat(np.arange(60), 50)
     spread_out, burst = (np.full(len(second), 0.01) * np.linspace(0.9, 1.1, len(second)) for _ in range(2))
     spread_out[::20] = 1.0
@@ -87,14 +87,14 @@ def test_a_burst_makes_the_interval_wider() -> None:
 
 @pytest.mark.parametrize("seconds", [0, 1, 5])
 def test_a_run_of_few_segments_has_no_interval(seconds: int) -> None:
-    """Nor has one without requests."""
+    """Neither has one without requests."""
     second = np.repeat(np.arange(seconds), 100)
     series = blocked_series(seconds, second, np.full(len(second), 0.01), np.zeros(len(second), np.bool_))
     assert set(intervals_of(series).values()) == {None}
 
 
 def test_no_failure_is_a_share_with_an_upper_end() -> None:
-    """Wilson's, of as many requests as there are: 3.8 in 1,000."""
+    """The upper end is Wilson's for this number of requests: 3.8 in 1,000."""
     interval = intervals.of_share(np.zeros(50), np.full(50, 20.0))
     assert interval is not None
     assert (interval.low, pytest.approx(interval.high, rel=0.05)) == (0.0, 0.0038)
@@ -102,5 +102,5 @@ def test_no_failure_is_a_share_with_an_upper_end() -> None:
 
 @pytest.mark.parametrize(("level", "degrees", "exact"), [(0.975, 10, 2.228), (0.999, 5, 5.893), (0.9995, 30, 3.646)])
 def test_students_t_is_that_of_the_tables(level: float, degrees: int, exact: float) -> None:
-    """Within 1 % of the tabulated values."""
+    """Values are within 1 % of the tables."""
     assert student_t(level, degrees) == pytest.approx(exact, rel=0.01)

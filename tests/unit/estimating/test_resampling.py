@@ -1,4 +1,4 @@
-"""Resampling: the standard errors are those that making the run again would show."""
+"""Resampling: standard errors match the scatter of repeated runs."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_every_draw_is_as_long_as_the_run(segment: int) -> None:
 
 @pytest.mark.parametrize("system", [System(weather=0.0, memory=0.0), System(weather=0.1, memory=0.5)])
 def test_errors_are_those_of_making_the_run_again(system: System) -> None:
-    """Over 60 runs, the mean of the resampled errors is near the true scatter of each figure."""
+    """Over 60 runs, the mean of the resampled errors is close to the true scatter of each figure."""
     random = np.random.default_rng(7)
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in range(60):
@@ -37,7 +37,7 @@ def test_errors_are_those_of_making_the_run_again(system: System) -> None:
 
 
 def test_strong_autocorrelation_needs_long_segments() -> None:
-    """Independent seconds need short segments, seconds that remember long ones."""
+    """Independent seconds need short segments, correlated ones long segments."""
     random = np.random.default_rng(3)
     lengths = [
         np.median([resampling.segment_lengths(run(system, random))["p50"] for _ in range(9)])

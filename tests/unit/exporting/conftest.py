@@ -1,4 +1,4 @@
-"""The environment of which the exporter tells."""
+"""The environment that is exported."""
 
 from collections.abc import Iterator
 

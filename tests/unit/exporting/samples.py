@@ -1,4 +1,4 @@
-"""What the tests of the exporter share: recording in place of a user, and reading a scrape."""
+"""Shared by the tests of the exporter: recording in place of a user, and reading a scrape."""
 
 import gevent
 from locust import User, task
@@ -36,13 +36,13 @@ def record(environment: Environment, name: str, times_s: list[float], *, errors:
 
 
 def flush(environment: Environment) -> None:
-    """Bring what was recorded to the totals, as a worker's delta does."""
+    """Add the recorded samples to the totals, as a worker's delta does."""
     measured = record_keeper(environment)
     measured.totals.add(Recorder.of(environment).take())
 
 
 def count(environment: Environment, name: str, times_s: list[float], *, errors: int = 0) -> None:
-    """Record requests and bring them to the totals."""
+    """Record requests and add them to the totals."""
     record(environment, name, times_s, errors=errors)
     flush(environment)
 

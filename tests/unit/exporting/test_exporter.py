@@ -1,4 +1,4 @@
-"""The exporter as a server: fresh, guarded, holding nothing up, and waiting for the last scrape."""
+"""The exporter as a server: up to date, guarded, blocking nothing, and waiting for the last scrape."""
 
 import contextlib
 import gzip
@@ -46,7 +46,7 @@ def port(environment: Environment) -> Iterator[int]:
 
 
 def test_it_serves_metrics_and_health(environment: Environment, port: int) -> None:
-    """/metrics is the text format, /healthz says ok; other paths and methods are refused politely."""
+    """/metrics has the text format, /healthz says ok; other paths and methods get a proper error."""
     count(environment, "read", [0.01])
     status, kind, body = _get(port, "/metrics")
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
@@ -64,7 +64,7 @@ def test_it_serves_metrics_and_health(environment: Environment, port: int) -> No
 def test_a_scraper_that_takes_gzip_gets_it(
     environment: Environment, port: int, accepted: str, encoding: str | None
 ) -> None:
-    """It saves most of the bytes; what is in them is the same."""
+    """Compression saves most of the bytes, and the content is the same."""
     count(environment, "/a", [0.001 * number for number in range(1, 40)])
     plain = _get(port, "/metrics")[2]
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept-Encoding": accepted})
@@ -81,7 +81,7 @@ def test_a_scraper_that_takes_gzip_gets_it(
 
 
 def test_every_scrape_is_fresh(environment: Environment, port: int) -> None:
-    """What was counted between two scrapes is in the second."""
+    """A scrape includes everything counted since the one before."""
     seen = []
     for _ in range(3):
         count(environment, "read", [0.01] * 10)
@@ -90,7 +90,7 @@ def test_every_scrape_is_fresh(environment: Environment, port: int) -> None:
 
 
 def test_a_trace_is_an_exemplar_of_its_bucket(environment: Environment, port: int) -> None:
-    """For a scraper that takes OpenMetrics and once there is one; every other line is as without it."""
+    """It is exported if the scraper accepts OpenMetrics and a trace exists; every other line is unchanged."""
     takes = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
     count(environment, "a", [0.5])
     assert _get(port, "/metrics", headers=takes)[1].startswith("text/plain")
@@ -114,7 +114,7 @@ def test_a_trace_is_an_exemplar_of_its_bucket(environment: Environment, port: in
 
 
 def test_a_port_in_use_is_explained(environment: Environment) -> None:
-    """The error names the address, the reason and the setting."""
+    """The error has the address, the reason and the setting."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         number = taken.getsockname()[1]
         with pytest.raises(StackError, match=rf"127\.0\.0\.1:{number} .*in use.*LOADTEST_EXPORTER_PORT"):
@@ -122,7 +122,7 @@ def test_a_port_in_use_is_explained(environment: Environment) -> None:
 
 
 def test_stopping_closes_the_port(environment: Environment) -> None:
-    """After stop() nothing listens any more."""
+    """After stop() the port is closed."""
     running = exporter.start(environment, "127.0.0.1", 0)
     running.stop()
     with pytest.raises(ConnectionRefusedError):
@@ -130,7 +130,7 @@ def test_stopping_closes_the_port(environment: Environment) -> None:
 
 
 def test_slow_readers_hold_nothing_up(environment: Environment, port: int) -> None:
-    """Clients that send half a request, or never read the answer, do not delay another scrape."""
+    """Clients that send half a request, or never read the response, do not delay another scrape."""
     for number in range(100):
         record(environment, f"name {number}", [0.01])
     flush(environment)
@@ -149,7 +149,7 @@ def test_slow_readers_hold_nothing_up(environment: Environment, port: int) -> No
 
 
 def test_slow_clients_are_let_go(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not finish its request is disconnected after the time limit, without an error of ours."""
+    """A client that does not finish its request is disconnected after the time limit, without an error."""
     monkeypatch.setattr(exporter, "CLIENT_TIMEOUT_S", 0.2)
     running = exporter.start(environment, "127.0.0.1", 0)
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as client:
@@ -161,7 +161,7 @@ def test_slow_clients_are_let_go(environment: Environment, monkeypatch: pytest.M
 def test_a_client_that_sends_a_byte_now_and_then_is_let_go(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit is for the whole request, not for each read; then there is room for others."""
+    """The limit applies to the whole request, not to each read; then there is room for others."""
     monkeypatch.setattr(exporter, "REQUEST_TIMEOUT_S", 0.5)
     running = exporter.start(environment, "127.0.0.1", 0)
     slow = [socket.create_connection(("127.0.0.1", running.port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
@@ -180,7 +180,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_let_go(
 def test_a_connection_that_is_in_use_all_the_time_ends_too(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a response that says so, even if there is room for others."""
+    """Its last response says so, even if there is room for others."""
     monkeypatch.setattr(exporter, "CONNECTION_S", 0.5)
     running = exporter.start(environment, "127.0.0.1", 0)
     with socket.create_connection(("127.0.0.1", running.port), timeout=20) as busy:
@@ -200,7 +200,7 @@ def test_a_connection_that_is_in_use_all_the_time_ends_too(
     ids=["none", "half", "whole"],
 )
 def test_clients_that_come_again_and_again_leave_room_for_others(port: int, request_text: bytes) -> None:
-    """Twice as many as there are places, each of which connects again as soon as it is let go."""
+    """Twice as many clients as connections reconnect as soon as they are disconnected."""
 
     def hold() -> None:
         while True:
@@ -239,7 +239,7 @@ def test_a_foreign_name_is_no_way_in(environment: Environment, host: str, status
 
 
 def test_a_large_scrape_shares_the_event_loop(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has arrived is read in between: `bench.exporter` says for how long at most it is not."""
+    """Arrived data is read in between: `bench.exporter` measures the longest delay."""
     monkeypatch.setattr(exposition, "SLICE_S", 0.0)
     exposed = Exposition(environment)
     for number in range(50):
@@ -251,7 +251,7 @@ def test_a_large_scrape_shares_the_event_loop(environment: Environment, monkeypa
 
 
 def test_final_values_are_served_twice_before_the_end(environment: Environment) -> None:
-    """A master that is scraped stays for two scrapes more; one that is not scraped ends at once."""
+    """A master that is scraped stays for two more scrapes; one that is not scraped ends immediately."""
     running = exporter.start(environment, "127.0.0.1", 0)
     _get(running.port, "/metrics")  # not a scrape
     began_s = time.perf_counter()
@@ -273,12 +273,12 @@ def test_final_values_are_served_twice_before_the_end(environment: Environment) 
 
 
 def test_a_slow_scraper_gets_the_final_values_whole(environment: Environment) -> None:
-    """A final scrape counts once its response has been read, not when it is requested: until then the master waits."""
+    """A final scrape counts once its response has been read, not when it is requested: the master waits until then."""
     for number in range(100):
         record(environment, f"name {number}", [0.01])
     flush(environment)
     running = exporter.start(environment, "127.0.0.1", 0)
-    running._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # as of a network that is slow, too
+    running._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # as with a slow network
     _get(running.port, "/metrics", headers=SCRAPER)
     ending = gevent.spawn(running.linger)
     gevent.sleep(0)
@@ -298,7 +298,7 @@ def test_a_slow_scraper_gets_the_final_values_whole(environment: Environment) ->
 
 
 def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When no scrape follows, the master ends after the time limit."""
+    """Without another scrape, the master ends after the time limit."""
     monkeypatch.setattr(exporter, "LINGER_S", 0.3)
     running = exporter.start(environment, "127.0.0.1", 0)
     _get(running.port, "/metrics", headers=SCRAPER)
@@ -311,7 +311,7 @@ def test_the_wait_for_final_scrapes_is_bounded(environment: Environment, monkeyp
 def test_a_scraper_that_left_long_ago_is_not_waited_for(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a recent scrape the master ends at once."""
+    """Without a recent scrape the master ends immediately."""
     monkeypatch.setattr(exporter, "_RECENT_SCRAPE_S", 0.1)
     running = exporter.start(environment, "127.0.0.1", 0)
     _get(running.port, "/metrics", headers=SCRAPER)

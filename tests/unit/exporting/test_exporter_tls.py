@@ -1,4 +1,4 @@
-"""The exporter over TLS: for those who trust its certificate, and nothing in the clear."""
+"""The exporter over TLS: for clients that trust its certificate, and nothing in clear text."""
 
 import contextlib
 import shutil
@@ -43,20 +43,20 @@ def port(environment: Environment, folder: Path) -> Iterator[int]:
 
 def _get(port: int, certificate: Path, path: str = "/metrics") -> str:
     trusting = ssl.create_default_context(cafile=certificate)
-    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Prometheus: what is trusted need be no authority's
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # like Prometheus: it need not be an authority's
     with urllib.request.urlopen(f"https://{NAME}:{port}{path}", timeout=20, context=trusting) as answer:
         text: str = answer.read().decode()
         return text
 
 
 def test_who_trusts_the_certificate_gets_the_metrics(environment: Environment, port: int, folder: Path) -> None:
-    """Also of an authority of one's own, as its own authority."""
+    """The certificate may be of a private authority, or self-signed."""
     count(environment, "read", [0.01] * 3)
     assert total(samples_of(_get(port, folder / "tls.crt")), "loadtest_requests_total") == 3
 
 
 def test_another_certificate_is_not_trusted(port: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A scraper would know that somebody is between it and the master."""
+    """A scraper would notice a man in the middle."""
     other = tmp_path_factory.mktemp("other") / "tls.crt"
     trustme.CA().cert_pem.write_to_path(other)
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -64,7 +64,7 @@ def test_another_certificate_is_not_trusted(port: int, tmp_path_factory: pytest.
 
 
 def test_nothing_is_answered_in_the_clear(port: int, folder: Path) -> None:
-    """Not even that there is something; the next client is served."""
+    """Clear text gets no response at all; the next client is served."""
     with socket.create_connection((NAME, port), timeout=10) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert b"loadtest_" not in _until_closed(client)
@@ -84,7 +84,7 @@ def _until_closed(client: socket.socket) -> bytes:
 def test_clients_that_agree_on_nothing_are_let_go(
     environment: Environment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then there is room for others, whether they sent nothing, or a byte now and then."""
+    """Clients that send nothing, or a byte now and then, are disconnected, and there is room for others."""
     monkeypatch.setattr(exporter, "CLIENT_TIMEOUT_S", 0.5)
     running = exporter.start(environment, NAME, 0, tls_dir=folder)
     silent = [socket.create_connection((NAME, running.port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
@@ -100,7 +100,7 @@ def test_clients_that_agree_on_nothing_are_let_go(
 
 
 def test_clients_that_agree_on_nothing_leave_room_at_once(environment: Environment, folder: Path) -> None:
-    """Not only after their time: one place is always free."""
+    """They make room before their time is over: one connection is always free."""
     running = exporter.start(environment, NAME, 0, tls_dir=folder)
     silent = [socket.create_connection((NAME, running.port), timeout=10) for _ in range(exporter.MAX_CLIENTS)]
     began_s = time.monotonic()
@@ -115,7 +115,7 @@ def test_clients_that_agree_on_nothing_leave_room_at_once(environment: Environme
 def test_what_is_no_certificate_with_its_key_is_refused(
     environment: Environment, folder: Path, tmp_path_factory: pytest.TempPathFactory, wrong: str
 ) -> None:
-    """With the setting, and without waiting for anybody to type a password."""
+    """The error names the setting, and nobody is asked for a password."""
     key = folder / "tls.key"
     if wrong == "missing":
         key.unlink()

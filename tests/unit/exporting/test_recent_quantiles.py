@@ -1,4 +1,4 @@
-"""Quantiles of the last seconds: as exact as the record, by name, by scenario and of everything."""
+"""Quantiles of the last seconds: as exact as the record, by name, by scenario and in total."""
 
 import random
 import time
@@ -21,7 +21,7 @@ GAUGE = "loadtest_response_time_recent_seconds"
 
 
 def bring(environment: Environment, second: int) -> None:
-    """Bring what was recorded to a second of an open run, and to the totals."""
+    """Add the recorded samples to a second of an open run, and to the totals."""
     collector, taken = record_keeper(environment)._collector, Recorder.of(environment).take()
     collector.totals.add(taken)
     collector.recent.add(second, taken)
@@ -33,7 +33,7 @@ def quantiles(samples: Samples, **labels: str) -> list[float]:
 
 
 def test_they_are_within_one_percent_of_the_samples(environment: Environment) -> None:
-    """Of a distribution with a long tail, where the p99.9 of buckets is far off; only the last ten seconds count."""
+    """The distribution has a long tail, where p99.9 from buckets is far off; only the last ten seconds count."""
     chance = random.Random(5)
     counted: dict[str, list[float]] = {"a": [], "b": []}
     success = {name: Recorder.of(environment).series("mine", "GET", name).success for name in counted}
@@ -56,7 +56,7 @@ def test_they_are_within_one_percent_of_the_samples(environment: Environment) ->
 
 
 def test_nothing_recent_has_no_quantile(environment: Environment) -> None:
-    """Before the first request, and when the last seconds had none, there is a gap, while the counters stay."""
+    """Before the first request, and after seconds without one, there is a gap, while the counters stay."""
     assert not [name for name, _ in scrape(environment) if "_recent_" in name]
     Recorder.of(environment).series("mine", "GET", "a").success(1.0, 1.0, 2.0, 1)
     bring(environment, 0)
@@ -78,7 +78,7 @@ def test_service_time_is_apart_from_response_time(environment: Environment) -> N
 
 
 def test_every_histogram_has_them(environment: Environment) -> None:
-    """Also what is not a request: transactions, iterations, phases of connections, and parts of streamed responses."""
+    """This includes transactions, iterations, phases of connections, and parts of streamed responses."""
     recorder = Recorder.of(environment)
     recorder.series("mine", "", "buy", "transaction").success(1.0, 1.0, 1.5, 0)
     recorder.series("mine", "", "", ITERATION).success(1.0, 1.0, 1.25, 0)
@@ -97,7 +97,7 @@ def test_every_histogram_has_them(environment: Environment) -> None:
 
 
 def test_they_are_bounded(environment: Environment) -> None:
-    """Names, scenarios and transactions beyond their limits are together, and the whole stays within its budget."""
+    """Names, scenarios and transactions beyond their limits are merged, and the total stays within its budget."""
     recorder = Recorder.of(environment)
     for number in range(300):
         recorder.series(f"scenario {number % 30}", "GET", f"name {number}").success(1.0, 1.5, 2.0, 10)
@@ -114,7 +114,7 @@ def test_they_are_bounded(environment: Environment) -> None:
 
 
 def test_a_transaction_keeps_its_place_while_others_rest(environment: Environment) -> None:
-    """One beyond the limit does not get a series of its own in a second in which the first ones did nothing."""
+    """A transaction beyond the limit gets no series of its own in a second in which the first ones were idle."""
     recorder = Recorder.of(environment)
     for number in range(MAX_STEPS + 1):
         recorder.series("mine", "", f"buy {number}", "transaction").success(1.0, 1.0, 1.5, 0)
@@ -128,7 +128,7 @@ def test_a_transaction_keeps_its_place_while_others_rest(environment: Environmen
 
 
 def test_a_request_without_method_and_name_counts_once(environment: Environment) -> None:
-    """Its labels are those of its scenario's sum: one series, of each request once."""
+    """Its labels are those of its scenario's total: one series, with each request once."""
     recorder = Recorder.of(environment)
     for _ in range(3):
         recorder.series("mine", "", "").success(1.0, 1.0, 2.0, 10)
@@ -141,7 +141,7 @@ def test_a_request_without_method_and_name_counts_once(environment: Environment)
 
 
 def test_a_scrape_of_them_shares_the_event_loop(environment: Environment) -> None:
-    """With 200 names in each of ten seconds, it holds the loop for under 5 ms of CPU at a time."""
+    """With 200 names in each of ten seconds, it blocks the loop for under 5 ms of CPU at a time."""
     exposed = Exposition(environment, max_series=30_000)
     recorder, times_s = Recorder.of(environment), [0.0001 * 1.2**step for step in range(70)]
     for second in range(RECENT_S):

@@ -1,4 +1,4 @@
-"""What the exporter says of a run's names: exact extremes, and failures by class and status, both bounded."""
+"""The exported figures of a run's names: exact extremes, and failures by class and status, both bounded."""
 
 import pytest
 from locust.env import Environment
@@ -25,14 +25,14 @@ def run(environment: Environment) -> RunRecord:
 
 
 def bring(environment: Environment, run: RunRecord) -> None:
-    """Bring what was recorded to the totals and to the run."""
+    """Add the recorded samples to the totals and to the run."""
     measured = Recorder.of(environment).take()
     record_keeper(environment).totals.add(measured)
     run.add(measured, 0)
 
 
 def test_extremes_are_those_of_the_record(environment: Environment, run: RunRecord) -> None:
-    """To the nanosecond, where buckets would have bounds; those of an earlier run are in the totals only."""
+    """They are exact to the nanosecond, unlike bucket bounds; those of an earlier run are in the totals only."""
     record(environment, "read", [0.0001, 9.0])
     record_keeper(environment).totals.add(Recorder.of(environment).take())
     assert total(scrape(environment), HIGHEST) == 0
@@ -50,7 +50,7 @@ def test_extremes_are_those_of_the_record(environment: Environment, run: RunReco
 
 
 def test_failures_have_their_status(environment: Environment, run: RunRecord) -> None:
-    """Several messages of one status are one number, and what got no answer has none."""
+    """Several messages with one status count together, and failures without a response have none."""
     series = Recorder.of(environment).series("mine", "GET", "read")
     for error_class, message in (
         ("status_5xx", "status 503"),
@@ -86,12 +86,12 @@ def test_failures_have_their_status(environment: Environment, run: RunRecord) ->
     ],
 )
 def test_a_number_elsewhere_is_no_status(error_class: str, message: str, status: str) -> None:
-    """The first one of what says a status, and none of what does not."""
+    """The first number in a text that states a status counts, other numbers do not."""
     assert status_of(ErrorRow("s", "GET", "n", error_class, message, 1, 0.0, 0.0)) == status
 
 
 def test_names_and_kinds_are_bounded(environment: Environment, run: RunRecord) -> None:
-    """Whatever comes, the rest counts as other, and no failure is lost."""
+    """Beyond the limits everything counts as other, and no failure is lost."""
     recorder = Recorder.of(environment)
     for number in range(1_000):
         series = recorder.series("mine", "GET", f"name {number}")
@@ -108,6 +108,6 @@ def test_names_and_kinds_are_bounded(environment: Environment, run: RunRecord) -
 
 
 def test_before_the_first_run_there_are_none(environment: Environment) -> None:
-    """What was not measured has no number."""
+    """Without a measurement there is no value."""
     names = {metric for metric, _ in scrape(environment)}
     assert names.isdisjoint({LOWEST, HIGHEST, FAILURES})

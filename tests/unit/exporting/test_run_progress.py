@@ -14,7 +14,7 @@ def progress(*lengths_s: float) -> RunProgress:
 
 
 def test_each_later_stage_has_its_begin() -> None:
-    """The first begins with the load; the others when those before them have ended."""
+    """The first begins with the load, the others when their predecessors have ended."""
     assert progress(10, 20, 5).later_stages() == [(2, 1_010.0), (3, 1_030.0)]
     assert progress(10).later_stages() == []
     assert RunProgress(progress(1).verdict, None, 0.0).later_stages() == []

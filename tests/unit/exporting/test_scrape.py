@@ -27,14 +27,14 @@ from tests.unit.exporting.samples import samples_of, scrape, total, value
 
 
 def test_the_memory_of_the_master_is_known(environment: Environment) -> None:
-    """It stays what it was last, also between two runs; that of a process that did not tell it is left out."""
+    """It keeps its last value, also between two runs; processes that did not report theirs are left out."""
     assert total(scrape(environment), "loadtest_process_memory_bytes") == 0
     record_keeper(environment)._collector.observe_master(Health(memory_bytes=2.0**27), 1.0)
     assert value(scrape(environment), "loadtest_process_memory_bytes", process="master") == 2**27
 
 
 def test_the_network_is_that_of_the_busiest_machine(environment: Environment) -> None:
-    """Workers on one machine report the same bytes, so the most is shown and not the sum; nothing between runs."""
+    """Workers on one machine report the same bytes, so the maximum is shown, not the sum; nothing between runs."""
     now = Scrape(environment, {})
     assert now.network_bytes_per_s() == {"received": 0, "sent": 0}
     now.reporting = {
@@ -45,7 +45,7 @@ def test_the_network_is_that_of_the_busiest_machine(environment: Environment) ->
 
 
 def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
-    """State, users and run are those of Locust; a second run continues the counters of the first."""
+    """State, users and run are Locust's; a second run continues the counters of the first."""
 
     class Recording(User):
         scenario = "mine"
@@ -96,7 +96,7 @@ def test_a_real_run_is_followed_and_the_next_one_goes_on() -> None:
         seen.append((record.requests, total(stopped, "loadtest_requests_total")))
     runner.quit()
     (first, first_total), (second, second_total) = seen
-    assert min(first, second) > 10  # a busy machine makes few
+    assert min(first, second) > 10  # a busy machine takes few
     assert (first, first + second) == (first_total, second_total)
     assert {dict(labels)["state"] for (name, labels) in stopped if name == "loadtest_run_state"} == set(RUN_STATES)
 
@@ -107,7 +107,7 @@ def run_with(environment: Environment, rules: str) -> None:
 
 
 def test_limits_of_the_run_are_lines(environment: Environment) -> None:
-    """Each threshold is a gauge in seconds, as a share, or per second; one on a count or on the set-up is none."""
+    """Each threshold is a gauge in seconds, as a ratio, or per second; those on counts or on the set-up have none."""
     assert not [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
     text = 'p99{name="read"} < 50ms, error_ratio < 1%, requests > 5, requests_per_s{scenario="mine"} > 9/s, '
     text += 'p95(transaction_time){name="buy"} < 2s, max(tls_time) < 1s, error_ratio{phase="setup"} < 2%'
@@ -130,7 +130,7 @@ def test_limits_of_the_run_are_lines(environment: Environment) -> None:
 def test_an_open_run_asks_for_no_number_of_users(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, is_open: bool, wanted: int
 ) -> None:
-    """Its largest number of users is not a target, neither while arrivals are due nor before and after them."""
+    """Its maximum number of users is not a target, whether before, during or after the arrivals."""
     runner = environment.runner
     assert runner is not None
     monkeypatch.setattr(runner, "state", "running")
@@ -140,14 +140,14 @@ def test_an_open_run_asks_for_no_number_of_users(
 
 
 def test_limits_are_bounded(environment: Environment) -> None:
-    """Of very many thresholds the first ones are shown."""
+    """Only the first of very many thresholds are shown."""
     run_with(environment, ", ".join(f"p99 < {n}ms" for n in range(1, MAX_RULES + 9)))
     limits = [key for key in scrape(environment) if key[0] == "loadtest_threshold_limit"]
     assert len(limits) == MAX_RULES
 
 
 def test_stage_and_verdict_of_the_run_are_reported(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a run is open, its stage, the stage's start and the verdict so far are exported; the verdict remains."""
+    """While a run is open, its stage, the stage's start and the current verdict are exported; the verdict remains."""
     before = scrape(environment)
     assert total(before, "loadtest_run_verdict") == 0
     assert len(Outcome) == len([key for key in before if key[0] == "loadtest_run_verdict"])
@@ -171,7 +171,7 @@ def test_stage_and_verdict_of_the_run_are_reported(environment: Environment, mon
 
 
 def test_changes_in_the_history_of_a_run_are_reported(environment: Environment) -> None:
-    """Each at the start of the first run after it; of two changes of a figure in one direction the later one."""
+    """Each is at the start of the first run after it; of two in one direction of a figure the later one is kept."""
     kinds = [("2026-01-01T00:00:00+00:00", "worse"), ("2026-01-02T00:00:00+00:00", "worse")]
     kinds += [("2026-01-01T12:00:00+00:00", "better")]
     labels = {"scenario": "", "method": "GET", "name": "a"}
@@ -192,7 +192,7 @@ def test_changes_in_the_history_of_a_run_are_reported(environment: Environment) 
 
 
 def test_a_verdict_is_of_the_run_that_is_named(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stays until the next run has a record, so that the last value of a run's series is the verdict that it got."""
+    """It stays until the next run has a record, so that the last value of a run's series is its final verdict."""
     verdict = Verdict(Outcome.PASSED, ())
     progress = RunProgress(lambda: verdict, None, 0.0, "first")
     Session.of(environment).put(RunProgress, progress)
@@ -202,7 +202,7 @@ def test_a_verdict_is_of_the_run_that_is_named(environment: Environment, monkeyp
 
 
 def test_a_lost_worker_is_counted_once(environment: Environment) -> None:
-    """A worker that stops answering counts once until it is back; one that leaves does not count."""
+    """A worker that stops responding counts once until it is back; one that leaves does not count."""
     collector = Collector()
     assert (collector.lost.workers, collector.lost.noticed_at) == (0, 0.0)
     for state in ("ready", "running", "missing", "missing"):

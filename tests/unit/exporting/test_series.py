@@ -1,4 +1,4 @@
-"""The figures of requests, exact, from the start, and bounded."""
+"""The figures of requests: exact, present from the start, and bounded."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.unit.exporting.samples import count, flush, record, samples_of, scrap
 
 @pytest.mark.parametrize("compatible", [False, True])
 def test_declared_requests_are_at_zero_before_load(compatible: bool) -> None:
-    """Every request that the largest built-in scenario declares has all its series at 0 before anything was sent."""
+    """All series of each request that the largest built-in scenario declares are 0 before anything is sent."""
     scenario = scenarios.load("documents")
     made = Environment(user_classes=list(scenario.user_classes))
     made.create_local_runner()
@@ -50,7 +50,7 @@ def test_declared_requests_are_at_zero_before_load(compatible: bool) -> None:
 
 
 def test_every_metric_has_its_type_and_meaning(environment: Environment) -> None:
-    """The exposition names each metric of the table once, with its type, its meaning, and its labels."""
+    """The exposition has each metric of the table once, with its type, its meaning, and its labels."""
     count(environment, "read", [0.01])
     text = Exposition(environment).text().decode()
     heads = [line for line in text.splitlines() if line.startswith("#")]
@@ -67,7 +67,7 @@ def test_every_metric_has_its_type_and_meaning(environment: Environment) -> None
 
 
 def test_counts_sums_and_buckets_are_exact(environment: Environment) -> None:
-    """Requests by result, bytes, errors by class, and each bucket's count are those of the raw samples."""
+    """Requests by result, bytes, errors by class, and each bucket's count match the raw samples."""
     times_s = [0.00005, 0.0001, 0.002, 0.0021, 0.25, 59.0, 70.0]
     count(environment, "read", times_s, errors=2)
     samples = scrape(environment)
@@ -100,7 +100,7 @@ def test_response_time_and_service_time_are_distinguished(environment: Environme
 
 
 def test_iterations_are_at_zero_before_load_and_timed_by_scenario(environment: Environment) -> None:
-    """How long they took is a histogram of its own, which counts no request."""
+    """Their duration has its own histogram, which counts no request."""
     name = "loadtest_iteration_time_seconds"
     assert value(scrape(environment), f"{name}_count", scenario="mine") == 0
     for took_s in (0.5, 2.0):
@@ -113,7 +113,7 @@ def test_iterations_are_at_zero_before_load_and_timed_by_scenario(environment: E
 
 
 def test_streamed_answers_are_at_zero_before_load_and_counted_by_part(environment: Environment) -> None:
-    """Those that the scenario declares exist from the start; each figure is a metric of its own."""
+    """Those that the scenario declares exist from the start; each figure has its own metric."""
     declared = scenarios.load("assistant").user_classes[0]
     before = samples_of(Exposition(_with(environment, declared)).text().decode())
     labels = {"scenario": "assistant", "method": "POST", "name": "assistant/answer"}
@@ -134,7 +134,7 @@ def test_streamed_answers_are_at_zero_before_load_and_counted_by_part(environmen
 
 
 def test_phases_of_connections_are_at_zero_before_load_and_counted(environment: Environment) -> None:
-    """Each phase is a histogram of its own, in which the hosts are together."""
+    """Each phase has its own histogram, over all hosts."""
     before = scrape(environment)
     name = "loadtest_connection_phase_seconds"
     assert [value(before, f"{name}_count", phase=phase) for phase in CONNECTION_PHASES] == [0] * 5
@@ -149,7 +149,7 @@ def test_phases_of_connections_are_at_zero_before_load_and_counted(environment: 
 
 
 def test_streamed_answers_are_bounded(environment: Environment) -> None:
-    """Names beyond the budget count as other, whose sums stay exact; the number of series stays within it."""
+    """Names beyond the budget count as other, with exact sums; the number of series stays within the budget."""
     for number in range(120):
         reports.stream(Recorder.of(environment), f"n{number}", "server")
     flush(environment)
@@ -173,7 +173,7 @@ def test_dropped_iterations_are_counted(environment: Environment) -> None:
 
 
 def test_any_name_survives_the_text_format(environment: Environment) -> None:
-    """Quotes, backslashes, line ends, per cent signs and other scripts arrive as they were recorded."""
+    """Quotes, backslashes, line ends, per cent signs and other scripts are kept as recorded."""
     names = ['say "hi"', "C:\\new", "two\nlines", "100 %d %s %", "Übergröße 漢字", "{curly},le=", ""]
     for name in names:
         count(environment, name, [0.01])
@@ -186,7 +186,7 @@ def test_any_name_survives_the_text_format(environment: Environment) -> None:
 
 @pytest.mark.parametrize("compatible", [False, True])
 def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compatible: bool) -> None:
-    """Whatever arrives, there are at most `MAX_SERIES` time series; what has none of its own counts as `other`."""
+    """There are at most `MAX_SERIES` time series; the rest counts as `other`."""
     exposed = Exposition(environment, compatible=compatible)
     few = 30
     for number in range(few):
@@ -218,7 +218,7 @@ def test_series_are_bounded_and_sums_stay_exact(environment: Environment, compat
 def test_as_many_requests_have_room_as_the_reference_says(
     environment: Environment, compatible: bool, sentence: str
 ) -> None:
-    """Of 100 requests that each failed in every way, the first are kept separate with all their classes."""
+    """Of 100 requests that each fail in every way, the first ones keep all their classes separate."""
     recorder = Recorder.of(environment)
     for number in range(100):
         for error_class in sorted(ERROR_CLASSES):
@@ -231,7 +231,7 @@ def test_as_many_requests_have_room_as_the_reference_says(
 
 
 def test_classes_of_error_without_room_count_as_other(environment: Environment) -> None:
-    """When nothing is left for a further class of error, its occurrences count as `other`, and stay there."""
+    """If there is no room for another class of error, its occurrences count as `other`, and stay there."""
     exposed = Exposition(environment)
     recorder = Recorder.of(environment)
     for number in range(1_000):
@@ -291,7 +291,7 @@ def test_compatible_names_are_locusts_numbers(environment: Environment) -> None:
 
 
 def test_transactions_and_checks_are_bounded_and_exact(environment: Environment) -> None:
-    """The first have metrics of their own, the others count together, and the requests do not know them."""
+    """The first ones have their own metrics, the others are counted together, and neither counts as a request."""
     recorder = Recorder.of(environment)
     for number in range(MAX_STEPS + 5):
         recorder.series("mine", "", f"buy {number}", "transaction").success(1.0, 1.0, 1.5, 0)

@@ -1,4 +1,4 @@
-"""The feeder's protocol: whatever happens to messages and workers, no item is used twice and none gets lost."""
+"""The feeder's protocol: whatever happens to messages and workers, no item is used twice or lost."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ KEEP_ALIVE_S = 0.5
 
 @dataclass
 class Worker:
-    """A worker with its link to the master: messages arrive in order, unless the link is cut and they are lost."""
+    """A worker and its link to the master: messages arrive in order, unless the link is cut and they are lost."""
 
     name: str
     held: HeldBatches = field(default_factory=HeldBatches)
@@ -31,26 +31,26 @@ class World:
     """A master, workers, and their clock."""
 
     def __init__(self, items: int, policy: str) -> None:
-        """Begin without workers."""
+        """Start without workers."""
         self.allocator = BatchAllocator(Order(range(items), policy))
         self.workers: list[Worker] = []
         self.now_s = 100.0
         self.used: list[int] = []
 
     def join(self) -> None:
-        """A worker comes."""
+        """Add a worker."""
         self.workers.append(Worker(f"worker-{len(self.workers)}"))
         self.allocator.workers = len(self.workers)
         self.say(self.workers[-1])
 
     def say(self, worker: Worker, request: BatchRequest | None = None) -> None:
-        """A worker sends what it has to say."""
+        """Send a worker's pending messages."""
         request = request or worker.held.request(self.now_s)
         if not worker.cut:
             worker.to_master.append((request, self.now_s))
 
     def use(self, worker: Worker, count: int) -> None:
-        """Users of a living worker take items, as Feeder does: they claim before they use."""
+        """Let the users of a living worker take items, as Feeder does: they claim before they use."""
         for _ in range(count):
             if worker.dead or worker.stopped or not worker.held.has(self.now_s):
                 return
@@ -60,7 +60,7 @@ class World:
             self.used.append(worker.held.items.popleft())
 
     def deliver(self, worker: Worker) -> None:
-        """Messages on their way arrive; a killed worker's arrive too, as the kernel sends what it has taken."""
+        """Deliver messages in transit; a killed worker's arrive too, as the kernel sends what it has accepted."""
         while worker.to_master:
             request, sent_s = worker.to_master.popleft()
             batch = self.allocator.allocate(worker.name, request, self.now_s)
@@ -71,13 +71,13 @@ class World:
                 worker.held.receive(*worker.to_worker.popleft())
 
     def cut(self, worker: Worker) -> None:
-        """The link loses what is under way and all that follows."""
+        """Cut the link, which loses the messages in transit and all later ones."""
         worker.cut = True
         worker.to_master.clear()
         worker.to_worker.clear()
 
     def pass_time(self, seconds: float) -> None:
-        """The clock advances; workers stay in contact, and the master looks for lost ones."""
+        """Advance the clock; workers stay in contact, and the master looks for lost ones."""
         self.now_s += seconds
         for worker in self.workers:
             if worker.dead:
@@ -87,7 +87,7 @@ class World:
         self.allocator.expire_leases(self.now_s, lambda name: not next(w for w in self.workers if w.name == name).dead)
 
     def leave(self, worker: Worker) -> None:
-        """A worker ends in order: the master learns what it used."""
+        """Let a worker leave gracefully: the master learns what it used."""
         if worker.dead or worker.cut or worker.stopped:
             return
         self.say(worker, worker.held.leave())
@@ -95,7 +95,7 @@ class World:
         worker.dead = True
 
     def afflict(self, worker: Worker, action: str) -> None:
-        """Something happens to a worker."""
+        """Let something happen to a worker."""
         if action == "kill" and not worker.cut:
             worker.dead = True
         elif action == "cut" and not worker.dead:
@@ -103,14 +103,14 @@ class World:
         elif action == "mend" and worker.cut:
             worker.cut = False
             if not worker.stopped:
-                self.say(worker)  # what was lost is sent again before anything else may happen
+                self.say(worker)  # lost messages are sent again before anything else may happen
         elif action in ("stop", "go"):
             worker.stopped = action == "stop"
         elif action == "leave":
             self.leave(worker)
 
     def heal(self) -> None:
-        """Links and stopped workers come back, and the remaining workers use up the items."""
+        """Restore links and stopped workers, and let the remaining workers use up the items."""
         for worker in self.workers:
             worker.cut = worker.stopped = False
         if all(worker.dead for worker in self.workers):
@@ -147,7 +147,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5), st.integ
 
 
 def play(world: World, steps: list[tuple[str, int, int]]) -> None:
-    """Let things happen."""
+    """Play random events."""
     world.join()
     for action, chosen, amount in steps:
         worker = world.workers[chosen % len(world.workers)]
@@ -168,7 +168,7 @@ def play(world: World, steps: list[tuple[str, int, int]]) -> None:
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.integers(1, 400), STEPS)
 def test_no_item_is_used_twice_and_none_is_lost(items: int, steps: list[tuple[str, int, int]]) -> None:
-    """Over deaths, cuts, stops, joins and leaves each item is used once, or counted as in doubt."""
+    """Over deaths, cuts, stops, joins and leaves, each item is used once, or counted as in doubt."""
     world = World(items, "unique_then_stop")
     play(world, steps)
     world.heal()
@@ -192,12 +192,12 @@ def test_nothing_is_in_doubt_without_a_loss(items: int, steps: list[tuple[str, i
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.integers(1, 100), st.integers(1, 5), STEPS)
 def test_round_robin_uses_each_item_once_a_round(items: int, workers: int, steps: list[tuple[str, int, int]]) -> None:
-    """Over any number of workers that join, leave and stall, no item is used once more before each was used."""
+    """Although workers join, leave and stall, no item is used again before each was used."""
     world = World(items, "round_robin")
     for _ in range(workers):
         world.join()
     play(world, [step for step in steps if step[0] not in ("kill", "cut")])
-    world.allocator._order.left = 0  # the master allocates no more; what was allocated is used up
+    world.allocator._order.left = 0  # the master allocates no more; allocated items are used up
     world.heal()
     counts = Counter(world.used)
     assert max(counts.values(), default=0) - min(counts[item] for item in range(items)) <= 1
@@ -206,7 +206,7 @@ def test_round_robin_uses_each_item_once_a_round(items: int, workers: int, steps
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 60), st.integers(0, 30))
 def test_a_killed_workers_rest_is_allocated_again(told: int, untold: int) -> None:
-    """Of what a killed worker held, the others use all except what it had claimed."""
+    """The others use all items that a killed worker held, except those it had claimed."""
     world = World(500, "unique_then_stop")
     world.join()
     killed = world.workers[0]
@@ -229,7 +229,7 @@ def test_a_killed_workers_rest_is_allocated_again(told: int, untold: int) -> Non
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.5])), min_size=1, max_size=30))
 def test_a_killed_worker_leaves_no_more_in_doubt_than_is_promised(bursts: list[tuple[int, float]]) -> None:
-    """At most 8 items, or twice what its users took in their busiest 50 ms."""
+    """The bound is 8 items, or twice those that its users took in their busiest 50 ms."""
     world = World(5_000, "unique_then_stop")
     world.join()
     (worker,) = world.workers
@@ -250,7 +250,7 @@ def test_a_killed_worker_leaves_no_more_in_doubt_than_is_promised(bursts: list[t
 
 
 def test_large_items_come_in_small_batches() -> None:
-    """A batch fits into a message, whatever its items hold."""
+    """A batch fits into a message, whatever its items contain."""
     items = PackedItems()
     for number in range(20):
         items.append({f"column {column}": column + number for column in range(20_000)})
@@ -261,7 +261,7 @@ def test_large_items_come_in_small_batches() -> None:
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.builds(BatchRequest, *[st.sampled_from([-1, 0, 1, 2, 50, 10**12])] * 6, st.booleans()), max_size=12))
 def test_whatever_a_worker_says_it_gets_no_more_than_a_message_holds(requests: list[BatchRequest]) -> None:
-    """Numbers that cannot be cost neither memory nor the other workers' items."""
+    """Impossible numbers cost neither memory nor the other workers' items."""
     allocator = BatchAllocator(Order(range(1_000), "unique_then_stop"))
     batches = [allocator.allocate("liar", request, 1.0) for request in requests]
     assert all(len(batch.items) <= MAX_ITEMS for batch in batches)
@@ -276,7 +276,7 @@ def test_whatever_a_worker_says_it_gets_no_more_than_a_message_holds(requests: l
 
 
 def test_a_stopped_worker_uses_nothing_after_its_lease() -> None:
-    """What a worker held when it was stopped is kept back, and allocated again when it says what it had used."""
+    """Items of a stopped worker are held back, and allocated again once it reports which ones it used."""
     world = World(100, "unique_then_stop")
     world.join()
     world.deliver(world.workers[0])

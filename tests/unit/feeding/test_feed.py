@@ -12,13 +12,13 @@ from tests.swarms import started
 
 
 def feeding_of(environment: Environment) -> LocalFeeding:
-    """Make an Environment's process part of a swarm of its own that feeds, and return what feeds it."""
+    """Make an Environment's process part of its own swarm with a feed, and return its feeding."""
     started(environment, service.service)
     return service.of(environment)
 
 
 class Reader(User):
-    """Notes its items."""
+    """Records its items."""
 
     wait_time = constant(0)
     feeder = Feed(["a", "b", "c"], "unique_then_stop")
@@ -31,7 +31,7 @@ class Reader(User):
 
 
 def test_a_run_alone_ends_when_every_item_was_used() -> None:
-    """Without a master the same holds: each item once, then the reason."""
+    """The rules also hold without a master: each item once, then the reason."""
     Reader.seen.clear()
     environment = Environment(user_classes=[Reader])
     runner = environment.create_local_runner()
@@ -50,7 +50,7 @@ def test_a_run_alone_ends_when_every_item_was_used() -> None:
 
 
 def test_a_setting_takes_the_place_of_the_declared_source(tmp_path) -> None:
-    """FEED and FEED_POLICY win over what the User class says."""
+    """FEED and FEED_POLICY override the User class."""
     (tmp_path / "ids.json").write_text('["x", "y"]')
     environment = Environment(user_classes=[Reader])
     environment.create_local_runner()
@@ -61,7 +61,7 @@ def test_a_setting_takes_the_place_of_the_declared_source(tmp_path) -> None:
 
 
 def test_a_setting_needs_exactly_one_feed() -> None:
-    """FEED for a scenario without a feed, or with several, is refused."""
+    """FEED is refused for a scenario without a feed, or with several."""
 
     class Both(Reader):
         other = Feed([1])
@@ -72,7 +72,7 @@ def test_a_setting_needs_exactly_one_feed() -> None:
 
 
 def test_classes_share_a_feed() -> None:
-    """One Feed in two classes is one order; it is named by the first."""
+    """One Feed in two classes has one order, and the name of the first."""
     shared = Feed(["a", "b"])
 
     class One(User):
@@ -92,7 +92,7 @@ def test_classes_share_a_feed() -> None:
 
 
 def test_a_feed_of_an_unknown_policy_is_refused_where_it_is_declared() -> None:
-    """The error comes when the scenario is read, not when it runs."""
+    """The error occurs when the scenario is read, not when it runs."""
     with pytest.raises(UsageError, match="FEED_POLICY=robin is unknown"):
         Feed(["a"], "robin")
 

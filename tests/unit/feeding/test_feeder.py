@@ -1,4 +1,4 @@
-"""The feeder as users see it."""
+"""The feeder, as users see it."""
 
 import time
 
@@ -12,23 +12,23 @@ from loadtest.feeding.policies import Order
 
 
 class Master:
-    """An allocator that responds on request."""
+    """An allocator that responds on demand."""
 
     def __init__(self, items: int) -> None:
-        """Begin without a request."""
+        """Start without a request."""
         self.allocator = BatchAllocator(Order(range(items), "unique_then_stop"))
         self.requests: list[tuple[BatchRequest, float]] = []
         self.feeder = Feeder(lambda request, now_s: self.requests.append((request, now_s)), lambda: None)
 
     def answer(self) -> None:
-        """Answer every request."""
+        """Respond to every request."""
         requests, self.requests = self.requests, []
         for request, now_s in requests:
             self.feeder.receive(self.allocator.allocate("worker", request, time.perf_counter()), now_s)
 
 
 def test_a_user_waits_only_where_no_batch_came_in_time() -> None:
-    """Before the first batch a user waits, and the wait is counted; afterwards the items are available."""
+    """Before the first batch a user waits, and the wait is counted; afterwards items are available immediately."""
     master = Master(100)
     began_s = time.perf_counter()
     master.feeder.open()
@@ -45,7 +45,7 @@ def test_a_user_waits_only_where_no_batch_came_in_time() -> None:
 
 
 def test_items_are_claimed_before_they_are_used() -> None:
-    """Whatever a user gets was announced in something sent before."""
+    """Each item that a user gets was announced in an earlier message."""
     master = Master(200)
     master.feeder.open()
     master.answer()
@@ -57,7 +57,7 @@ def test_items_are_claimed_before_they_are_used() -> None:
 
 
 def test_nothing_is_used_after_the_lease() -> None:
-    """Although the worker holds items, a user waits when the master has been silent for too long."""
+    """Although the worker holds items, a user waits if the master has been silent for too long."""
     now_s = [100.0]
     allocator = BatchAllocator(Order(range(100)))
     answers = [True]

@@ -36,7 +36,7 @@ VALUES = st.lists(
 def test_pieces_do_not_show(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], indent: int | None, is_ascii: bool, piece: int
 ) -> None:
-    """However a JSON file is cut while it is read, its values and the place of an error are the same."""
+    """However a JSON file is split while it is read, its values and the place of an error are the same."""
     path = tmp_path_factory.mktemp("cut") / "a.json"
     text = json.dumps(values, indent=indent, ensure_ascii=is_ascii)
     with pytest.MonkeyPatch.context() as patch:
@@ -83,7 +83,7 @@ def test_the_rows_of_a_parquet_file_are_records(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is damaged, has two columns of one name or none filled, and any where pyarrow is missing."""
+    """Errors are a damaged file, two columns of one name, no values at all, and a missing pyarrow."""
     path = tmp_path / "a.parquet"
     table = pa.table({"id": [1, None]})
     for write, words in (
@@ -112,7 +112,7 @@ def test_a_parquet_file_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch
 def test_standard_input_is_read_in_any_format(
     monkeypatch: pytest.MonkeyPatch, source: str, pieces: list[bytes], expected: Any
 ) -> None:
-    """A pipe that fills slowly is waited for while other greenlets run."""
+    """Other greenlets run while a slow pipe fills."""
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -132,7 +132,7 @@ def test_standard_input_is_read_in_any_format(
 
 
 def test_standard_input_that_nothing_comes_from_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it is closed, or a person's terminal, a run does not wait."""
+    """If it is closed, or a person's terminal, a run does not wait."""
     controlling, terminal = os.openpty()
     with os.fdopen(controlling), os.fdopen(terminal) as stdin:
         for given, reason in ((None, "it is closed"), (stdin, "it is a terminal")):

@@ -32,7 +32,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_documents_are_records_with_their_types(url: str) -> None:
-    """Whole numbers stay numbers; ObjectIds and dates become the texts that people know."""
+    """Whole numbers stay numbers; ObjectIds and dates become their usual texts."""
     found = list(sources.read(f"{url}?collection=customers").items)
     assert found == [
         {"_id": 1, "active": True, "at": {"city": "Rome"}},
@@ -43,7 +43,7 @@ def test_documents_are_records_with_their_types(url: str) -> None:
 
 
 def test_a_field_and_a_filter_choose(url: str) -> None:
-    """A field may lie within another; the filter is MongoDB's, with Extended JSON for its types."""
+    """A field may be nested; the filter is MongoDB's, with Extended JSON for its types."""
     active = quote('{"active": true}')
     assert list(sources.read(f"{url}?collection=customers&field=at.city&filter={active}").items) == ["Rome", "Bern"]
     one = quote(f'{{"_id": {{"$oid": "{OID}"}}}}')
@@ -63,13 +63,13 @@ def test_a_field_and_a_filter_choose(url: str) -> None:
     ],
 )
 def test_a_wrong_query_is_said(url: str, query: str, words: str) -> None:
-    """Before the run begins."""
+    """The error comes before the run begins."""
     with pytest.raises(UsageError, match=words):
         sources.read(url + query)
 
 
 def test_an_unreachable_mongodb_is_said_without_its_password() -> None:
-    """Also with parameters of this product's."""
+    """This also holds with parameters of this product."""
     with pytest.raises(StackError, match=r"\*\*\*@127\.0\.0\.1:1") as raised:
         sources.read("mongodb://me:secret@127.0.0.1:1/x?collection=a&serverSelectionTimeoutMS=200")
     assert "secret" not in str(raised.value)

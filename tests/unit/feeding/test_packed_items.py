@@ -1,4 +1,4 @@
-"""Items as they are kept: in few bytes, however many and however different they are."""
+"""The storage of items: few bytes, however many and however different they are."""
 
 import tracemalloc
 from array import array
@@ -10,7 +10,7 @@ from loadtest.feeding.packed_items import PackedItems
 
 
 def test_records_of_very_many_kinds_are_kept() -> None:
-    """More kinds than the narrow numbers hold by which they are known at first."""
+    """There are more kinds than the narrow ids used at first can number."""
     items = PackedItems()
     for number in range(40_000):
         items.append({f"column {number}": number})
@@ -19,7 +19,7 @@ def test_records_of_very_many_kinds_are_kept() -> None:
 
 
 def test_places_beyond_the_narrow_numbers_are_kept() -> None:
-    """As beyond 4 GiB: here the numbers are a byte wide."""
+    """This stands for offsets beyond 4 GiB: here they are one byte wide."""
     items = PackedItems()
     items._ends = array("B", items._ends)
     texts = [f"{number:060}" for number in range(50_000)]
@@ -30,7 +30,7 @@ def test_places_beyond_the_narrow_numbers_are_kept() -> None:
 
 
 def test_each_is_kept_once_and_in_its_place() -> None:
-    """Records of other columns with the same values, and items that are there often, among others."""
+    """Records of other columns with the same values, and duplicates, are among them."""
     items = PackedItems()
     given = [3, {"a": 1, "b": 2}, 1, 3, {"c": 1, "d": 2}, 2, 1, {"a": 1, "b": 2}, 3, 1, "3"]
     for item in given:
@@ -39,7 +39,7 @@ def test_each_is_kept_once_and_in_its_place() -> None:
 
 
 def test_items_of_one_hash_are_distinguished() -> None:
-    """A hash alone does not make a duplicate."""
+    """Equal hashes alone do not make a duplicate."""
     items = PackedItems()
     for item in ("a", "b", "a"):
         items.append(item)
@@ -48,7 +48,7 @@ def test_items_of_one_hash_are_distinguished() -> None:
 
 
 def test_many_duplicates_take_little_memory() -> None:
-    """A file of a few megabytes holds hundreds of thousands; each takes less than a Python object does."""
+    """A file of a few megabytes may hold hundreds of thousands; each takes less than a Python object."""
     items = PackedItems()
     for number in (*range(100_000), *range(100_000)):
         items.append(number)
@@ -60,7 +60,7 @@ def test_many_duplicates_take_little_memory() -> None:
 
 
 def test_a_source_holds_so_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is refused: a compressed file of two megabytes can stand for 200 million."""
+    """The limit matters because a compressed file of two megabytes can contain 200 million."""
     monkeypatch.setattr(packed_items, "MAX_ITEMS", 3)
     items = PackedItems()
     for number in range(3):

@@ -1,4 +1,4 @@
-"""What the pages of a Parquet file say that they hold."""
+"""The declared sizes of a Parquet file's pages."""
 
 import io
 from pathlib import Path
@@ -15,14 +15,14 @@ TWO_GIB = 2**31 - 2
 
 
 def varint(value: int) -> bytes:
-    """A number as Thrift's compact protocol writes it."""
+    """Encode a number as in Thrift's compact protocol."""
     value <<= 1
     groups = [value >> shift & 0x7F for shift in range(0, max(value.bit_length(), 1), 7)]
     return bytes(group | 0x80 for group in groups[:-1]) + bytes(groups[-1:])
 
 
 def written(path: Path, table: pa.Table, **options: object) -> tuple[bytes, int]:
-    """Write a table; return the file and where its first page begins."""
+    """Write a table; return the file and the offset of its first page."""
     parquet.write_table(table, path, use_dictionary=False, compression="none", **options)
     return path.read_bytes(), parquet.read_metadata(path).row_group(0).column(0).data_page_offset
 
@@ -33,7 +33,7 @@ def written(path: Path, table: pa.Table, **options: object) -> tuple[bytes, int]
 def test_the_pages_of_a_usual_file_are_as_large_as_its_end_says(
     tmp_path: Path, compression: str, version: str, use_dictionary: bool
 ) -> None:
-    """In many pages, of both versions, with dictionaries and statistics, compressed and not."""
+    """This holds for many pages, of both versions, with dictionaries and statistics, compressed and not."""
     columns = {"id": list(range(20_000)), "name": [f"user {number % 9}" for number in range(20_000)]}
     parquet.write_table(
         pa.table(columns), tmp_path / "a.parquet", compression=compression, data_page_version=version,
@@ -48,7 +48,7 @@ def test_the_pages_of_a_usual_file_are_as_large_as_its_end_says(
 
 
 def test_a_page_that_says_two_gibibytes_is_refused(tmp_path: Path) -> None:
-    """Whatever the end of the file says; nothing is allocated for it."""
+    """It is refused whatever the footer says; nothing is allocated for it."""
     path = tmp_path / "a.parquet"
     data, at = written(path, pa.table({"id": ["a", "b"]}))
     head, length = parquet_pages._head(io.BytesIO(data), at)
@@ -66,18 +66,18 @@ def test_a_page_that_says_two_gibibytes_is_refused(tmp_path: Path) -> None:
      b"\x00", b"\x15\x00\x15\x01\x15\x00\x00"],
 )  # fmt: skip
 def test_a_damaged_head_is_refused(head: bytes) -> None:
-    """Cut off, too deep, too long, of a type that no head has, without a size, or with a negative one."""
+    """It is cut off, too deep, too long, of an unknown type, without a size, or with a negative one."""
     with pytest.raises(ValueError, match=r"page"):
         list(parquet_pages._pages(io.BytesIO(b"PAR1" + head), chunk(4)))
 
 
 def chunk(begin: int) -> SimpleNamespace:
-    """A column's chunk as the end of a file describes it."""
+    """A column's chunk as in the footer of a file."""
     return SimpleNamespace(dictionary_page_offset=None, data_page_offset=begin, total_compressed_size=100_000_000)
 
 
 def test_pages_that_many_columns_share_are_not_read_for_ever() -> None:
-    """The end of a file may describe ten thousand columns that are all in one place."""
+    """The footer may describe ten thousand columns in the same place."""
     column = chunk(4)
     group = SimpleNamespace(num_columns=10_000, column=lambda _number: column)
     metadata = SimpleNamespace(num_row_groups=10_000, row_group=lambda _number: group)
@@ -89,6 +89,6 @@ def test_pages_that_many_columns_share_are_not_read_for_ever() -> None:
 
 @pytest.mark.parametrize("begin", [-1, 100, 2**70])
 def test_a_page_outside_of_the_file_is_refused(begin: int) -> None:
-    """Before its end and behind it."""
+    """It may be before its start or after its end."""
     with pytest.raises(ValueError, match="outside"):
         list(parquet_pages._pages(io.BytesIO(b"PAR1"), chunk(begin)))

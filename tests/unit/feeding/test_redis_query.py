@@ -39,7 +39,7 @@ def url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     ],
 )
 def test_a_key_or_a_pattern_chooses(url: str, query: str, expected: list) -> None:
-    """The members of one key in its order, or the values of many in the order of their names."""
+    """It gives the members of one key in their order, or the values of many keys in the order of their names."""
     assert list(sources.read(url + query).items) == expected
 
 
@@ -57,6 +57,6 @@ def test_a_key_or_a_pattern_chooses(url: str, query: str, expected: list) -> Non
     ],
 )
 def test_a_wrong_query_is_said(url: str, query: str, words: str) -> None:
-    """Before the run begins."""
+    """The error comes before the run begins."""
     with pytest.raises(UsageError, match=words):
         sources.read(url + query)

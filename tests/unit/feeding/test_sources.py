@@ -1,4 +1,4 @@
-"""Where the items of a feed come from."""
+"""The sources of a feed's items."""
 
 import gzip
 import json
@@ -55,7 +55,7 @@ def test_a_file_is_read_by_its_ending(tmp_path: Path, name: str, text: str, expe
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
 def test_only_a_line_feed_ends_a_line(tmp_path: Path, separator: str) -> None:
-    """The other characters at which str.splitlines splits belong to their value."""
+    """Other characters at which str.splitlines splits are part of their value."""
     assert items(written(tmp_path, "a.csv", f"id,name\n1,foo{separator}bar\n")) == [
         {"id": "1", "name": f"foo{separator}bar"}
     ]
@@ -64,7 +64,7 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path, separator: str) -> None:
 
 
 def test_a_quoted_line_feed_is_part_of_its_value(tmp_path: Path) -> None:
-    """An error after it names the line at which its own row begins."""
+    """An error after it has the line at which its own row begins."""
     path = written(tmp_path, "a.csv", 'id,name\n1,"a\nb"\r\n2,"c\r\nd"\n')
     assert items(path) == [{"id": "1", "name": "a\nb"}, {"id": "2", "name": "c\r\nd"}]
     with pytest.raises(UsageError, match="line 4, column 1: 1 values"):
@@ -72,7 +72,7 @@ def test_a_quoted_line_feed_is_part_of_its_value(tmp_path: Path) -> None:
 
 
 def test_the_ids_of_records_can_be_all_that_is_dealt(tmp_path: Path) -> None:
-    """A scenario that sends ids gets no other column, so that no password leaves in a body."""
+    """A scenario that sends ids gets no other column, so that no password ends up in a body."""
     for text, expected in (
         ("id;password\n1;secret\n", ["1"]),
         ("password,USER_ID\nsecret,1\n", ["1"]),
@@ -104,7 +104,7 @@ def test_the_ids_of_records_can_be_all_that_is_dealt(tmp_path: Path) -> None:
     ],
 )
 def test_each_form_in_which_mongodb_writes_ids_is_read(tmp_path: Path, name: str, text: str) -> None:
-    """Those of mongoexport, of the shell's printjson, and of mongosh."""
+    """These are the forms of mongoexport, of the shell's printjson, and of mongosh."""
     assert items(written(tmp_path, name, text)) == [OID, OID_2]
 
 
@@ -185,7 +185,7 @@ def test_mongodbs_types_become_what_a_request_can_carry(tmp_path: Path) -> None:
 def test_a_damaged_or_empty_file_is_named_with_line_and_column(
     tmp_path: Path, name: str, text: str, line: int, column: int
 ) -> None:
-    """The error leads to the place in the file."""
+    """The error has the place in the file."""
     with pytest.raises(UsageError, match=rf"{name}, line {line}, column {column}: .*Allowed: .*Next: "):
         sources.read(written(tmp_path, name, text))
 
@@ -207,7 +207,7 @@ def test_a_damaged_or_empty_file_is_named_with_line_and_column(
     ],
 )
 def test_what_the_link_cannot_carry_is_refused_where_it_is_read(tmp_path: Path, item: str, reason: str) -> None:
-    """It neither ends in a traceback nor waits until a worker requests items."""
+    """It neither ends in a traceback nor is noticed only when a worker requests items."""
     for name, text, place in (("a.json", f'["a",\n  {item}]', "2, column 3"), ("a.jsonl", f'"a"\n{item}\n', "2, col")):
         with pytest.raises(UsageError, match=f"line {place}.*{reason}.*Next: "):
             sources.read(written(tmp_path, name, text))
@@ -216,7 +216,7 @@ def test_what_the_link_cannot_carry_is_refused_where_it_is_read(tmp_path: Path, 
 
 @pytest.mark.parametrize("item", [2**64, "\ud800", object(), {"a": {1, 2}}, [[[]] * 2] * 2, {1: 2, "a": 3}])
 def test_what_a_scenario_gives_must_be_carried_as_well(item: Any) -> None:
-    """A list or a function of Python's is checked in the same way, by the item's number."""
+    """A Python list or function is checked in the same way, by the item's number."""
     if item == [[[]] * 2] * 2:
         assert items([item]) == [item]
         return
@@ -225,7 +225,7 @@ def test_what_a_scenario_gives_must_be_carried_as_well(item: Any) -> None:
 
 
 def test_duplicates_are_counted_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """An item that comes again is taken once, and a warning says how many did."""
+    """A repeated item is used once, and a warning has the number of duplicates."""
     with caplog.at_level(logging.WARNING):
         data = sources.read(written(tmp_path, "ids.json", '["a", "b", "a", "a"]'))
     assert (list(data.items), data.duplicates) == (["a", "b"], 2)
@@ -235,7 +235,7 @@ def test_duplicates_are_counted_and_left_out(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_the_header_row_is_said(tmp_path: Path) -> None:
-    """A file whose first item was taken for a header can be noticed."""
+    """A person can thus notice a first item that was taken for a header."""
     data = sources.read(written(tmp_path, "ids.csv", "ada\neve\n"))
     assert data.sentence == f"1 items from {tmp_path}/ids.csv with the column ada"
     data = sources.read(written(tmp_path, "ids.csv", "id;name\n1;Ada\n2;Eve\n"))
@@ -243,7 +243,7 @@ def test_the_header_row_is_said(tmp_path: Path) -> None:
 
 
 def test_a_compressed_file_is_read(tmp_path: Path) -> None:
-    """By the ending before .gz; one that is damaged is refused."""
+    """The format is that of the suffix before .gz; damaged files are refused."""
     whole = gzip.compress(b"id,name\n" + b"".join(b"%d,x\n" % number for number in range(10_000)))
     (tmp_path / "a.csv.gz").write_bytes(whole)
     assert len(sources.read(str(tmp_path / "a.csv.gz")).items) == 10_000
@@ -257,14 +257,14 @@ def test_a_compressed_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
 def test_a_wrong_encoding_is_named_by_line_and_column(tmp_path: Path, ending: str) -> None:
-    """The byte and its position are reported."""
+    """The error has the byte and its position."""
     (tmp_path / f"a.{ending}").write_bytes('"ü"\n"ü'.encode() + b'\xff"\n')
     with pytest.raises(UsageError, match=rf"a\.{ending}, line 2, column 3: byte 0xff is not UTF-8"):
         sources.read(str(tmp_path / f"a.{ending}"))
 
 
 def test_what_is_no_file_is_said(tmp_path: Path) -> None:
-    """A file that is missing, unreadable, no file, or of an unknown format is an error with advice, without a wait."""
+    """A missing, unreadable, special or unknown file is an error with a remedy, raised immediately."""
     (tmp_path / "folder.json").mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
     for name, words in (
@@ -278,7 +278,7 @@ def test_what_is_no_file_is_said(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_is_refused(tmp_path: Path) -> None:
-    """Its last line may be a part of one."""
+    """Its last line may be incomplete."""
     path = tmp_path / "a.csv"
     path.write_text("id\n1\n")
     file = DataFile(path)
@@ -291,13 +291,13 @@ def test_a_file_that_grows_is_refused(tmp_path: Path) -> None:
 
 
 def test_lists_and_functions_are_sources() -> None:
-    """A scenario may hold its items, or make them."""
+    """A scenario may contain its items, or generate them."""
     assert items(["a", "a"]) == items(lambda: ["a"]) == ["a"]
 
 
 @pytest.mark.parametrize("made", [None, "users.csv", b"ab", {"id": 1}, 7])
 def test_a_function_that_returns_no_list_is_named(made: Any) -> None:
-    """The letters of a text, or the names of a mapping, are not items."""
+    """Letters of a text, or keys of a mapping, are not items."""
     with pytest.raises(UsageError, match=rf"{__file__}, line \d+: the feed is of the type .*Allowed: a list"):
         sources.read(lambda: made)
     with pytest.raises(UsageError, match=r"the scenario: the feed is of the type .*Allowed: a list"):
@@ -306,7 +306,7 @@ def test_a_function_that_returns_no_list_is_named(made: Any) -> None:
 
 @pytest.mark.parametrize("url", ["redis://user:secret@127.0.0.1:1/0", "redis://:secret@127.0.0.1:x/0"])
 def test_an_unreachable_store_is_an_error_without_its_password(url: str) -> None:
-    """Nothing secret is in what people see."""
+    """Error messages contain no secret."""
     with pytest.raises(LoadtestError) as raised:
         sources.read(url)
     assert "secret" not in str(raised.value)

@@ -23,7 +23,7 @@ def url(tmp_path: Path) -> str:
 
 
 def test_the_rows_of_a_table_are_records(url: str) -> None:
-    """With the types that they have; equal ones are one."""
+    """Values keep their types; equal rows are merged."""
     data = sources.read(f"{url}?table=customers")
     assert list(data.items) == [
         {"id": 1, "name": "Ada", "at": "12:30 %", "key": "AA=="},
@@ -34,7 +34,7 @@ def test_the_rows_of_a_table_are_records(url: str) -> None:
 
 
 def test_a_query_chooses(url: str) -> None:
-    """Colons and per cent signs in it are its own."""
+    """Colons and per cent signs in it are taken literally."""
     query = quote("SELECT id FROM customers WHERE at LIKE '12:30 %' ORDER BY id")
     assert list(sources.read(f"{url}?query={query}").items) == [1]
 
@@ -54,14 +54,14 @@ def test_a_query_chooses(url: str) -> None:
     ],
 )
 def test_a_wrong_query_is_said(url: str, query: str, words: str) -> None:
-    """Before the run begins, and the database stays as it is."""
+    """The error comes before the run begins, and the database is unchanged."""
     with pytest.raises(UsageError, match=words):
         sources.read(url + query)
     assert len(sources.read(f"{url}?table=customers").items) == 2
 
 
 def test_what_cannot_be_reached_is_said_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is not made, an unknown dialect and a missing driver are named, and SQLAlchemy too where it is missing."""
+    """No file is created; an unknown dialect, a missing driver and a missing SQLAlchemy are named."""
     for url, words in (
         (f"sqlite:///{tmp_path}/none.db?table=a", "there is no such file"),
         ("sqlite://?table=a", "there is no such file"),

@@ -1,4 +1,4 @@
-"""Certainty: a threshold's value has its interval, and one that may be on the other side of the limit is narrow."""
+"""Certainty: a threshold's value has an interval, and a value that may be beyond the limit is narrow."""
 
 from dataclasses import replace
 from random import Random
@@ -42,7 +42,7 @@ def test_what_is_kept_by_second_has_an_interval_around_its_value() -> None:
 
 
 def test_a_selector_selects_what_the_interval_is_of() -> None:
-    """The median of the quicker name is between 10 and 20 ms, that of the slower one between 20 and 40 ms."""
+    """The median of the faster name is between 10 and 20 ms, that of the slower one between 20 and 40 ms."""
     quick, slow = results_of('p50{name="a"} < 1s, p50{name="b"} < 1s')
     assert quick.interval is not None
     assert slow.interval is not None
@@ -51,7 +51,7 @@ def test_a_selector_selects_what_the_interval_is_of() -> None:
 
 
 def test_the_warm_up_of_a_rule_is_not_in_its_interval() -> None:
-    """A first half that is three times as slow widens the interval of the whole, not that of the rest."""
+    """A first half that is three times as slow widens the interval of the whole, but not that of the rest."""
     rules = parse("p50 < 1s, p50 < 1s warm_up=30s", "here")
     record = RunRecord("r", 1_700_000_000.0)
     judge = Judge(rules, record, 1_700_000_000.0, longest_s=60.0)
@@ -102,7 +102,7 @@ def test_what_is_measured_beside_the_requests_has_intervals_of_its_own() -> None
 
 @pytest.fixture(name="everything", scope="module")
 def _everything() -> RunRecord:
-    """A minute in which everything was measured some 20 times a second."""
+    """A minute in which everything was measured about 20 times a second."""
     return reports.everything(60)
 
 
@@ -111,7 +111,7 @@ VARYING = [name for name, metric in METRICS.items() if metric.kind in {"time", "
 
 @pytest.mark.parametrize("metric", VARYING)
 def test_each_metric_that_varies_has_an_interval_and_may_be_narrow(metric: str, everything: RunRecord) -> None:
-    """The limit is just above what was measured."""
+    """The limit is just above the measured value."""
     subject, unit = f"p95({metric})", "ms"
     if METRICS[metric].kind != "time":
         subject, unit = metric, {"ratio": "%", "rate": "/s"}[METRICS[metric].kind]
@@ -126,7 +126,7 @@ def test_each_metric_that_varies_has_an_interval_and_may_be_narrow(metric: str, 
 
 
 def test_times_by_result_have_intervals_of_their_own(everything: RunRecord) -> None:
-    """Failures take twice as long as successes: neither interval reaches into the other."""
+    """Failures take twice as long as successes: the two intervals do not overlap."""
     rules = 'p50{result="success"} < 1s, p50{result="failure"} < 1s, p50 < 1s'
     success, failure, both = (one.interval for one in results_of(rules, everything))
     assert success is not None
@@ -138,7 +138,7 @@ def test_times_by_result_have_intervals_of_their_own(everything: RunRecord) -> N
 
 @pytest.mark.parametrize(("seconds", "is_known"), [(5, False), (60, True)])
 def test_a_short_run_has_no_interval(seconds: int, is_known: bool) -> None:
-    """A few seconds do not show how much they vary."""
+    """A few seconds do not show their variation."""
     (result,) = results_of("p50 < 1s", reports.record(seconds))
     assert (result.interval is not None, bool(result.spread)) == (is_known, is_known)
 
@@ -158,14 +158,14 @@ def test_a_short_run_has_no_interval(seconds: int, is_known: bool) -> None:
 def test_narrow_is_what_another_run_may_turn_round(
     rule: str, value: float, interval: tuple[float, float], is_narrow: bool, words: str
 ) -> None:
-    """When the limit lies within the interval; a limit of no failure at all is about this run alone."""
+    """A value is narrow if the limit is within its interval; a limit of no failures at all is about this run alone."""
     result = replace(Result.of(parse(rule, "here")[0], value), interval=Interval(*interval))
     assert (result.is_narrow, result.sentence.split(": ", 1)[1]) == (is_narrow, words)
     assert replace(result, outcome=Outcome.INTERRUPTED).is_narrow is False
 
 
 def test_a_limit_that_hardly_any_request_comes_near_is_not_narrow() -> None:
-    """Slow requests came in two segments, so p95 has no upper end; but a second, unlike 28 ms, is far beyond all."""
+    """Slow requests came in two segments, so p95 has no upper end; but 1 s, unlike 28 ms, is far beyond all of them."""
     record, recorder, chance = RunRecord("r", 1_700_000_000.0), Recorder(), Random(5)
     for second in range(60):
         for _ in range(40):
@@ -181,7 +181,7 @@ def test_a_limit_that_hardly_any_request_comes_near_is_not_narrow() -> None:
 
 
 def test_a_narrow_pass_passes_and_is_noted() -> None:
-    """The outcome stays as it is defined."""
+    """The outcome stays as defined."""
     (clear,) = results_of("p50 < 1s")
     assert clear.value is not None
     narrow = replace(clear, threshold=parse(f"p50 < {clear.value * 1000 + 0.01:.2f}ms", "here")[0])
@@ -191,7 +191,7 @@ def test_a_narrow_pass_passes_and_is_noted() -> None:
 
 
 def test_a_pass_on_few_requests_is_noted_once() -> None:
-    """An error ratio of 100 requests without a failure: why it says little is one sentence, not two."""
+    """Of an error ratio of 100 requests without a failure, one sentence says why it means little, not two."""
     results = results_of("error_ratio < 1%", reports.record(20, ("a",), 10))
     assert [(result.samples, result.is_narrow) for result in results] == [(200, True)]
     notes = decide(reports.record(20, ("a",), 10), [], results).notes

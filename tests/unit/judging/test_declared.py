@@ -1,4 +1,4 @@
-"""What a scenario declares and did not do."""
+"""Declared tasks, users and requests that never occurred."""
 
 import pytest
 
@@ -21,20 +21,20 @@ def test_a_task_that_was_never_begun_is_named_where_that_is_no_chance(begun: int
 
 
 def test_a_user_class_none_of_whose_users_began_a_task_is_named_with_all() -> None:
-    """There was no user of it, as of a small weight among few users."""
+    """There was no user of it, as with a small weight among few users."""
     record = record_of({}, {"look": 0.9, "buy": 0.1}, user="Buyer")
     assert list(declared.notes(record)) == ["2 of 2 tasks were never begun: look, buy"]
 
 
 def test_tasks_that_were_not_kept_apart_are_none_that_are_missing() -> None:
-    """Beyond the cap a task counts as other."""
+    """Beyond the cap, tasks count as other."""
     record = record_of({"look": 100}, {"look": 0.9, "buy": 0.1})
     record.tasks[OTHER, OTHER] = 1
     assert list(declared.notes(record)) == []
 
 
 def test_declared_requests_that_were_never_made_are_named_up_to_five() -> None:
-    """And the number of the others."""
+    """The number of the others is given."""
     record = RunRecord(context={"declared": [("GET", str(number)) for number in range(7)]})
     [note] = declared.notes(record)
     assert note == "7 of 7 declared requests were never made: GET 0, GET 1, GET 2, GET 3, GET 4 and 2 more"

@@ -24,16 +24,16 @@ def record_of(sent_none: int, model: str, begun: int = 1_000) -> RunRecord:
     ],
 )
 def test_they_are_noted_and_then_break_their_rule(sent_none: int, model: str, expected: list[bool]) -> None:
-    """In the open model like arrivals that never came; in the closed one a task may only wait."""
+    """In the open model they count like missing arrivals; in the closed one a task may only wait."""
     assert [found.is_broken for found in idle.find(record_of(sent_none, model))] == expected
 
 
 def test_a_few_iterations_show_nothing() -> None:
-    """Below twenty."""
+    """Fewer than twenty are ignored."""
     assert list(idle.find(record_of(19, "open", begun=19))) == []
 
 
 def test_the_tasks_are_named_with_their_numbers() -> None:
-    """The sentence says what to look at."""
+    """The sentence names them."""
     [found] = idle.find(record_of(600, "closed"))
     assert "600 of 1,000 iterations of scenario shop sent no request (600 of Shopper.buy)" in found.sentence

@@ -22,7 +22,7 @@ STARTED_AT = 1000.25
 def measured(
     key: SeriesKey, times_s: list[float], failures: int = 0, lag_s: float = 0.0, dropped: int = 0
 ) -> Measurements:
-    """Return requests of one series that took so long; each is late by the lag, which counts into response time."""
+    """Return requests of one series with this service time; each is late by the lag, which is in the response time."""
     counts = Accumulator()
     counts.labels.row(key)
     counts.labels.scenario_row(key.scenario)
@@ -38,7 +38,7 @@ def measured(
 
 @dataclass
 class Run:
-    """A record that grows by hand, and the clock of its judge."""
+    """A record that grows step by step, and the clock of its judge."""
 
     rules: str
     now: float = STARTED_AT
@@ -50,7 +50,7 @@ class Run:
         self.judge = Judge(parse(self.rules, "here"), self.record, longest_s=self.longest_s, now=lambda: self.now)
 
     def add(self, second: int, *several: Measurements) -> "Run":
-        """Add what was measured in a second."""
+        """Add the measurements of a second."""
         for one in several:
             self.record.add(one, second)
         return self
@@ -61,7 +61,7 @@ class Run:
 
 
 def test_percentiles_mean_and_extremes_are_of_all_series_together() -> None:
-    """Without a selector every request counts, and all failed and successful ones do."""
+    """Without a selector every request counts, whether failed or successful."""
     run = Run("p50 < 20.2ms, p100 < 30ms, mean < 21ms, min >= 10ms, max < 30ms")
     run.add(0, measured(GET, [0.010, 0.020] * 2)).add(1, measured(PUT, [0.030] * 2, failures=1))
     values, outcomes = zip(*run.results(), strict=True)
@@ -70,7 +70,7 @@ def test_percentiles_mean_and_extremes_are_of_all_series_together() -> None:
 
 
 def test_selectors_choose_by_name_method_and_scenario() -> None:
-    """A rule about a name, a method or a scenario leaves the others out."""
+    """A rule about a name, a method or a scenario ignores the others."""
     run = Run(
         'max{name="documents/get"} < 1s, max{method="PUT"} < 1s, max{scenario="documents"} < 1s, '
         'requests{scenario="other"} > 0, error_ratio{method="PUT", name="documents/put"} < 50%'
@@ -82,7 +82,7 @@ def test_selectors_choose_by_name_method_and_scenario() -> None:
 
 
 def test_response_time_counts_the_lag_and_service_time_does_not() -> None:
-    """A request sent 50 ms late has its lag in the response time, and in the schedule lag of its scenario."""
+    """The lag of a request sent 50 ms late is in the response time, and in the schedule lag of its scenario."""
     run = Run('max < 1s, max(service_time) < 1s, max(schedule_lag) < 1s, max(schedule_lag){scenario="x"} < 1s')
     run.add(0, measured(GET, [0.010], lag_s=0.050))
     values = [value for value, _ in run.results()]
@@ -96,13 +96,13 @@ def test_dropped_ratio_is_of_all_intended_iterations() -> None:
 
 
 def test_everything_dropped_is_data() -> None:
-    """When no iteration began at all the dropped ratio is the whole, not nothing."""
+    """If no iteration began at all, the dropped ratio is 1, not missing."""
     run = Run("dropped_ratio < 1%").add(0, measured(GET, [], dropped=5))
     assert run.results() == [(1.0, "failed")]
 
 
 def test_rates_are_per_second_of_load() -> None:
-    """The rate's time goes from the judge's beginning to the load's end; draining and reporting take none."""
+    """The rate's time goes from the judge's start to the end of the load, without draining and reporting."""
     run = Run("requests_per_s >= 10/s").add(0, measured(GET, [0.01] * 50)).add(4, measured(GET, [0.01] * 50))
     run.now += 10
     run.judge.end()
@@ -112,14 +112,14 @@ def test_rates_are_per_second_of_load() -> None:
 
 
 def test_rates_end_with_the_schedule_and_not_with_its_last_answers() -> None:
-    """A load of known length ends by itself, whenever its end is reported."""
+    """A load of known length ends on schedule, whenever its end is reported."""
     run = Run("requests_per_s >= 10/s", longest_s=5.0).add(0, measured(GET, [0.01] * 50))
     run.now += 9
     assert (run.judge.load_s, run.results()) == (5.0, [(pytest.approx(10.0), "passed")])
 
 
 def test_a_run_without_load_has_no_rate() -> None:
-    """A run that ended before its first arrival was under no load, for however short a time."""
+    """A run that ended before its first arrival was under no load, however short it was."""
     run = Run("requests_per_s >= 10/s", longest_s=0.0).add(0, measured(GET, [0.01] * 50))
     run.now += 1e-6
     run.judge.end()
@@ -127,7 +127,7 @@ def test_a_run_without_load_has_no_rate() -> None:
 
 
 def test_bytes_iterations_and_connections_are_counted() -> None:
-    """Each in a phase of its own, but the bytes, which are those of the requests."""
+    """Each has its own phase, except bytes, which are those of the requests."""
     rules = 'response_bytes <= 200B, request_bytes < 0.06kB, response_bytes{name="b"} < 100B, iterations < 2'
     run = Run(f'{rules}, connections >= 3, connections{{name="a:80"}} > 3')
     recorder = Recorder()
@@ -143,7 +143,7 @@ def test_bytes_iterations_and_connections_are_counted() -> None:
 
 
 def test_connections_are_judged_by_the_most_that_were_open() -> None:
-    """Of the whole run, or after the warm-up; where none was seen, as with Locust's own clients, nothing is judged."""
+    """The maximum is of the whole run, or after the warm-up; without any, as with Locust's own clients, no data."""
     run = Run("connections_open < 5, connections_open < 3 warm_up=10s, connections_open > 0")
     run.add(0, measured(GET, [0.01]))
     assert run.results() == [(None, "no data")] * 3
@@ -167,7 +167,7 @@ def test_connections_are_judged_by_the_most_that_were_open() -> None:
     ],
 )
 def test_without_samples_there_is_no_data(rule: str) -> None:
-    """Nothing measured is neither passed nor failed, whichever way the rule points."""
+    """Without a measurement a rule has neither passed nor failed, whatever its comparison."""
     assert Run(rule).results() == [(None, "no data")]
 
 
@@ -191,7 +191,7 @@ def test_warm_up_leaves_the_first_seconds_out_of_everything() -> None:
 
 
 def test_a_reset_of_the_statistics_restarts_the_rules() -> None:
-    """What came before a reset counts in no rule, with warm-up or without; rates begin at the reset."""
+    """Earlier samples count in no rule, with or without warm-up; rates start at the reset."""
     run = Run("requests < 9, requests < 9 warm_up=1s, requests_per_s < 9/s").add(3, measured(GET, [0.1] * 5))
     run.record.reset(4)
     run.add(5, measured(GET, [0.1] * 2))
@@ -200,7 +200,7 @@ def test_a_reset_of_the_statistics_restarts_the_rules() -> None:
 
 
 def test_a_rule_aborts_only_if_it_says_so_and_has_failed_without_a_break() -> None:
-    """abort_on_fail waits for its delay, and a second that keeps the rule restarts it."""
+    """abort_on_fail waits for its delay, and a second that meets the rule restarts it."""
     run = Run("max < 1us, error_ratio < 50% delay=2s abort_on_fail")
     aborted = []
     for second, (requests, failures) in enumerate([(1, 1), (2, 0), (4, 4), (1, 0), (1, 0)]):
@@ -216,7 +216,7 @@ def test_a_rule_aborts_only_if_it_says_so_and_has_failed_without_a_break() -> No
 
 
 def test_a_rule_that_ended_the_run_has_failed_whatever_came_after_that() -> None:
-    """What is answered while the users stop does not make it pass."""
+    """Responses that arrive while the users stop do not make it pass."""
     run = Run("error_ratio < 50% abort_on_fail, requests > 1").add(0, measured(GET, [0.01] * 4, failures=3))
     assert run.judge.tick()
     run.add(1, measured(GET, [0.01] * 100))
@@ -224,14 +224,14 @@ def test_a_rule_that_ended_the_run_has_failed_whatever_came_after_that() -> None
 
 
 def test_without_a_delay_a_rule_aborts_at_once() -> None:
-    """The first tick that sees a failed rule says so; a rule without data does not."""
+    """The first tick with a failed rule aborts; a rule without data does not."""
     run = Run("max < 50ms abort_on_fail")
     assert run.judge.tick() is None
     assert run.add(0, measured(GET, [0.1])).judge.tick().outcome is Outcome.FAILED
 
 
 def test_results_say_rule_value_and_limit() -> None:
-    """The sentence for people holds all three; the JSON form has them in base units."""
+    """The sentence for people has all three; the JSON form has them in base units."""
     run = Run('p100{name="documents/get"} < 50ms warm_up=1s, min > 50ms').add(3, measured(GET, [0.0612]))
     first, second = run.judge.results()
     assert (
@@ -258,7 +258,7 @@ def test_results_say_rule_value_and_limit() -> None:
 
 
 def test_no_data_says_so() -> None:
-    """A rule without data has a sentence of its own."""
+    """A rule without data has its own sentence."""
     nothing, nobody = Run('p99 < 50ms, error_ratio{name="x", method="GET"} < 1%').judge.results()
     assert nothing.sentence == "p99(response_time) < 50ms: no data; nothing that this rule covers was measured"
     assert "no data; no request had method 'GET', name 'x'. Next: correct the selector" in nobody.sentence
@@ -266,7 +266,7 @@ def test_no_data_says_so() -> None:
 
 @pytest.mark.parametrize(("rule", "needed"), [("p95", 59), ("p99", 299), ("p1", 299), ("p99.9", 2995), ("max", 1)])
 def test_a_percentile_is_judged_from_as_many_samples_as_show_it(rule: str, needed: int) -> None:
-    """With one sample fewer, the chance that all are below the percentile is more than 5 %: there is no data."""
+    """With one sample fewer, the chance that all are below the percentile exceeds 5 %: there is no data."""
     few, enough = (Run(f"{rule} < 1s").add(0, measured(GET, [0.1] * count)) for count in (needed - 1, needed))
     assert [outcome for run in (few, enough) for _, outcome in run.results()] == ["no data", "passed"]
     (result,) = few.judge.results()
@@ -274,7 +274,7 @@ def test_a_percentile_is_judged_from_as_many_samples_as_show_it(rule: str, neede
 
 
 def test_the_counted_time_is_that_since_the_last_reset() -> None:
-    """Without a reset it is the load's; the counts of the remaining time are divided by no other."""
+    """Without a reset it is the time of the load; counts are always divided by the time they cover."""
     run = Run("requests_per_s < 9/s")
     run.now += 10
     whole = run.judge.counted_s
@@ -283,14 +283,14 @@ def test_the_counted_time_is_that_since_the_last_reset() -> None:
 
 
 def test_only_a_rule_about_set_up_judges_set_up() -> None:
-    """A rule counts the load; with phase="setup" it counts what users sent in on_start and on_stop."""
+    """A rule covers the load; with phase="setup" it covers requests sent in on_start and on_stop."""
     run = Run('max < 1s, requests{phase="load"} < 9, error_ratio{phase="setup"} < 9%, max{phase="setup"} < 1s')
     run.add(0, measured(GET, [0.1, 0.2]), measured(GET._replace(phase="setup"), [3.0, 5.0], failures=1))
     assert run.results() == [(0.2, "passed"), (2, "passed"), (0.5, "failed"), (5.0, "failed")]
 
 
 def test_a_rule_on_a_name_that_only_the_set_up_requested_says_so() -> None:
-    """It is no rule about the load, and what it lacks is the phase."""
+    """It is not a rule about the load, and lacks the phase."""
     run = Run('max{name="login"} < 1s, max{name="logout"} < 1s, max{name="login", phase="load"} < 1s')
     run.add(0, measured(GET, [0.1]), measured(SeriesKey("documents", "POST", "login", "setup"), [0.1]))
     login, logout, of_load = (result.sentence for result in run.judge.results())
@@ -303,7 +303,7 @@ def test_a_rule_on_a_name_that_only_the_set_up_requested_says_so() -> None:
 
 
 def test_transactions_and_checks_have_rules_of_their_own() -> None:
-    """They are judged by name or all together, after a warm-up too, and no rule about requests counts them."""
+    """They are judged by name or in total, also after a warm-up, and no rule about requests counts them."""
     run = Run(
         'max(transaction_time) < 9s, max(transaction_time){name="a"} < 9s, transaction_error_ratio < 1%, '
         "max(transaction_time) < 9s warm_up=1s, check_ratio >= 100%, requests < 9, max < 1s"
@@ -318,7 +318,7 @@ def test_transactions_and_checks_have_rules_of_their_own() -> None:
 
 
 def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
-    """A misspelt name has no data, and is distinguished from a request."""
+    """A misspelt name has no data, and is not taken for a request."""
     (result,) = Run('check_ratio{name="hass an id"} > 9%').judge.results()
     assert result.outcome is Outcome.NO_DATA
     assert "no check had name 'hass an id'. Next: correct the selector, or have the scenario make such checks" in (
@@ -327,7 +327,7 @@ def test_a_rule_about_a_check_that_never_came_is_no_pass() -> None:
 
 
 def test_rules_on_iterations_judge_how_long_they_took() -> None:
-    """By scenario or all together; in no figure of the requests, and without one there is no data."""
+    """They apply by scenario or in total; no figure of requests has the durations, and without any there is no data."""
     of_one, of_none = 'max(iteration_time){scenario="shop"} < 3s', 'max(iteration_time){scenario="none"} < 9s'
     run = Run(f"max(iteration_time) < 9s, {of_one}, {of_none}, requests < 9, max < 1s")
     shop = SeriesKey("shop", "", "", "iteration")
@@ -337,7 +337,7 @@ def test_rules_on_iterations_judge_how_long_they_took() -> None:
 
 
 def test_rules_on_connections_judge_their_phases() -> None:
-    """Each by its own times, of all hosts or of one; a phase that did not occur has no data, and none is a request."""
+    """Each has its own times, of all hosts or of one; a phase that did not occur has no data, and none is a request."""
     of_one, of_none = 'max(connect_time){name="b:80"} < 30ms', "max(tls_time) < 1s"
     run = Run(f"max(dns_time) < 30ms, max(connect_time) < 30ms, {of_one}, {of_none}, p50(waiting_time) < 1s, max < 1s")
     host = SeriesKey("documents", "", "a:80", "dns")
@@ -356,7 +356,7 @@ def test_rules_on_connections_judge_their_phases() -> None:
 
 
 def test_rules_on_streamed_answers_judge_their_phases() -> None:
-    """Each by its own times, of the names selected; without a streamed response there is no data."""
+    """Each has its own times, of the selected names; without a streamed response there is no data."""
     of_one, of_none = 'max(event_gap){name="documents/get"} < 30ms', 'min(event_gap){name="x"} < 1s'
     run = Run(f"max(first_byte) < 30ms, max(first_event) < 30ms, {of_one}, {of_none}")
     phases = {FIRST_BYTE: [0.02], FIRST_EVENT: [0.05], EVENT_GAP: [0.01, 0.02]}

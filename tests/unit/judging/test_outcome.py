@@ -17,7 +17,7 @@ VIOLATION = Violation("cpu", "worker 1", 0.99, 0.9, "worker 1 was busy")
 
 
 def test_a_run_without_requests_names_the_exception_that_prevented_them() -> None:
-    """When every user raises in on_start, no data has that for its reason."""
+    """If every user raises in on_start, no data has that as its reason."""
     recorder, record = Recorder(), RunRecord()
     recorder.on_user_error(None, KeyError("token"))
     record.add(recorder.take(), 0)
@@ -27,7 +27,7 @@ def test_a_run_without_requests_names_the_exception_that_prevented_them() -> Non
 
 
 def test_declared_requests_that_were_never_made_are_named() -> None:
-    """A request that the scenario declares and no user made is noted with the verdict."""
+    """A declared request that no user made is noted with the verdict."""
     recorder = Recorder()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
     record = RunRecord(context={"declared": [["GET", "buy"], ["POST", "pay"]]})
@@ -56,7 +56,7 @@ def test_iterations_that_sent_nothing_are_noted_before_they_break_a_rule() -> No
 def test_a_name_that_never_succeeded_has_failed_unless_a_rule_of_its_own_judges_it(
     failures: int, rules: str, expected: Outcome
 ) -> None:
-    """Among a thousand others it hardly moves the ratio of all."""
+    """Among a thousand other names it hardly moves the overall ratio."""
     recorder, record = Recorder(), RunRecord()
     buy, pay = recorder.series("shop", "GET", "buy"), recorder.series("shop", "POST", "pay")
     judge = Judge(parse(rules, "here"), record)
@@ -82,7 +82,7 @@ def test_a_name_that_never_succeeded_has_failed_unless_a_rule_of_its_own_judges_
     ],
 )
 def test_a_rule_on_a_name_is_not_met_where_names_are_not_kept_apart(names: int, rule: str, expected: Outcome) -> None:
-    """Another worker's requests of that name may be among those of too many names, and all may have failed."""
+    """Another worker may count requests of that name as other, and all of them may have failed."""
     recorder, record = Recorder(), RunRecord()
     for _ in range(100):
         recorder.series("shop", "POST", "pay").success(0.0, 0.0, 0.1, 1)
@@ -98,7 +98,7 @@ def test_a_rule_on_a_name_is_not_met_where_names_are_not_kept_apart(names: int, 
 
 
 def test_few_exceptions_stand_beside_the_verdict() -> None:
-    """Notes that do not change the outcome are shown too."""
+    """Notes that do not change the outcome are shown as well."""
     recorder, record = Recorder(), RunRecord()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
     recorder.on_user_error(None, KeyError("token"))
@@ -119,7 +119,7 @@ def test_few_exceptions_stand_beside_the_verdict() -> None:
     ],
 )
 def test_a_set_up_that_failed_is_no_pass(rule: str, failed: int, expected: Outcome) -> None:
-    """It fails as a whole, or by a rule on all errors; a rule of its own decides instead of both."""
+    """It fails as a whole, or by a rule on all errors; a rule of its own takes precedence over both."""
     recorder = Recorder()
     recorder.series("documents", "GET", "documents/get").success(0.0, 0.0, 0.1, 1)
     login = recorder.series("documents", "POST", "login", "setup")
@@ -175,7 +175,7 @@ def results_of(*rules: str) -> list[Result]:
 def test_verdict_weighs_violations_failures_and_missing_data(
     rules: tuple[str, ...], violations: list[Violation], expected: tuple[Outcome, int, int]
 ) -> None:
-    """Not trustworthy outweighs failed, failed outweighs no data, and each has its exit code and its reasons."""
+    """Not trustworthy outweighs failed, failed outweighs no data, and each has its exit code and reasons."""
     verdict = decide(one_request(), violations, results_of(*rules) if rules else [])
     assert (verdict.outcome, int(verdict.exit_code), len(verdict.reasons)) == expected
 
@@ -193,20 +193,20 @@ def test_verdict_weighs_violations_failures_and_missing_data(
 def test_fast_failures_weigh_where_times_of_both_results_are_judged(
     rule: str, expected: tuple[Outcome, int, bool]
 ) -> None:
-    """If a threshold failed, or none is about all times, they are a note with the verdict."""
+    """If a threshold failed, or none covers all times, they are a note with the verdict."""
     fast = Violation(FAST_FAILURES, "GET buy", 0.1, 0.5, "20 of 40 GET buy failed, in 1 ms")
     verdict = decide(one_request(), [fast], results_of(rule) if rule else [])
     assert (verdict.outcome, len(verdict.reasons), fast.sentence in verdict.notes) == expected
 
 
 def test_a_run_without_requests_has_no_data_whatever_its_rules() -> None:
-    """Nothing measured is exit code 4, also with violations, which stay among the reasons."""
+    """Exit code 4 means no measurements, even with violations, which stay among the reasons."""
     verdict = decide(RunRecord(), [VIOLATION], [])
     assert (verdict.outcome, int(verdict.exit_code), len(verdict.reasons)) == (Outcome.NO_DATA, 4, 2)
 
 
 def test_a_run_of_which_every_request_failed_has_failed_whatever_its_rules() -> None:
-    """The reason says how many, and the error that came most often; also where no rule was set, which is noted."""
+    """The reason has the number and the most frequent error, even without rules, which is noted."""
     recorder = Recorder()
     for _ in range(3):
         recorder.series("documents", "GET", "documents/get").failure(0.0, 0.0, 0.1, 1, "status_5xx", "status 500")
@@ -236,7 +236,7 @@ def test_a_run_of_which_every_request_failed_has_failed_whatever_its_rules() -> 
 def test_a_run_that_mostly_failed_is_no_pass_unless_a_rule_judges_its_errors(
     succeeded: int, failed: int, rules: str, expected: Outcome
 ) -> None:
-    """Whoever sets no rule on errors has not allowed that most of the answers are none."""
+    """A run without a rule on errors does not permit that most requests fail."""
     recorder, record = Recorder(), RunRecord()
     buy, pay = recorder.series("shop", "GET", "buy"), recorder.series("shop", "POST", "pay")
     judge = Judge(parse(rules, "here") if rules else [], record)
@@ -252,7 +252,7 @@ def test_a_run_that_mostly_failed_is_no_pass_unless_a_rule_judges_its_errors(
 
 
 def test_what_a_reset_removed_is_noted_with_the_verdict() -> None:
-    """The note is the event's text; a reset of nothing is none."""
+    """The note is the event's text; a reset without data has none."""
     record = one_request()
     record.reset(7)
     record.reset(9)
@@ -323,21 +323,21 @@ def test_an_error_ratio_of_too_few_requests_is_noted(rule: str, requests: int, n
 
 
 def test_test_data_that_ended_the_load_is_noted() -> None:
-    """A feed that stops the run when it is used up stops it before its plan is done."""
+    """A feed that is used up may stop the run before its plan is completed."""
     record = one_request()
     record.note(2.0, "feed", "every item of ids was used: 12")
     assert "every item of ids was used: 12; the rest of the plan was not run" in decide(record, ()).notes
 
 
 def test_a_violation_is_a_reason_in_its_own_words() -> None:
-    """The sentence of a failed trust check is the reason of the verdict."""
+    """The sentence of a failed trust check is the verdict's reason."""
     verdict = decide(one_request(), [VIOLATION])
     assert (verdict.exit_code, verdict.reasons) == (ExitCode.NOT_TRUSTWORTHY, (VIOLATION.sentence,))
 
 
 @pytest.mark.parametrize(("rules", "violations"), [((), []), (("min > 1s",), [VIOLATION])])
 def test_an_interrupted_run_is_nothing_else(rules: tuple[str, ...], violations: list[Violation]) -> None:
-    """Whatever was measured until then, the requested run was not completed; the cause is the first reason."""
+    """Whatever was measured, the requested run was not completed; the cause is the first reason."""
     record = one_request()
     record.interruption = Interruption("SIGTERM", 2.5, 2.04, 20.0)
     verdict = decide(record, violations, results_of(*rules) if rules else [])
@@ -360,7 +360,7 @@ def test_an_interrupted_run_without_requests_is_interrupted() -> None:
 
 
 def test_an_imitation_is_noted_with_the_verdict() -> None:
-    """Its figures are not those of Redis; the outcome stays."""
+    """Its figures are not those of Redis; the outcome is unchanged."""
     record = one_request()
     record.context["imitation"] = True
     verdict = decide(record, [], results_of("max < 1s"))

@@ -1,4 +1,4 @@
-"""What of a plan did not come, and what came beyond it."""
+"""Load that was planned and did not come, and load beyond the plan."""
 
 import time
 from dataclasses import replace
@@ -49,7 +49,7 @@ ALL = dict.fromkeys(range(20), 10)
     ],
 )
 def test_users_that_were_not_there_are_a_share_of_the_plan(users: dict[int, int], expected: float) -> None:
-    """A little lateness is none; what is missing counts by the second."""
+    """A little lateness is tolerated; missing users count by the second."""
     assert plan.shortfall(record_of("quick", users, spawn_rate_per_s=10.0)).ratio == pytest.approx(expected, abs=0.02)
 
 
@@ -64,13 +64,13 @@ def test_a_level_between_whole_users_is_the_nearest(level: float, running: int) 
     ("users", "later", "expected"),
     [
         (4, 4, 0.0),  # a person lowered them, and they are as many as that
-        (4, 0, 0.27),  # and then they are gone
-        (20, 10, 0.25),  # a person raised them, and they never came
+        (4, 0, 0.27),  # and then they disappear
+        (20, 10, 0.25),  # a person raised them, and they never started
         (20, 20, 0.0),
     ],
 )
 def test_users_that_a_person_changes_are_the_plan_from_then_on(users: int, later: int, expected: float) -> None:
-    """At ten seconds, at ten per second; the record notes it."""
+    """The change is at ten seconds, by ten per second; the record notes it."""
     record = record_of("quick", {**ALL, **dict.fromkeys(range(11, 20), later)}, spawn_rate_per_s=10.0)
     plan.change_users(record, 10.4, users, 10.0)
     assert plan.shortfall(record).ratio == pytest.approx(expected, abs=0.05)
@@ -91,16 +91,16 @@ def test_a_change_of_the_users_is_none_of_the_arrivals() -> None:
     ("rates", "begun", "expected"),
     [
         ({10.4: 30.0}, 400, 0.0),  # 10 per second for ten seconds, then 30
-        ({10.4: 30.0}, 200, 0.5),  # nobody began what was added
+        ({10.4: 30.0}, 200, 0.5),  # the added arrivals never began
         ({10.4: 2.0}, 120, 0.0),
         ({5.4: 30.0, 15.4: 10.0}, 400, 0.0),
-        ({19.9: 100.0}, 245, 0.0),  # between the last level that is kept and the end
+        ({19.9: 100.0}, 245, 0.0),  # between the last stored level and the end
     ],
 )
 def test_a_rate_that_a_person_changes_is_the_plan_from_then_on(
     rates: dict[float, float], begun: int, expected: float
 ) -> None:
-    """To the end of the profile; the record notes it."""
+    """This holds to the end of the profile; the record notes the change."""
     record = record_of("constant-arrival-rate", ALL)
     for second, rate_per_s in rates.items():
         plan.change_rate(record, second, rate_per_s)
@@ -117,7 +117,7 @@ def test_a_rate_that_a_person_changes_is_the_plan_from_then_on(
 
 
 def test_a_ramp_that_is_longer_than_the_run_never_reaches_its_level() -> None:
-    """128 users at 4 per second take 32 s; in 20 s there are 80 of them, however exactly they come."""
+    """128 users at 4 per second take 32 s; in 20 s there are 80 of them, however punctual they are."""
     users = {second: 4 * (second + 1) for second in range(20)}
     missing = plan.shortfall(record_of("quick", users, level=128.0, spawn_rate_per_s=4.0))
     assert missing.ratio == pytest.approx(1 - 80 / 128)
@@ -128,7 +128,7 @@ def test_a_ramp_that_is_longer_than_the_run_never_reaches_its_level() -> None:
     ("begun", "dropped", "expected"), [(200, 0, 0.0), (150, 50, 0.0), (150, 0, 0.0), (100, 0, 0.5)]
 )
 def test_arrivals_that_were_neither_begun_nor_dropped_are_missing(begun: int, dropped: int, expected: float) -> None:
-    """Of 200 arrivals some fifty may be missing by chance, where their times are random."""
+    """Of 200 arrivals about fifty may be missing by chance if their times are random."""
     record = record_of("constant-arrival-rate", ALL)
     recorder = Recorder()
     recorder.begun("shop")[len] += begun
@@ -139,7 +139,7 @@ def test_arrivals_that_were_neither_begun_nor_dropped_are_missing(begun: int, dr
 
 @pytest.mark.parametrize(("made", "expected"), [(200, None), (250, None), (300, 0.5), (1200, 5.0)])
 def test_iterations_beyond_the_arrivals_are_a_surplus(made: int, expected: float | None) -> None:
-    """Of 200 arrivals some fifty may be more by chance, where their times are random."""
+    """Of 200 arrivals about fifty may be too many by chance if their times are random."""
     record = record_of("constant-arrival-rate", ALL)
     recorder = Recorder()
     iterations = recorder.series("shop", "", "", ITERATION)
@@ -153,7 +153,7 @@ def test_iterations_beyond_the_arrivals_are_a_surplus(made: int, expected: float
 
 @pytest.mark.parametrize("seconds", [10, 20])
 def test_a_run_that_goes_on_has_no_surplus(seconds: int) -> None:
-    """What was made until now is no more than the plan has until now; a shortfall of the last seconds is late news."""
+    """The iterations so far match the plan so far; a shortfall in the last seconds may be a late report."""
     record = record_of("constant-arrival-rate", dict.fromkeys(range(seconds), 10), level=100.0)
     record.load_s = None
     recorder = Recorder()
@@ -171,7 +171,7 @@ def test_a_run_that_goes_on_has_no_surplus(seconds: int) -> None:
 
 
 def test_a_run_that_is_broken_off_at_once_has_no_surplus() -> None:
-    """Its plan is a fraction of an arrival by then; nor has one of the closed model."""
+    """Its plan is a fraction of an arrival by then; a run of the closed model has none, either."""
     record = record_of("constant-arrival-rate", ALL)
     record.load_s = 0.00004
     recorder = Recorder()
@@ -192,7 +192,7 @@ def test_a_run_that_is_broken_off_at_once_has_no_surplus() -> None:
     ],
 )
 def test_a_plan_that_asks_for_nothing_for_a_while_is_noted(stages: list, peak: int, expected: bool) -> None:
-    """Also where USERS leaves a stage less than one user."""
+    """This also applies where USERS leaves a stage less than one user."""
     whole = replace(PROFILES["quick"], stages=tuple(Stage(*stage) for stage in stages))
     scaled = whole.changed_by(Config(users=peak))
     found = list(plan.notes(RunRecord(context={"plan": provenance.plan(scaled)})))
@@ -203,7 +203,7 @@ def test_a_plan_that_asks_for_nothing_for_a_while_is_noted(stages: list, peak: i
     ("took_s", "expected"), [([2.9] * 10, 0.0), ([3.5] * 10, 0.025), ([13.0] * 9, 0.45), ([19.5], 0.0825)]
 )
 def test_users_that_are_long_in_their_on_start_are_missing(took_s: list[float], expected: float) -> None:
-    """They run, and make no load: what goes beyond the time that a user may be late counts."""
+    """They run without load: only the time beyond a user's permitted lateness counts."""
     record, recorder = record_of("quick", ALL, spawn_rate_per_s=10.0), Recorder()
     for one_s in took_s:
         recorder.on_started(None, time.perf_counter() - one_s)
@@ -215,12 +215,12 @@ def test_users_that_are_long_in_their_on_start_are_missing(took_s: list[float], 
 
 
 def test_without_a_plan_nothing_is_missing() -> None:
-    """A capacity search has none."""
+    """A capacity search has no plan."""
     assert plan.shortfall(RunRecord(context={"plan": None})).ratio == 0.0
 
 
 def shaped(ticks: list[tuple[int, float] | None], running: int | None = None) -> RunRecord:
-    """A record of a load shape that was asked once a second, under which Locust started what it could."""
+    """A record of a load shape that was called once a second, and the users that Locust could start."""
     record = RunRecord(context={"plan": None}, load_s=float(len(ticks)))
     record.note(0.4, "start", "load begins")
     asked, level = plan.RequestedByShape(record), 0
@@ -246,7 +246,7 @@ def shaped(ticks: list[tuple[int, float] | None], running: int | None = None) ->
     ],
 )
 def test_a_load_shape_that_starts_fewer_users_than_it_asks_for_made_another_load(ticks: list, expected: float) -> None:
-    """Each number of users that it leaves again has to have been there."""
+    """Each number of users that it requests for a while must be reached."""
     assert plan.shortfall(shaped(ticks)).ratio == pytest.approx(expected, abs=0.06)
 
 
@@ -258,7 +258,7 @@ BLOCKED = ["not asked"] * 8
     [
         ([(40, 4.0), *BLOCKED, None], 8),  # it would have ended within them
         ([(40, 4.0), *BLOCKED, (10, 4.0), None], 8),
-        ([(40, 4.0), *BLOCKED, (40, 4.0), None], None),  # it asks for the same as before
+        ([(40, 4.0), *BLOCKED, (40, 4.0), None], None),  # it requests the same as before
         ([(40, 4.0), *BLOCKED[:2], None], None),
         ([(number, 1.0) for number in range(20)], None),
     ],
@@ -266,7 +266,7 @@ BLOCKED = ["not asked"] * 8
 def test_a_load_shape_that_was_asked_late_and_then_asks_for_something_else_is_noted(
     ticks: list, late_s: int | None
 ) -> None:
-    """A master starts all users before it asks again, so the end, or another level, may be that much late."""
+    """A master starts all users before it calls the shape again, so the end or another level may be late by as much."""
     notes = list(plan.notes(shaped(ticks)))
     assert len(notes) == bool(late_s)
     assert all("requested 40 users at 4 per second, and Locust" in note for note in notes)
@@ -279,7 +279,7 @@ def test_users_of_a_load_shape_that_are_gone_are_missing() -> None:
 
 
 def test_the_levels_of_a_long_load_shape_are_bounded() -> None:
-    """A day of it has as many as an hour, and is judged all the same."""
+    """A day has as many levels as an hour, and is judged all the same."""
     record = shaped([(10, 10.0)] * 5_000, running=5)
     assert len(record.context["shape"]["levels"]) <= 1_200
     assert plan.shortfall(record).ratio == pytest.approx(0.5, abs=0.02)
@@ -302,7 +302,7 @@ def test_a_worker_that_only_says_that_it_lives_adds_no_users() -> None:
 
 
 def test_arrivals_between_the_samples_of_a_curve_count() -> None:
-    """A curve that rises each other second is sampled where it is high; its whole is known all the same."""
+    """A curve that rises every other second is sampled at its peaks, but its total is still known."""
     stages = tuple(Stage(0.5, level, "step") for _ in range(500) for level in (20.0, 0.0))
     made = replace(PROFILES["constant-arrival-rate"], stages=stages)
     record = RunRecord(context={"plan": provenance.plan(made)}, load_s=500.0)

@@ -1,4 +1,4 @@
-"""The rules about what the record of a run shows."""
+"""The rules about the record of a run."""
 
 import pytest
 from locust.exception import StopUser
@@ -15,7 +15,7 @@ from tests.trust_harness import record_with, rules
 
 @pytest.mark.parametrize(("late", "expected"), [(0, []), (4, []), (5, ["schedule_lag"]), (12, ["schedule_lag"])])
 def test_one_late_start_of_a_short_run_is_no_saturation(late: int, expected: list[str]) -> None:
-    """Of a dozen iterations a single one is the 99th percentile; the rule wants five that were late."""
+    """Among a dozen iterations a single one is the 99th percentile; the rule requires five late ones."""
     recorder = Recorder()
     series = recorder.series("shop", "GET", "buy")
     for number in range(12):
@@ -27,7 +27,7 @@ def test_one_late_start_of_a_short_run_is_no_saturation(late: int, expected: lis
 
 @pytest.mark.parametrize("phase", [LOAD, SETUP])
 def test_an_error_of_the_generator_breaks_its_rule_with_the_cause(phase: str) -> None:
-    """One request that failed for a limit of the generator shows that it had reached it, in a set-up as well."""
+    """One request that failed because of a limit of the generator shows that it was reached, also in a set-up."""
     recorder = Recorder()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.1, 1)
     series = recorder.series("shop", "GET", "buy", phase)
@@ -40,28 +40,28 @@ def test_an_error_of_the_generator_breaks_its_rule_with_the_cause(phase: str) ->
 
 
 def test_late_sends_break_the_lag_rule() -> None:
-    """When the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
+    """If the 99th percentile of the schedule lag reaches its limit, the finding names the scenario."""
     [violation] = trust.violations(record_with(lag_s=0.25), Watch())
     assert (violation.rule, violation.subject) == ("schedule_lag", "scenario shop")
     assert "250 ms after their intended start (p99)" in violation.sentence
 
 
 def test_dropped_iterations_break_their_rule_from_one_in_a_hundred() -> None:
-    """Below 1 % of iterations dropped is tolerated, from 1 % on it is named."""
+    """Less than 1 % of dropped iterations is tolerated, from 1 % on they are named."""
     assert rules(record_with(1000, dropped=9)) == []
     assert rules(record_with(1000, dropped=11)) == ["dropped_iterations"]
 
 
 @pytest.mark.parametrize(("requests", "begun", "expected"), [(0, 9000, []), (9000, 900, ["dropped_iterations"])])
 def test_dropped_iterations_are_a_share_of_those_that_began(requests: int, begun: int, expected: list[str]) -> None:
-    """However many requests each sends: none in a duet, whose requests are those of its two sides."""
+    """The number of requests per iteration does not matter; in a duet it is 0, since both sides have their own."""
     record = record_with(requests, dropped=46)
     record.tasks["shop", "pair"] = begun
     assert rules(record) == expected
 
 
 def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
-    """A lost interval in a long run is tolerated, in a short one it is named with worker and time."""
+    """A lost interval is tolerated in a long run; in a short one it is named with worker and time."""
     record = record_with()
     record.delivery = Delivery(0.99, (Missing(2, 1, 17.0, None),))
     assert rules(record) == []
@@ -72,7 +72,7 @@ def test_what_is_missing_breaks_the_rule_below_99_percent() -> None:
 
 
 def test_a_worker_with_other_code_breaks_its_rule() -> None:
-    """Whatever it measured, it is not of the test that the run names; other events break nothing."""
+    """Its measurements are not of the test that the run names; other events fail no rule."""
     record = record_with()
     record.note(3.0, SOFTWARE, "worker 2 ran another scenario, or other files of it, than the master")
     record.note(3.0, "worker", "worker 3 joined")
@@ -82,7 +82,7 @@ def test_a_worker_with_other_code_breaks_its_rule() -> None:
 
 
 def record_with_exceptions(begun: int, raised: int, source: object = None) -> RunRecord:
-    """A record of one scenario, some of whose iterations raised."""
+    """A record of one scenario in which some iterations raised."""
     recorder = Recorder()
     recorder.begun("shop")[rules] += begun
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
@@ -115,7 +115,7 @@ def test_iterations_that_raise_break_their_rule_from_one_in_a_hundred(raised: in
 
 
 def test_a_listener_that_raised_breaks_its_rule_with_the_place() -> None:
-    """Once is enough: what it should have prepared or checked is missing."""
+    """One exception is enough: the preparation or check that it should have made is missing."""
     recorder, record = Recorder(), record_with()
     recorder.add_exception(LISTENERS, KeyError("token"))
     record.add(recorder.take())
@@ -125,7 +125,7 @@ def test_a_listener_that_raised_breaks_its_rule_with_the_place() -> None:
 
 
 def test_a_user_that_ends_itself_is_no_exception() -> None:
-    """A journey may end so; whether load is missing for it is another rule."""
+    """A journey may end this way; whether load is missing is another rule's question."""
     recorder, record = Recorder(), record_with()
     with pytest.raises(StopUser) as ending:
         raise StopUser
@@ -154,7 +154,7 @@ def test_iterations_that_sent_nothing_break_their_rule() -> None:
 
 
 def record_with_gap(gap_s: int, held: int, median_s: float = 0.003, model: str = "closed") -> RunRecord:
-    """A record of 15 s with ten users, in which the service stood still and then answered those that waited."""
+    """A record of 15 s with ten users, in which the service stalled and then responded to the waiting ones."""
     record = RunRecord(context={"plan": {"model": model}})
     for second in range(15):
         recorder = Recorder()
@@ -177,7 +177,7 @@ def record_with_gap(gap_s: int, held: int, median_s: float = 0.003, model: str =
         (1, 10, 0.003, "closed", []),
         (2, 10, 0.003, "closed", ["stall"]),
         (3, 5, 0.003, "closed", ["stall"]),
-        (3, 4, 0.003, "closed", []),  # most users waited for nothing but their own wait time
+        (3, 4, 0.003, "closed", []),  # most users were only in their own wait time
         (3, 10, 0.4, "closed", []),  # a slow service with few users
         (3, 10, 0.003, "open", []),
     ],
@@ -185,7 +185,7 @@ def record_with_gap(gap_s: int, held: int, median_s: float = 0.003, model: str =
 def test_a_standstill_of_the_service_breaks_its_rule(
     gap_s: int, held: int, median_s: float, model: str, expected: list[str]
 ) -> None:
-    """Two whole seconds without a response while half of the users wait for one are reported, in the closed model."""
+    """In the closed model, two whole seconds without a response while half of the users wait are reported."""
     assert rules(record_with_gap(gap_s, held, median_s, model)) == expected
 
 
@@ -195,7 +195,7 @@ def test_a_standstill_of_the_service_breaks_its_rule(
         (1, 20, "closed", ["silence"]),
         (9, 19, "closed", ["silence"]),
         (11, 20, "closed", []),  # half of the load is needed
-        (1, 4, "closed", []),  # users that are not there are another rule's
+        (1, 4, "closed", []),  # missing users belong to another rule
         (0, 20, "closed", []),  # without requests there is no data
         (1, 20, "open", []),
     ],
@@ -218,7 +218,7 @@ def test_users_that_make_no_request_any_more_break_their_rule(
 
 
 def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
-    """A record of two names, one of which was held by requests that never ended."""
+    """A record of two names, one of which was blocked by requests that never ended."""
     recorder = Recorder()
     for _ in range(answered):
         recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.01, 1)
@@ -231,7 +231,7 @@ def record_of_users(answered: int, unfinished: int, users: int) -> RunRecord:
 
 
 def test_requests_without_an_answer_break_their_rule_by_name() -> None:
-    """A name whose requests were not answered is reported, with the time that they waited."""
+    """A name with unanswered requests is reported with their waiting time."""
     assert rules(record_of_users(10_000, 0, 10)) == []
     [violation] = trust.violations(record_of_users(10_000, 1, 10), Watch())
     assert violation.rule == "unfinished_requests"
@@ -267,7 +267,7 @@ def test_few_unfinished_requests_that_held_many_users_break_the_rule(unfinished:
 def test_failures_that_are_faster_than_successes_break_their_rule(
     failures: int, failed_s: float, succeeded_s: float, expected: list[str]
 ) -> None:
-    """From 20 and 1 % of a name's requests on, when they take half the time; the sentence has both medians."""
+    """The rule applies from 20 and 1 % of a name's requests on, at half the time; the sentence has both medians."""
     recorder, record = Recorder(), RunRecord()
     series = recorder.series("shop", "GET", "buy")
     for number in range(1000):
@@ -284,7 +284,7 @@ def test_failures_that_are_faster_than_successes_break_their_rule(
 
 @pytest.mark.parametrize(("requests", "slowest_s", "broken"), [(20, 0.0, True), (19, 0.0, False), (20, 0.000_1, False)])
 def test_requests_that_took_no_time_break_the_rule_on_durations(requests: int, slowest_s: float, broken: bool) -> None:
-    """A client of one's own that reports 0 ms for each would meet any limit."""
+    """A custom client that reports 0 ms for each request would meet any limit."""
     recorder, record = Recorder(), RunRecord()
     for _ in range(requests - 1):
         recorder.on_request("grpc", "Buy", 0, 10)

@@ -1,4 +1,4 @@
-"""The note on a service that has the load generator's machine."""
+"""The note on a service that shares the load generator's machine."""
 
 import pytest
 
@@ -11,7 +11,7 @@ MEAN = {"machine_cpu_ratio": 0.5, "target_cpu_ratio": 0.25, "others_cpu_ratio": 
 
 
 def record(host: str, **mean: float) -> RunRecord:
-    """A run against a host, and what its master observed."""
+    """A run against a host, and its master's observations."""
     made = reports.record(2)
     made.context["target"] = {"hosts": [host], "sentence": host}
     made.context["host"] = {"cores": 2}
@@ -32,7 +32,7 @@ def test_cores_that_are_shared_are_said_with_numbers(host: str) -> None:
 
 
 def test_what_the_workers_waited_for_a_core_is_said() -> None:
-    """The longest mean wait of a worker before a turn."""
+    """The value is the longest mean wait of a worker per turn."""
     shared = record("http://127.0.0.1:5000", **MEAN)
     waited = {"run_delay_ratio": 0.1, "turns_per_s": 100.0}
     shared.workers += ({"subject": "worker 0", "seconds": 2.0, "mean": waited, "highest": {}},)
@@ -40,7 +40,7 @@ def test_what_the_workers_waited_for_a_core_is_said() -> None:
 
 
 def test_a_service_whose_processes_cannot_be_seen_is_said_too() -> None:
-    """Behind a port proxy its share is unknown, but not its presence."""
+    """Behind a port proxy its share is unknown, but its presence is not."""
     assert note(record("http://127.0.0.1:5000", machine_cpu_ratio=0.5)).endswith("the cores were 50% busy")
 
 

@@ -1,4 +1,4 @@
-"""When the response times of a level load settled, on records with a known course."""
+"""When the response times under a level load settled, on records with a known course."""
 
 import random
 
@@ -17,7 +17,7 @@ FAST_S = 0.010
 
 
 def run_of(times_s: list[float], levels: list | None = None, judge: bool = False) -> tuple[RunRecord, Judge | None]:
-    """A run of so many seconds with ten requests in each, which take about as long as said, and what judges it."""
+    """A run of this many seconds with ten requests each, of about these durations, and its judge."""
     record = RunRecord(context={"plan": {"levels": LEVEL if levels is None else levels, "model": "closed"}})
     record.note(2.0, "start", "load begins")
     rules = parse("p95 < 15ms, error_ratio < 1%", "test")
@@ -52,7 +52,7 @@ COURSES = {
 
 @pytest.mark.parametrize("course", COURSES)
 def test_a_warm_up_and_growth_are_found_and_nothing_else(course: str) -> None:
-    """What is slow at first and settles is a warm-up, to the next five seconds; what grows to the end is unsteady."""
+    """Slow times that settle are a warm-up, rounded to five seconds; times that grow to the end are unsteady."""
     times_s, warm_up_s, grew = COURSES[course]
     found = steady.find(run_of(times_s)[0])
     assert (found.warm_up_s, found.grew) == (warm_up_s, grew)
@@ -60,19 +60,19 @@ def test_a_warm_up_and_growth_are_found_and_nothing_else(course: str) -> None:
 
 @pytest.mark.parametrize("levels", [[], [[0.0, 1.0], [60.0, 100.0]]])
 def test_a_load_that_is_not_level_has_no_steady_state(levels: list) -> None:
-    """Its response times follow the load; for a load without a plan that is unknown."""
+    """Response times follow the load; without a plan it is unknown whether it is level."""
     assert steady.find(run_of(COURSES["growing to the end"][0], levels)[0]) == steady.Steady()
 
 
 def test_a_run_that_goes_on_is_not_looked_at() -> None:
-    """The verdict is shown each second, and a second of a long run more would cost it more each time."""
+    """The verdict is updated every second, and would cost more with each second of a long run."""
     record, _ = run_of(COURSES["slow for ten seconds"][0])
     record.load_s = None
     assert steady.find(record) == steady.Steady()
 
 
 def test_a_warm_up_that_was_found_is_left_out_of_rules_without_their_own() -> None:
-    """To the next fifteenth of the run; the record keeps it."""
+    """It is rounded up to a fifteenth of the run; the record keeps it."""
     record, judge = run_of(COURSES["slow for ten seconds"][0], judge=True)
     assert [one.outcome for one in judge.results()] == [Outcome.FAILED, Outcome.PASSED]
     record.warm_up_s = judge.leave_out(steady.find(record).warm_up_s)
@@ -86,7 +86,7 @@ def test_a_warm_up_that_was_found_is_left_out_of_rules_without_their_own() -> No
 
 
 def test_no_warm_up_leaves_nothing_out() -> None:
-    """Also if one was searched for, which is noted."""
+    """This holds even if a warm-up was searched for, which is noted."""
     record, judge = run_of(COURSES["level"][0], judge=True)
     record.configuration["warm_up"] = "auto"
     assert judge.leave_out(steady.find(record).warm_up_s) == 0.0
@@ -102,7 +102,7 @@ def test_a_warm_up_that_nobody_asked_for_is_a_note() -> None:
 
 
 def test_growth_is_a_violation_unless_a_threshold_failed() -> None:
-    """A service that is overloaded has failed; one that passes now would fail in a longer run."""
+    """An overloaded service has failed; one that passes now would fail in a longer run."""
     record, judge = run_of(COURSES["growing to the end"][0], judge=True)
     found = trust.violations(record, Watch())
     assert [one.rule for one in found] == ["unsteady"]

@@ -1,4 +1,4 @@
-"""What was counted in addition to the requests, and what it says about the figures."""
+"""Events counted in addition to the requests, and their meaning for the figures."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from loadtest.measuring.tallies import (
 
 
 def record_of(*tallies: tuple[str, str, int, float], requests: int = 100, response_s: float = 0.1) -> RunRecord:
-    """A record of one request name; each tally is its kind, its detail, how often, and how long each."""
+    """A record of one request name; each tally has its kind, its detail, its count, and its duration."""
     recorder = Recorder()
     series = recorder.series("shop", "GET", "buy")
     for _ in range(requests):
@@ -37,7 +37,7 @@ def record_of(*tallies: tuple[str, str, int, float], requests: int = 100, respon
 
 
 def rules(record: RunRecord) -> list[str]:
-    """The names of the rules that a record breaks."""
+    """The names of the rules that a record fails."""
     return [finding.rule for finding in tallied.findings(record)]
 
 
@@ -62,7 +62,7 @@ def test_look_ups_that_take_a_tenth_of_the_times_break_their_rule(
     ("same", "varied", "expected"), [(20, 0, ["same_answers"]), (19, 0, []), (96, 4, ["same_answers"]), (95, 5, [])]
 )
 def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied: int, expected: list[str]) -> None:
-    """From twenty on, when fewer than one in twenty differs from the one before."""
+    """The rule applies from twenty on, if fewer than one in twenty differs from its predecessor."""
     assert rules(record_of((SAME, "", same, 0.0), (VARIED, "", varied, 0.0))) == expected
 
 
@@ -78,7 +78,7 @@ def test_answers_that_should_vary_and_do_not_break_their_rule(same: int, varied:
     ],
 )
 def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, float], few: int, expected: str) -> None:
-    """From its limit on, and no rule is broken."""
+    """They are noted from their limit on, and fail no rule."""
     kind, detail, _, each_s = tally
     record = record_of(tally)
     [note] = tallied.notes(record)
@@ -89,7 +89,7 @@ def test_what_only_the_reader_can_judge_is_noted(tally: tuple[str, str, int, flo
 
 @pytest.mark.parametrize(("hot", "others", "is_noted"), [(90, 10, True), (89, 11, False), (0, 100, False)])
 def test_a_hot_key_is_noted_by_its_share_of_the_sample(hot: int, others: int, is_noted: bool) -> None:
-    """From nine in ten on; keys that are too rare to be named are many, and never one."""
+    """The note is from nine in ten on; keys too rare to be named count as many, never as one."""
     notes = list(tallied.notes(record_of((KEY, "hot", hot, 0.0), (KEY, "", others, 0.0))))
     assert [note.startswith("90% of the commands of scenario shop used one Redis key") for note in notes] == [
         True
@@ -109,7 +109,7 @@ def test_a_hot_key_is_noted_by_its_share_of_the_sample(hot: int, others: int, is
 def test_failures_that_count_as_successes_break_a_rule(
     kind: str, times: int, requests: int, expected: list[str]
 ) -> None:
-    """Requests that only a second connection saved, and answers that brought nothing."""
+    """These are requests saved by a second connection, and responses without content."""
     assert rules(record_of((kind, "", times, 0.0), requests=requests)) == expected
 
 
@@ -128,7 +128,7 @@ def test_failures_that_count_as_successes_break_a_rule(
 def test_reads_of_redis_that_find_nothing_break_their_rule(
     misses: int, requests: int, expected: list[str], is_noted: bool
 ) -> None:
-    """An empty database answers quickly; where some reads find nothing, as those of a cache do, that is noted."""
+    """An empty database is fast; if only some reads find nothing, as with a cache, that is noted."""
     record = record_of((MISS, "", misses, 0.0), requests=requests)
     assert rules(record) == expected
     assert [f"{misses} of {requests} GET buy found nothing in Redis" in note for note in tallied.notes(record)] == [
@@ -148,7 +148,7 @@ def test_reads_of_redis_that_find_nothing_break_their_rule(
 def test_requests_of_several_names_that_end_at_one_place_break_their_rule(
     redirected: dict[str, int], names: int, expected: list[str]
 ) -> None:
-    """Users whose log-in failed measure the log-in page, under every name."""
+    """Users whose login failed measure the login page, under every name."""
     recorder = Recorder()
     for name in "abcde"[:names]:
         series = recorder.series("shop", "GET", name)
@@ -167,13 +167,13 @@ def test_requests_of_several_names_that_end_at_one_place_break_their_rule(
     [
         ("http://shop.example", ["buy"], ["another_host"]),
         ("http://shop.example", ["buy", "pay"], []),  # some went where they should
-        (None, ["buy"], []),  # each user says itself what it loads
+        (None, ["buy"], []),  # each user sets its own host
     ],
 )
 def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
     host: str | None, names: list[str], expected: list[str]
 ) -> None:
-    """It says that it loaded one service, and loaded another."""
+    """The run claims to load one service, but loads another."""
     recorder = Recorder()
     for name in names:
         recorder.series("shop", "GET", name).success(1.0, 1.0, 1.1, 1)
@@ -188,7 +188,7 @@ def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
     ("is_duet", "detail", "names", "expected"),
     [
         (True, "old.example", ["buy", "pay"], ["another_host"]),  # one of its names is that of the other version
-        (True, "third.example", ["buy"], ["another_host"]),  # nothing is its own
+        (True, "third.example", ["buy"], ["another_host"]),  # no request goes to its own version
         (True, "third.example", ["buy", "pay"], []),  # such as the service of another company, on both sides
         (False, "old.example", ["buy", "pay"], []),  # users of one service that also request another's
     ],
@@ -196,7 +196,7 @@ def test_a_run_none_of_whose_requests_went_to_its_host_breaks_a_rule(
 def test_a_side_of_a_duet_that_loads_the_other_version_breaks_a_rule(
     is_duet: bool, detail: str, names: list[str], expected: list[str]
 ) -> None:
-    """A scenario that writes a host into its URLs would compare a version with itself."""
+    """A scenario with a host in its URLs would compare a version with itself."""
     recorder = Recorder()
     for side in ("base", "new"):
         for name in names:
@@ -223,7 +223,7 @@ def test_a_side_of_a_duet_that_loads_the_other_version_breaks_a_rule(
     ],
 )
 def test_answers_without_a_body_are_noted(requests: list[tuple[str, str, int]], expected: list[str]) -> None:
-    """Of a GET always; of other methods, to which that is usual, where nothing else was measured."""
+    """For GET this always holds; for other methods, where it is usual, only if nothing else was measured."""
     recorder = Recorder()
     for method, name, received_bytes in requests:
         recorder.series("shop", method, name).success(1.0, 1.0, 1.1, received_bytes)
@@ -235,7 +235,7 @@ def test_answers_without_a_body_are_noted(requests: list[tuple[str, str, int]], 
 
 
 def test_a_session_that_brings_events_needs_no_body() -> None:
-    """Neither its opening nor its end; a session without events is noted."""
+    """Neither its opening nor its end needs one; a session without events is noted."""
     recorder = Recorder()
     for name in ("/news", "/silence"):
         for method in ("GET", "CLOSE"):
@@ -251,7 +251,7 @@ def test_a_session_that_brings_events_needs_no_body() -> None:
     ("closes", "body_bytes", "is_noted"), [(True, 0, False), (True, 5, False), (False, 0, False), (False, 5, True)]
 )
 def test_a_websocket_session_has_its_connection_for_itself(closes: bool, body_bytes: int, is_noted: bool) -> None:
-    """Whoever closes it, and though an opening that failed had a body; another stream could have kept it."""
+    """This holds whoever closes it, and even if a failed opening had a body; another stream could have shared it."""
     recorder = Recorder()
     session = recorder.series("shop", "GET", "/news")
     for _ in range(100):
@@ -269,7 +269,7 @@ def test_a_websocket_session_has_its_connection_for_itself(closes: bool, body_by
 
 
 def test_servers_that_share_the_load_are_no_note() -> None:
-    """One address among others."""
+    """Here one address is among others."""
     assert list(tallied.notes(record_of((CONNECTION, "10.0.0.7", 20, 0.0), (CONNECTION, "10.0.0.8", 1, 0.0)))) == []
 
 
@@ -280,11 +280,11 @@ def test_servers_that_share_the_load_are_no_note() -> None:
         (("1", "2"), 20, True),
         (("2",), 19, False),
         (("2", "4"), 20, False),
-        (("1",), 20, False),  # without a body, which has a note of its own
+        (("1",), 20, False),  # without a body, which has its own note
     ],
 )
 def test_answers_that_hold_nothing_are_noted(sizes: tuple[str, ...], requests: int, is_noted: bool) -> None:
-    """A service without data answers a listing with an empty list, and quickly."""
+    """A service without data returns an empty list, and is fast."""
     record = record_of(*((SIZE, size, 1, 0.0) for size in sizes), requests=requests)
     expected = "no response of GET buy had more than 3 bytes, about the size of an empty list"
     assert [note.startswith(expected) for note in tallied.notes(record)] == [True] * is_noted
@@ -292,7 +292,7 @@ def test_answers_that_hold_nothing_are_noted(sizes: tuple[str, ...], requests: i
 
 @pytest.mark.parametrize(("smallest", "noted"), [("16", True), ("32", False)])
 def test_sizes_that_differ_wildly_suggest_to_look_into_the_answers(smallest: str, noted: bool) -> None:
-    """From 64 times on."""
+    """The note is from a factor of 64 on."""
     notes = list(tallied.notes(record_of((SIZE, smallest, 1, 0.0), (SIZE, "1024", 1, 0.0))))
     assert bool(notes) is noted
     assert all("with expect=Expect(…)" in note for note in notes)

@@ -1,4 +1,4 @@
-"""Threshold: what a rule contains, and how a value is shown next to it."""
+"""Threshold: the parts of a rule, and the format of a value next to it."""
 
 import pytest
 
@@ -7,19 +7,19 @@ from loadtest.judging.threshold_parser import parse
 
 
 def rule(text: str) -> Threshold:
-    """Return the one rule of a text."""
+    """Return the only rule of a text."""
     (only,) = parse(text, "here")
     return only
 
 
 def test_percentiles_are_the_decimals_that_they_look_like() -> None:
-    """p99.9 is the quantile 0.999 exactly, which of 1000 samples means the 999th."""
+    """p99.9 is exactly the quantile 0.999, which is the 999th of 1000 samples."""
     assert [rule(f"{p} < 1s").quantile for p in ("p99.9", "p0", "p100", "p50.0")] == [0.999, 0.0, 1.0, 0.5]
     assert rule("mean < 1s").quantile is None
 
 
 def test_comparisons_hold_as_they_read() -> None:
-    """The limit itself keeps <= and >=, and breaks < and >."""
+    """A value equal to the limit meets <= and >=, but not < and >."""
     kept = {sign: [rule(f"requests {sign} 5").holds(value) for value in (4, 5, 6)] for sign in ("<", "<=", ">", ">=")}
     expected = {
         "<": [True, False, False], "<=": [True, True, False], ">": [False, False, True], ">=": [False, True, True]
@@ -54,5 +54,5 @@ def test_values_are_worded_in_the_units_of_the_tables() -> None:
     ],
 )
 def test_a_value_is_never_rounded_onto_its_limit(text: str, value: float, expected: str) -> None:
-    """The value shown with an outcome is on the same side of the limit; the limit itself is shown unchanged."""
+    """The displayed value is on the same side of the limit as the outcome; the limit itself is shown unchanged."""
     assert rule(text).format(value) == expected

@@ -1,4 +1,4 @@
-"""ThresholdParser: the language of rules, its canonical form, and what is refused."""
+"""ThresholdParser: the language of rules, its canonical form, and its errors."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,13 +11,13 @@ from loadtest.judging.threshold_parser import LONGEST_S, parse
 
 
 def rule(text: str) -> Threshold:
-    """Return the one rule of a text."""
+    """Return the only rule of a text."""
     (only,) = parse(text, "here")
     return only
 
 
 def test_a_rule_has_all_its_parts() -> None:
-    """Aggregate, metric, selector, comparison, limit and options come out as they were written."""
+    """Aggregate, metric, selector, comparison, limit and options are parsed as written."""
     text = 'p99.90(service_time){name="a/b", scenario="x"} <= 1.5 s warm_up=1m delay=10s abort_on_fail'
     expected = Threshold(
         "service_time", "<=", 1.5, "s", "p99.9", (("scenario", "x"), ("name", "a/b")), 60.0, 10.0, abort_on_fail=True
@@ -46,13 +46,13 @@ def test_a_rule_has_all_its_parts() -> None:
     ],
 )
 def test_canonical_text_and_limit(text: str, canonical: str, limit: float) -> None:
-    """Every metric and unit is understood, written canonically, and turned into seconds, shares or numbers."""
+    """Every metric and unit is parsed, written canonically, and converted to seconds, ratios or numbers."""
     parsed = rule(text)
     assert (str(parsed), parsed.limit) == (canonical, pytest.approx(limit))
 
 
 def test_several_rules_are_separated_by_commas_outside_of_quotes_and_braces() -> None:
-    """A comma in a selector or in a quoted name separates nothing."""
+    """A comma in a selector or in a quoted name does not separate rules."""
     text = 'p99(response_time){name="a,b", method="GET"} < 100ms, error_ratio < 0.1%,requests > 5'
     assert [one.metric for one in parse(text, "here")] == ["response_time", "error_ratio", "requests"]
 
@@ -126,7 +126,7 @@ def test_several_rules_are_separated_by_commas_outside_of_quotes_and_braces() ->
     ],
 )
 def test_wrong_rules_say_what_is_wrong(text: str, expected: str) -> None:
-    """Each mistake is named with the place, the rule, what is allowed and the next step."""
+    """Each error has the place, the rule, the allowed values and the next step."""
     with pytest.raises(UsageError) as caught:
         parse(text, "here")
     problem = str(caught.value)
@@ -187,7 +187,7 @@ patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]) 
 @patient
 @given(st.lists(rules().filter(has_effect), min_size=1, max_size=3))
 def test_canonical_text_parses_to_the_same_rules(several: list[Threshold]) -> None:
-    """Whatever the rules, their texts joined by commas give them back."""
+    """The canonical texts of any rules, joined by commas, parse to the same rules."""
     assert parse(", ".join(map(str, several)), "here") == several
 
 
@@ -202,7 +202,7 @@ def test_canonical_text_parses_to_the_same_rules(several: list[Threshold]) -> No
     )
 )
 def test_any_text_is_a_rule_or_a_usage_error(text: str) -> None:
-    """No text whatever makes anything but rules or a clean refusal."""
+    """Any text is parsed to rules or refused with a usage error."""
     try:
         parsed = parse(text, "here")
     except UsageError as error:

@@ -11,7 +11,7 @@ from loadtest.settings.config import Config
 
 
 def requests() -> thresholds.Requests:
-    """What the scenario declares."""
+    """The requests that the scenario declares."""
     return [("GET", "documents/get"), ("PUT", "documents/put")]
 
 
@@ -23,7 +23,7 @@ def config(file: Path, text: str = "thresholds = []", **options: object) -> Conf
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return where the test's thresholds file is."""
+    """Return the path of the test's thresholds file."""
     return tmp_path / "thresholds.toml"
 
 
@@ -35,7 +35,7 @@ def problems_of(settings: Config) -> list[str]:
 
 
 def test_the_setting_adds_rules_to_those_of_the_file(file: Path) -> None:
-    """Rules of the file come first, and a rule that is in both counts once."""
+    """Rules of the file come first, and a rule in both counts once."""
     settings = config(file, "thresholds = ['p99 < 1s', 'max < 2s, min > 1us']", threshold="max < 2s, error_ratio < 5%")
     expected = ["p99(response_time) < 1s", "max(response_time) < 2s", "min(response_time) > 1us", "error_ratio < 5%"]
     assert [str(rule) for rule in thresholds.of(settings)] == expected
@@ -48,7 +48,7 @@ def test_a_warm_up_is_the_default_of_every_rule_about_load(file: Path) -> None:
 
 
 def test_the_shipped_file_holds_for_every_scenario() -> None:
-    """What a run must keep without anybody saying so: at most 1 % of errors, and the sample scenario answers in 1 s."""
+    """Each run must meet it: at most 1 % of errors, and responses of the sample scenario within 1 s."""
     of_any = parse("error_ratio < 1%", "here")
     of_documents = parse('p95(response_time){scenario="documents"} < 1s', "here")
     for scenario, expected in {"health": of_any, "documents": [*of_any, *of_documents]}.items():
@@ -57,7 +57,7 @@ def test_the_shipped_file_holds_for_every_scenario() -> None:
 
 
 def test_a_rule_of_the_file_about_another_scenario_is_left_out(file: Path) -> None:
-    """One file serves several scenarios; on the command line such a rule is a mistake."""
+    """One file serves several scenarios; on the command line such a rule is an error."""
     text = """thresholds = ['max{scenario="health", name="x"} < 1s', 'max{scenario="documents"} < 1s']"""
     assert [str(rule) for rule in thresholds.of(config(file, text), requests)] == [
         'max(response_time){scenario="documents"} < 1s'
@@ -67,7 +67,7 @@ def test_a_rule_of_the_file_about_another_scenario_is_left_out(file: Path) -> No
 
 
 def test_names_that_the_scenario_never_declares_are_refused_with_the_nearest(file: Path) -> None:
-    """A mistyped name, an unknown method and a pair that does not exist are three lines with suggestions."""
+    """A misspelt name, an unknown method and a nonexistent pair are three lines with suggestions."""
     text = """
 thresholds = [
   'p99{name="documents/gte"} < 1s',
@@ -90,7 +90,7 @@ thresholds = [
 
 
 def test_names_are_not_checked_without_declarations(file: Path) -> None:
-    """If the requests are not known beforehand, every name is accepted."""
+    """If the requests are not declared, every name is accepted."""
     assert len(thresholds.of(config(file, threshold='p99{name="x"} < 1s'))) == 1
 
 
@@ -114,20 +114,20 @@ def test_everything_wrong_is_reported_together(file: Path) -> None:
 
 @pytest.mark.parametrize("text", ["thresholds = 'p99 < 1s'", "thresholds = {}"])
 def test_the_file_holds_a_list(file: Path, text: str) -> None:
-    """Anything but a list is refused with its line."""
+    """Anything but a list is refused, with its line."""
     (problem,) = problems_of(config(file, text))
     assert problem.startswith("thresholds.toml, line 1: thresholds = ")
     assert "Allowed: a list of rules." in problem
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    """A file that somebody named and that is not there is a mistake, not an empty list."""
+    """A configured file that is missing is an error, not an empty list."""
     settings = Config.load({"thresholds_file": tmp_path / "none.toml"}, environ={}, file=Path("/nonexistent"))
     (problem,) = problems_of(settings)
     assert "none.toml cannot be read (No such file or directory)" in problem
 
 
 def test_the_scenarios_of_rules_that_are_left_out_are_known(file: Path) -> None:
-    """A slip of the pen in a scenario's name must not leave a rule out in silence."""
+    """A misspelt scenario must not silently leave a rule out."""
     rules = """thresholds = ['max{scenario="documnets"} < 2s', 'max{scenario="documents"} < 1s', 'max < 2s']"""
     assert thresholds.others(config(file, rules, scenario="documents")) == ("documnets",)

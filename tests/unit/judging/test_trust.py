@@ -11,12 +11,12 @@ from tests.trust_harness import record_with, rules
 
 
 def test_a_calm_record_breaks_no_rule() -> None:
-    """Requests on time, nothing dropped, nothing missing: nothing is found."""
+    """With requests on time, nothing dropped and nothing missing, no rule fails."""
     assert rules(record_with(lag_s=0.01)) == []
 
 
 def test_the_documentation_states_every_limit() -> None:
-    """The table of rules in docs/measuring.md has each rule with its limit and its advice, and no other."""
+    """The table of rules in docs/measuring.md has each rule with its limit and its advice, and no others."""
     text = Path(__file__).parents[3].joinpath("docs", "measuring.md").read_text(encoding="utf-8")
     section = text.split("## Trust\n", 1)[1].split("\n##", 1)[0]
     rows = [

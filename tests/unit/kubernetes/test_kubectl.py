@@ -10,26 +10,26 @@ from loadtest.kubernetes.kubectl import Kubectl
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The path of the only kubectl that there is; it is not there yet."""
+    """The path of the only kubectl; the file does not exist yet."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path / "kubectl"
 
 
 def write(program: Path, line: str) -> None:
-    """Make it a program."""
+    """Write an executable script."""
     program.write_text(f"#!/bin/sh\n{line}\n")
     program.chmod(0o755)
 
 
 def test_a_missing_kubectl_is_named(program: Path) -> None:
-    """With what works without it."""
+    """The error names the alternative without it."""
     assert not program.exists()
     with pytest.raises(StackError, match="there is no kubectl on this machine"):
         Kubectl()
 
 
 def test_its_own_words_say_why_it_failed(program: Path) -> None:
-    """In one line."""
+    """The error is one line."""
     write(program, "printf 'Error from server\\n(NotFound)\\n' >&2; exit 1")
     with pytest.raises(StackError, match=r"^kubectl get failed: Error from server \(NotFound\)"):
         Kubectl("there").run("get", "pods")
@@ -55,7 +55,7 @@ def test_the_next_step_is_that_of_the_error(program: Path, words: str, step: str
 
 
 def test_a_kustomization_that_cannot_be_rendered_is_corrected(program: Path, tmp_path: Path) -> None:
-    """No cluster is asked then."""
+    """No request is sent to a cluster."""
     write(program, "echo 'error: accumulating resources: no such file' >&2; exit 1")
     with pytest.raises(StackError, match=r"no such file\. Allowed: a kustomization .* Next: correct in it"):
         Kubectl().rendered(tmp_path)
@@ -70,14 +70,14 @@ def test_its_log_is_not_repeated(program: Path) -> None:
 
 
 def test_it_is_given_up_after_a_time(program: Path) -> None:
-    """A cluster may not answer."""
+    """A cluster may not respond."""
     write(program, "exec /bin/sleep 60")
     with pytest.raises(StackError, match="kubectl get did not end within"):
         Kubectl().run("get", timeout_s=0.2)
 
 
 def test_every_command_is_for_its_namespace(program: Path) -> None:
-    """By default that of the context."""
+    """The default is the namespace of the context."""
     write(program, 'echo "$@"')
     assert Kubectl("there").run("get", "pods") == "--namespace=there get pods\n"
     assert Kubectl().run("get", "pods") == "get pods\n"

@@ -1,4 +1,4 @@
-"""What a run changes in the manifests."""
+"""The changes of a run to the manifests."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def of_run(hosts: list[str] | None = None, **settings: object) -> Kustomization:
 
 
 def written(run: Kustomization, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the kustomization as it is written, and its settings."""
+    """Return the written kustomization, and its settings."""
     folder.mkdir()
     run.write(folder)
     whole = json.loads((folder / "kustomization.yaml").read_text())
@@ -45,7 +45,7 @@ def scenario(tmp_path: Path) -> Path:
 
 
 def test_settings_reach_the_pods_unchanged(tmp_path: Path) -> None:
-    """Quotes, blanks and dollars among them; what only this machine needs stays here."""
+    """Quotes, blanks and dollar signs are kept; settings for this machine only are left out."""
     run = of_run(threshold=RULE, users="7", exporter_port="0", runs_dir="elsewhere")
     _, settings = written(run, tmp_path / "run")
     assert settings["LOADTEST_THRESHOLD"] == RULE
@@ -54,7 +54,7 @@ def test_settings_reach_the_pods_unchanged(tmp_path: Path) -> None:
 
 
 def test_every_setting_that_is_passed_on_exists() -> None:
-    """A misspelt one would be dropped in silence."""
+    """A misspelt one would be dropped silently."""
     assert set(Config.model_fields) >= PASSED_ON
 
 
@@ -102,7 +102,7 @@ def test_defaults_do_not_take_the_place_of_what_a_kustomization_sets(tmp_path: P
 
 
 def test_what_is_set_takes_the_place_of_what_a_kustomization_sets(tmp_path: Path, scenario: Path) -> None:
-    """As everywhere: the command line comes last."""
+    """As everywhere, the command line takes precedence."""
     config = Config.load({"scenario": str(scenario), "profile": "smoke"}, environ={}, file=Path("/nonexistent"))
     made = Kustomization(tmp_path).of_run(config, [], "night", settings_in(OWN))
     _, settings = written(made, tmp_path / "run")
@@ -111,21 +111,21 @@ def test_what_is_set_takes_the_place_of_what_a_kustomization_sets(tmp_path: Path
 
 
 def test_the_host_of_a_kustomization_is_checked_too(tmp_path: Path) -> None:
-    """It is loaded where none is set."""
+    """It is loaded if no other is set."""
     config = Config.load({}, environ={}, file=Path("/nonexistent"))
     with pytest.raises(UsageError, match=re.escape("HOST=http://localhost is, in a pod")):
         Kustomization(tmp_path).of_run(config, [], "night", {"host": "http://localhost"})
 
 
 def test_the_workload_of_this_folder_is_that_of_the_run(tmp_path: Path) -> None:
-    """Of the scenario that has one, whatever the image has."""
+    """This applies to a scenario that has one, whatever the image has."""
     whole, settings = written(of_run(scenario="key_value"), tmp_path / "run")
     assert settings["LOADTEST_WORKLOAD_FILE"] == "scenarios/key_value.toml"
     assert "key_value.toml=files/key_value.toml" in whole["configMapGenerator"][1]["files"]
 
 
 def test_the_number_of_workers_is_in_both_places(tmp_path: Path) -> None:
-    """The load begins when as many have joined as there are."""
+    """The load begins once this many have joined."""
     whole, _ = written(of_run(workers="7"), tmp_path / "run")
     assert whole["replicas"] == [{"name": "locust-worker", "count": 7}]
     assert '{"name": "LOCUST_EXPECT_WORKERS", "value": "7"}' in whole["patches"][0]["patch"]
@@ -147,7 +147,7 @@ def test_an_image_is_taken_apart(tmp_path: Path, image: str, parts: dict[str, st
 
 
 def test_fields_of_a_pod_take_the_place_of_its_own(tmp_path: Path) -> None:
-    """Whether it has them or not."""
+    """This holds whether the pod has them or not."""
     pod = {"securityContext": {"runAsUser": 7}, "nodeSelector": {"pool": "load"}}
     whole, _ = written(Kustomization(MANIFESTS / "fetch", pod=pod), tmp_path / "run")
     patches = json.loads(whole["patches"][0]["patch"])
@@ -169,14 +169,14 @@ def test_fields_of_a_pod_take_the_place_of_its_own(tmp_path: Path) -> None:
     ],
 )
 def test_what_pods_cannot_see_is_refused(settings: dict[str, str], words: str) -> None:
-    """In one sentence that says what they see."""
+    """The error is one sentence with the files that they see."""
     with pytest.raises(UsageError, match=words):
         of_run(**settings)
 
 
 @pytest.mark.parametrize("name", ["LOADTEST_HOST", "REDIS_URL", "LOADTEST_FEED"])
 def test_a_password_in_a_setting_is_refused(name: str) -> None:
-    """It would be in a ConfigMap, which everyone who may look into the namespace reads."""
+    """It would be in a ConfigMap, which everyone with access to the namespace can read."""
     config = Config.load(environ={name: "redis://ann:hunter2@shop.shop/0"}, file=Path("/nonexistent"))
     with pytest.raises(UsageError, match=f"{name.removeprefix('LOADTEST_')} contains a password") as refused:
         Kustomization(MANIFESTS / "base").of_run(config, [], "night")
@@ -184,7 +184,7 @@ def test_a_password_in_a_setting_is_refused(name: str) -> None:
 
 
 def test_the_host_of_a_user_class_is_checked_too() -> None:
-    """It is loaded where none is set."""
+    """It is loaded if no other is set."""
     with pytest.raises(UsageError, match=re.escape("HOST=http://127.0.0.1:1 is, in a pod")):
         of_run(["http://127.0.0.1:1"], host=None)
 
@@ -200,7 +200,7 @@ def test_the_host_of_a_user_class_is_checked_too() -> None:
 def test_files_that_a_config_map_cannot_hold_are_refused(
     tmp_path: Path, name: str, size_bytes: int, words: str
 ) -> None:
-    """Too large, of the same name, or of one that is not a key."""
+    """They are too large, have the same name, or one that is not a valid key."""
     (tmp_path / name).write_bytes(b"x" * size_bytes)
     with pytest.raises(UsageError, match=words):
         of_run(feed=str(tmp_path / name))
@@ -220,5 +220,5 @@ def test_files_that_a_config_map_cannot_hold_are_refused(
 def test_the_demo_runs_where_its_target_or_its_redis_is_loaded(
     scenario: str, settings: dict[str, str], base: str
 ) -> None:
-    """A scenario that loads only Redis needs no other host than that."""
+    """A scenario that loads only Redis needs no other host."""
     assert base_of(declared(Config(scenario=scenario)), Config(scenario=scenario, **settings)) == MANIFESTS / base

@@ -1,4 +1,4 @@
-"""Waiting for pods, of which kubectl says what keeps them from running."""
+"""Waiting for pods, whose problems kubectl reports."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ esac
 
 
 def test_a_trouble_is_said_once_however_its_message_varies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And ends the wait, when it lasts."""
+    """It ends the wait if it lasts."""
     program = tmp_path / "kubectl"
     program.write_text(KUBECTL)
     program.chmod(0o755)

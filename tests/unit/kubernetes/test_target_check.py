@@ -1,4 +1,4 @@
-"""What a worker's pod waits for."""
+"""The service for which a worker's pod waits."""
 
 import socket
 
@@ -16,7 +16,7 @@ def settings(**given: str) -> Config:
 
 
 def test_a_target_that_accepts_connections_is_let_pass() -> None:
-    """HOST, or else the sample target."""
+    """It is HOST, or else the sample target."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         check(settings(host=f"http://127.0.0.1:{port}"), 0)
@@ -25,7 +25,7 @@ def test_a_target_that_accepts_connections_is_let_pass() -> None:
 
 @pytest.mark.parametrize("address", [f"127.0.0.1:{free_port()}", "shop.nowhere.invalid"])
 def test_one_that_does_not_is_named_when_the_time_is_over(address: str) -> None:
-    """It refuses, or its name is not known."""
+    """It refuses connections, or its name does not resolve."""
     with pytest.raises(UsageError, match=f"HOST=http://{address} does not accept connections"):
         check(settings(host=f"http://{address}"), 0)
 

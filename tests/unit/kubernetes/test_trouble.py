@@ -1,4 +1,4 @@
-"""What keeps a run's pods from running, from objects and events as a cluster gives them."""
+"""Problems that keep a run's pods from running, found in a cluster's objects and events."""
 
 import json
 from typing import Any
@@ -33,7 +33,7 @@ QUOTA = an_event("ReplicaSet", "FailedCreate", 'pods "x" is forbidden: exceeded 
 
 
 def test_an_object_its_reason_and_the_next_step_are_named() -> None:
-    """In one sentence."""
+    """The error is one sentence."""
     trouble = found([a_pod(**PULLING)], [])
     assert trouble is not None
     assert trouble.sentence == (
@@ -52,7 +52,7 @@ def test_an_object_its_reason_and_the_next_step_are_named() -> None:
     ],
 )
 def test_the_next_step_is_that_of_the_message(message: str, step: str) -> None:
-    """One reason has several causes, and another Secret helps against one of them only."""
+    """One reason has several causes, and another Secret helps against only one of them."""
     trouble = found([a_pod(state={"waiting": {"reason": "CreateContainerConfigError", "message": message}})], [])
     assert trouble is not None
     assert f": {message}. Next: {step}" in trouble.sentence
@@ -67,7 +67,7 @@ def test_the_next_step_is_that_of_the_message(message: str, step: str) -> None:
     ],
 )
 def test_a_pod_that_is_refused_is_not_always_one_too_many(message: str, step: str) -> None:
-    """A quota is one of the rules that a namespace may have."""
+    """A namespace may have other rules than a quota."""
     trouble = found([an_object("ReplicaSet", {}, replicas=1)], [an_event("ReplicaSet", "FailedCreate", message)])
     assert trouble is not None
     assert f"Next: {step}" in trouble.sentence
@@ -111,7 +111,7 @@ def _by_git(said: str) -> str:
     ],
 )
 def test_what_git_said_is_taken_out_of_the_log_of_git_sync(line: str, said: str, step: str) -> None:
-    """It writes JSON, with git's words inside of an error; the lines are those of git-sync 4.7.1."""
+    """It writes JSON, with git's message inside an error; the lines are those of git-sync 4.7.1."""
     ended = {"exitCode": 1, "reason": "Error", "message": f"{{}}\n{line}\n"}
     trouble = of_ended(a_pod(), "clone", ended)
     assert trouble.sentence.startswith(f"pod/x, container clone: Error: {said}. Next: {step}")
@@ -119,13 +119,13 @@ def test_what_git_said_is_taken_out_of_the_log_of_git_sync(line: str, said: str,
 
 @pytest.mark.parametrize(("replicas", "is_trouble"), [(0, True), (1, False)])
 def test_an_event_counts_while_its_object_lacks_what_it_says(replicas: int, is_trouble: bool) -> None:
-    """The pods of a run before may have been in the way, and gone a moment later."""
+    """The pods of an earlier run may have been in the way, and be gone a moment later."""
     trouble = found([an_object("ReplicaSet", {"replicas": replicas}, replicas=1)], [QUOTA])
     assert (trouble is not None) == is_trouble
 
 
 def test_what_stays_comes_before_what_may_pass() -> None:
-    """A pod without a node may get one; an image that is not there is not going to be."""
+    """A pod without a node may get one; a missing image does not appear."""
     waiting = found([an_object("Pod", UNSCHEDULABLE)], [])
     assert (waiting and (waiting.reason, waiting.is_final)) == ("Unschedulable", False)
     both = found([an_object("Pod", UNSCHEDULABLE), a_pod(**PULLING)], [])
@@ -134,19 +134,19 @@ def test_what_stays_comes_before_what_may_pass() -> None:
 
 
 def test_a_run_goes_on_without_those_who_watch_it() -> None:
-    """Prometheus, Grafana and the exporter of Redis."""
+    """These are Prometheus, Grafana and the exporter of Redis."""
     assert found([a_pod("grafana", **PULLING)], []) is None
 
 
 def test_a_container_that_only_begins_is_no_trouble() -> None:
-    """Its image is being pulled, or it runs again after an end."""
+    """Its image is being pulled, or it is restarting."""
     creating = a_pod(state={"waiting": {"reason": "ContainerCreating"}})
     again = a_pod(state={"running": {}}, lastState={"terminated": {"exitCode": 1, "reason": "Error"}})
     assert found([creating, again], [an_event("Pod", "FailedMount", "timed out")]) is None
 
 
 def test_a_container_that_prepares_a_pod_counts_while_it_is_tried_again() -> None:
-    """It ended with an error once; when it succeeds, nothing is wrong."""
+    """It failed once; if it succeeds later, nothing is wrong."""
     last = {"terminated": {"exitCode": 2, "reason": "Error", "message": "HOST=x is wrong. Next: correct it."}}
     for state, is_trouble in (({"running": {}}, True), ({"terminated": {"exitCode": 0}}, False)):
         statuses = [{"name": "await-target", "state": state, "lastState": last}]
@@ -155,7 +155,7 @@ def test_a_container_that_prepares_a_pod_counts_while_it_is_tried_again() -> Non
 
 
 def test_a_container_that_ends_is_named_with_its_last_line() -> None:
-    """Which is the sentence of its error, with a next step of its own."""
+    """That line is the sentence of its error, with a next step of its own."""
     ended = {"exitCode": 2, "reason": "Error", "message": "starting\nHOST=x is wrong. Next: correct it.\n"}
     crashing = a_pod(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState={"terminated": ended})
     trouble = found([crashing], [])

@@ -1,4 +1,4 @@
-"""Locust's options among this product's."""
+"""Locust's options together with this product's."""
 
 import pytest
 
@@ -22,19 +22,19 @@ OWN = {"-u": True, "--users": True, "--headless": False, "-f": True}
     ],
 )
 def test_a_command_line_is_split(line: str, mine: str, theirs: str) -> None:
-    """A word behind an option of ours is a User class, not one more value of the option of Locust's before it."""
+    """A word after an option of ours is a User class, not another value of a preceding Locust option."""
     assert locust_options.split(line.split(), OWN) == (mine.split(), theirs.split())
 
 
 @pytest.mark.parametrize("option", ["--master", "--worker", "--master-host=a", "--expect-workers"])
 def test_what_connects_the_stacks_processes_is_refused(option: str) -> None:
-    """`loadtest run` decides it."""
+    """`loadtest run` sets these options itself."""
     with pytest.raises(UsageError, match="is not an option of `loadtest run`"):
         locust_options.split([option], OWN)
 
 
 def test_a_worker_writes_no_files() -> None:
-    """Whatever was given, and before the names of User classes."""
+    """Options against files are added whatever was given, before the names of User classes."""
     given = ["--csv", "out", "--", "Shopper"]
     assert locust_options.for_worker(given) == [
         *("--csv", "out", "--csv", "", "--html", "", "--json-file", "", "--", "Shopper")
@@ -49,7 +49,7 @@ def test_what_became_a_setting_is_taken_out_of_the_environment() -> None:
 
 
 def test_a_setting_that_a_file_gives_too_is_repeated() -> None:
-    """Locust's processes read the file again, and their command line wins."""
+    """Locust's processes read the file again, and their command line takes precedence."""
     config = Config(host="http://a", users=3, run_time="2.5s", workers=2, autostart=True, ui=True)
     found = ("host", "users", "spawn_rate", "run_time", "workers", "autostart", "ui")
     assert locust_options.repeated(found, config) == ["--users=3", "--run-time=3", "--processes=0"]
@@ -57,7 +57,7 @@ def test_a_setting_that_a_file_gives_too_is_repeated() -> None:
 
 
 def test_a_host_is_on_no_command_line() -> None:
-    """It may hold a password, which everybody on the machine could read there; the variable wins against files, too."""
+    """It may contain a password, which everybody on the machine could read there; the variable also overrides files."""
     config = Config(host="redis://:hunter2@127.0.0.1:6379/0")
     assert locust_options.repeated(("host",), config) == []
     assert locust_options.environment(config) == {"LOCUST_HOST": config.host}

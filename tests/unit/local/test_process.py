@@ -1,4 +1,4 @@
-"""ManagedProcess: what it says of an ended program, and free ports; the rest is in tests/native/test_local_stack.py."""
+"""ManagedProcess: the error of an ended program, and free ports; the rest is in tests/native/test_local_stack.py."""
 
 import socket
 import sys
@@ -24,7 +24,7 @@ INFO = "[2026-11-26 21:39:27,910] vm/INFO/locust.runners: one (index 0) reported
     ],
 )
 def test_a_program_that_ended_is_explained_by_its_error(tmp_path: Path, log: list[str], said: str) -> None:
-    """The line that says why is not always the last one: other parts of the program may still log."""
+    """The line with the reason is not always the last one: other parts of the program may still log."""
     (tmp_path / "lines").write_text("\n".join(log))
     program = f"import sys; sys.stderr.write(open({str(tmp_path / 'lines')!r}).read()); sys.exit(1)"
     process = ManagedProcess("master", [sys.executable, "-c", program], tmp_path / "log")
@@ -34,14 +34,14 @@ def test_a_program_that_ended_is_explained_by_its_error(tmp_path: Path, log: lis
 
 
 def test_a_program_that_refused_its_settings_is_wrong_usage(tmp_path: Path) -> None:
-    """A tag that no task has is found by the master, and `loadtest run` ends with the master's exit code."""
+    """A tag without a task is found by the master, and `loadtest run` ends with the master's exit code."""
     process = ManagedProcess("master", [sys.executable, "-c", "import sys; sys.exit(2)"], tmp_path / "log")
     with pytest.raises(UsageError, match="master ended with exit code 2"):
         process.wait_until(lambda: False, 30)
 
 
 def test_a_free_port_is_none_that_a_connection_could_have() -> None:
-    """It can be listened on, and lies below what the kernel gives to connections."""
+    """It can be listened on, and is below the kernel's range for connections."""
     first_of_connections = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     ports = {free_port() for _ in range(50)}
     assert len(ports) > 25
@@ -51,7 +51,7 @@ def test_a_free_port_is_none_that_a_connection_could_have() -> None:
 
 
 def test_where_no_port_is_free_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the one that may be had is taken."""
+    """The error is the same when the requested port is taken."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr("loadtest.local.process._PORTS", range(port, port + 1))

@@ -1,4 +1,4 @@
-"""Which Redis a run starts, how soon that is known, and what is said when only the imitation is left."""
+"""Which Redis a run starts, how soon that is known, and the message if only the imitation is left."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ exec {real} "$@" {more}
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder with programs of Redis, and a cache of the test's own with the module."""
+    """The only folder with Redis programs, and a private cache with the module."""
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/sbin:/sbin")
@@ -30,7 +30,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(path: Path, more: str = "") -> Path:
-    """Put a redis-server 8 on the PATH that starts with more options, and return the file that its starts go to."""
+    """Put a redis-server 8 with additional options on the PATH, and return the file that logs its starts."""
     log = path / "starts"
     program = path / "redis-server"
     program.write_text("#!/bin/sh\n" if REAL is None else REDIS_8.format(log=log, real=REAL, more=more))
@@ -39,20 +39,20 @@ def install(path: Path, more: str = "") -> Path:
 
 
 def without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Have pip end as it does without a network, sooner."""
+    """Make pip fail as it does without a network, but sooner."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "pip.py").write_text("raise SystemExit('there is no network')")
 
 
 def started(path: Path) -> tuple[bool, list[str]]:
-    """Start what a run would; return whether it has RedisJSON, and what was said."""
+    """Start the Redis of a run; return whether it has RedisJSON, and the messages."""
     said: list[str] = []
     with redis_server.running(path / "log", said.append) as url, redis.Redis.from_url(url, protocol=2) as client:
         return client.execute_command("JSON.SET", "a", "$", "1") == b"OK", said
 
 
 def test_a_redis_8_without_json_is_known_at_once_and_remembered(path: Path) -> None:
-    """Debian builds Redis 8 without RedisJSON: it is asked once, never waited for, and doctor knows the same."""
+    """Debian builds Redis 8 without RedisJSON: it is tried once, without a wait, and doctor knows the result."""
     log = install(path)
     (has_json, said), (_, again) = started(path), started(path)
     assert (has_json, said[0].partition(" on port")[0]) == (
@@ -67,7 +67,7 @@ def test_a_redis_8_without_json_is_known_at_once_and_remembered(path: Path) -> N
 
 
 def test_another_redis_8_is_asked_again(path: Path) -> None:
-    """What is remembered is about one program: one that is installed over it may have RedisJSON."""
+    """The cached result is about one program: a later installation may have RedisJSON."""
     install(path)
     assert redis_server.expected_server() == "redis-server 8.0.2 with the module in .cache"
     install(path, f"--loadmodule {redisjson_module.FILE}")
@@ -76,7 +76,7 @@ def test_another_redis_8_is_asked_again(path: Path) -> None:
 
 
 def test_the_imitation_says_why_it_is_used(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The notice comes when the imitation runs, with the true cause; doctor knows what can be known without a try."""
+    """The notice has the true cause when the imitation runs; doctor shows what it can know without a try."""
     has_json, said = started(path)
     assert (has_json, said[0].startswith(redis_server.IMITATION_NOTICE)) == (True, True)
     assert "because no redis-server is on PATH (needed: 7.0 or later)." in said[0]
@@ -96,7 +96,7 @@ def test_the_imitation_says_why_it_is_used(path: Path, monkeypatch: pytest.Monke
 def test_a_module_that_does_not_load_is_named_as_the_cause(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A redis-server that ends with the module is not a reason to wait, and the notice says what it said."""
+    """If redis-server exits because of the module, there is no wait, and the notice has its message."""
     install(path)
     broken = tmp_path / "rejson.so"
     broken.write_bytes(b"no module")
@@ -107,7 +107,7 @@ def test_a_module_that_does_not_load_is_named_as_the_cause(
 
 
 def test_what_a_run_needs_is_fetched_beforehand(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`make setup` tries what a run would, and nothing where the module is there already."""
+    """`make setup` does what a run would do, and nothing if the module already exists."""
     said: list[str] = []
     install(path)
     redis_server.prepare(said.append)

@@ -1,4 +1,4 @@
-"""What is printed of a run when its processes have ended; tests/native supervises real ones."""
+"""The output at the end of a run's processes; tests/native supervises real ones."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from loadtest.run_folder import RunFolder
 
 
 def test_statistics_that_are_missing_are_no_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As of a run that was interrupted before it began, whose exit code stays, or of a full disk."""
+    """The disk may be full, or the run may have been interrupted before it began, in which case its exit code stays."""
     folder = RunFolder(tmp_path)
     for code, expected in ((ExitCode.PASSED, 1), (ExitCode.INTERRUPTED, 130), (ExitCode.THRESHOLD_FAILED, 3)):
         assert _show_statistics(folder, code) == expected

@@ -1,4 +1,4 @@
-"""Blocks: each series in blocks of bounded number, as two runs are compared by."""
+"""Blocks: each series in a bounded number of blocks, by which two runs are compared."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ def measured(**requests: int) -> Measurements:
 
 
 def add(made: Blocks, second: int, rows: list[int], measurements: Measurements) -> None:
-    """Add what was measured with its response times."""
+    """Add measurements with their response times."""
     totals = np.stack((measurements.requests, measurements.failures))
     made.add(second, np.array(rows), totals, measurements.response_time)
 
 
 def table_of(made: Blocks, rows: list[int]) -> BlockTable:
-    """Return what is read back of them."""
+    """Return the table that is read back from them."""
     return BlockTable.of(made.table(rows).as_dict())
 
 
@@ -60,7 +60,7 @@ def test_a_second_that_comes_again_is_added() -> None:
 
 
 def test_long_runs_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound of blocks the width doubles, and nothing is lost."""
+    """Beyond the maximum number of blocks their width doubles, and nothing is lost."""
     monkeypatch.setattr(blocks, "MAX_BLOCKS", 10)
     made = Blocks()
     for second in range(75):
@@ -71,7 +71,7 @@ def test_long_runs_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_bins_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound of filled bins the width doubles, too."""
+    """Beyond the maximum number of filled bins the width doubles, too."""
     monkeypatch.setattr(blocks, "MAX_ENTRIES", 8)
     made = Blocks()
     for second in range(8):
@@ -80,14 +80,14 @@ def test_many_bins_get_wider_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_damaged_blocks_are_refused() -> None:
-    """What is not base 64 of a table is named."""
+    """Invalid base 64 is named."""
     with pytest.raises(RecordError, match="blocks are damaged"):
         BlockTable.of({"width_s": 1, "counts": "%", "response_time": ""})
 
 
 @pytest.mark.parametrize("widened", ["whole", "part"])
 def test_a_part_and_the_rest_are_on_the_blocks_of_all(widened: str) -> None:
-    """Of 4 and 6 requests the last failed, which took a second; either may have become too wide for seconds."""
+    """The last of 4 and of 6 requests failed, after a second; either may have got blocks wider than a second."""
     whole, failed = Blocks(), Blocks()
     for second, count in ((0, 4), (3, 6)):
         one = measured(a=1, b=count)

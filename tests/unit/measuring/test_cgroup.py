@@ -1,4 +1,4 @@
-"""The control groups of a process, of both versions, as the kernel shows them."""
+"""The control groups of a process, of both versions, as the kernel presents them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from loadtest.measuring.cgroup import Groups, Memory
 
 
 def groups(folder: Path, membership: str, files: dict[str, str]) -> Groups:
-    """What a process finds that is in these groups."""
+    """The files that a process in these groups sees."""
     for name, text in files.items():
         path = folder / "mount" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +61,10 @@ def test_throttling_is_found_wherever_the_quota_is(
 def test_the_memory_is_that_of_the_fullest_group(
     tmp_path: Path, membership: str, files: dict[str, str], memory: tuple[float, float] | None
 ) -> None:
-    """What can be taken back at any time does not count; a group without a limit does not either."""
+    """Reclaimable memory does not count, nor does a group without a limit."""
     assert groups(tmp_path, membership, files).memory() == (memory and Memory(*memory))
 
 
 def test_the_groups_of_this_process_can_be_read() -> None:
-    """Whatever this machine has, there is a number."""
+    """The values are numbers on any machine."""
     assert Groups().throttled_s() >= 0.0

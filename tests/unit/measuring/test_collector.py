@@ -51,7 +51,7 @@ def started(*workers: str) -> Collector:
 
 
 def test_each_second_of_the_workers_becomes_a_second_of_the_run() -> None:
-    """Deltas of several workers for the same second are one point, whatever their clocks say."""
+    """Deltas of several workers for the same second become one point, whatever their clocks say."""
     collector = started("a", "b")
     for sequence in (1, 2, 3):
         collector.take("a", delta(sequence), 100.0)
@@ -68,7 +68,7 @@ def test_each_second_of_the_workers_becomes_a_second_of_the_run() -> None:
 
 
 def test_a_second_without_requests_is_a_point_too() -> None:
-    """A second in which users ran and nothing finished is on the time line, with its users."""
+    """A second in which users ran but nothing finished is on the time line, with its users."""
     collector = started("a")
     collector.take("a", delta(1, requests=0), 100.0)
     collector.flush(complete_s=100.5)
@@ -76,7 +76,7 @@ def test_a_second_without_requests_is_a_point_too() -> None:
 
 
 def test_the_most_open_connections_are_kept() -> None:
-    """Those of all workers together, in the second that had most; what a reset leaves behind is not."""
+    """The maximum is over all workers together, per second; a reset starts over."""
     collector = started("a", "b")
     for sequence, connections in ((1, 5), (2, 30), (3, 4)):
         collector.take("a", delta(sequence, connections=connections), 100.0)
@@ -88,19 +88,19 @@ def test_the_most_open_connections_are_kept() -> None:
 
 
 def test_users_of_a_second_are_those_of_its_deltas() -> None:
-    """Deltas that arrive together, as after the master was blocked, give each second its own users."""
+    """Deltas that arrive together, for example after the master was blocked, give each second its own users."""
     collector = started("a", "b")
     for sequence, users in ((1, 2), (2, 5), (3, 1), (4, 0)):
         collector.take("a", delta(sequence, users=users, final=sequence == 4), 100.0)
     collector.take("b", delta(1, users=1), 100.0)
     seconds = collector.end()
-    # What stopped within a second ran in it; of b nothing came later, so it is taken to run on.
+    # Users that stopped within a second ran in it; b sent nothing later, so its users are assumed to continue.
     assert [point.users for point in collector.record.timeline] == [3, 6, 6, 2]
     assert [one.users["shop"] for one in seconds] == [3, 6, 6, 2]
 
 
 def test_users_that_run_elsewhere_meanwhile_are_counted_where_they_ran() -> None:
-    """A worker that was cut off reports late: of each second its users are added to those that the others had then."""
+    """A worker that was cut off reports late: its users of each second are added to those of the other workers."""
     collector = started("a", "b")
     for sequence, users_of_a in ((1, 3), (2, 3), (3, 6)):
         collector.take("a", delta(sequence, users=users_of_a), 100.0)
@@ -117,7 +117,7 @@ def test_users_that_run_elsewhere_meanwhile_are_counted_where_they_ran() -> None
 
 @pytest.mark.parametrize("first", ["a", "b", "both"])
 def test_users_that_move_to_a_new_worker_count_once(first: str) -> None:
-    """Ten users become five on each of two workers within a second: there were never more, whichever reports first."""
+    """Ten users become five on each of two workers within a second: the maximum stays ten, whichever reports first."""
     collector = started("a")
     collector.take("a", delta(1, users=10), 100.0)
     collector.flush()
@@ -145,7 +145,7 @@ def test_users_of_a_moment_make_no_second() -> None:
     [("stranger", delta(1)), ("a", delta(1, run="another")), ("stranger", delta(1, run=""))],
 )
 def test_what_is_not_of_this_run_is_refused_and_counted(worker: str, data: bytes) -> None:
-    """Unknown workers and other runs are refused with a reply; nothing of theirs is counted."""
+    """Unknown workers and other runs are refused with a reply, and not counted."""
     collector = started("a")
     run = Delta.from_bytes(data).run
     assert collector.take(worker, data, 0.0) == Acknowledgement(run, 0, refused=True)
@@ -154,7 +154,7 @@ def test_what_is_not_of_this_run_is_refused_and_counted(worker: str, data: bytes
 
 
 def test_a_corrupt_delta_is_refused_and_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Damage is reported, counted and not acknowledged, so the worker sends the delta again."""
+    """Damage is reported, counted and not acknowledged, so that the worker sends the delta again."""
     collector = started("a")
     assert collector.take("a", delta(1)[:-1] + b"?", 0.0) is None
     collector.take("a", delta(1), 100.0)
@@ -168,7 +168,7 @@ def test_a_corrupt_delta_is_refused_and_asked_for_again(caplog: pytest.LogCaptur
 
 
 def spoilt(name: str, value: bytes) -> bytes:
-    """A delta with a right checksum whose bins, say, are others."""
+    """A delta with a valid checksum but other content, for example in its bins."""
     whole = Delta.from_bytes(delta(1))
     histograms = whole.packed.response_time._replace(**{name: value})
     return whole._replace(packed=whole.packed._replace(response_time=histograms)).to_bytes()
@@ -186,7 +186,7 @@ def spoilt(name: str, value: bytes) -> bytes:
     ],
 )
 def test_a_corrupt_delta_is_refused_alone(spoilt_one: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """Among many that came together, what is wrong with one is its worker's, and said so; the others count."""
+    """An error in one of several deltas that came together is attributed to its worker; the others count."""
     collector = started("a", "b", "c")
     arrived = [Arrival("a", delta(1), 100.0), Arrival("b", spoilt_one, 100.0), Arrival("c", delta(1), 100.0)]
     assert list(collector.take_all(arrived)) == []
@@ -197,7 +197,7 @@ def test_a_corrupt_delta_is_refused_alone(spoilt_one: bytes, caplog: pytest.LogC
 
 
 def test_a_delta_of_the_future_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    """By its worker's own clock it was sent before it ended: it would be far behind the end of the time line."""
+    """By its worker's own clock it was sent before it ended, and would be far beyond the end of the time line."""
     collector = started("a", "b")
     arrived = [Arrival("a", delta(9_000_000_000), 100.0, 5.0), Arrival("b", delta(1), 100.0, 1.0)]
     assert list(collector.take_all(arrived)) == []
@@ -207,7 +207,7 @@ def test_a_delta_of_the_future_is_refused(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_samples_outside_any_run_are_in_the_totals_only() -> None:
-    """What a worker measured before a run is not part of the run's record."""
+    """A worker's samples before a run are not part of the run's record."""
     collector = started("a")
     collector.take("a", delta(1, run=""), 0.0)
     collector.take("a", delta(1, run=""), 0.0)
@@ -216,7 +216,7 @@ def test_samples_outside_any_run_are_in_the_totals_only() -> None:
 
 
 def test_after_the_end_nothing_changes_the_record() -> None:
-    """A delta that comes after the end is refused, however it got late."""
+    """A delta that arrives after the end is refused, whatever delayed it."""
     collector = started("a")
     collector.take("a", delta(1, final=True), 100.0)
     collector.end()
@@ -226,7 +226,7 @@ def test_after_the_end_nothing_changes_the_record() -> None:
 
 
 def test_a_repetition_after_the_end_is_no_refusal(caplog: pytest.LogCaptureFixture) -> None:
-    """A delta that the closed record holds, or one without counts, may come late: nothing is lost, or said."""
+    """A delta that the closed record already has, or one without counts, may come late: nothing is lost or reported."""
     collector = started("a")
     collector.take("a", delta(1, final=True), 100.0)
     collector.end()
@@ -241,7 +241,7 @@ def test_a_repetition_after_the_end_is_no_refusal(caplog: pytest.LogCaptureFixtu
 
 
 def test_refusals_of_a_second_are_said_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """A worker that comes to a new master sends up to two minutes of its last run: that is one line for each worker."""
+    """A worker that joins a new master sends up to two minutes of its last run: that is one line per worker."""
     collector = started("a", "b")
     arrived = [Arrival(worker, delta(number + 1, run="old"), 100.0) for number in range(60) for worker in "aab"]
     assert [one.refused for _, one in collector.take_all(arrived)] == [True] * 180
@@ -254,7 +254,7 @@ def test_refusals_of_a_second_are_said_in_one_line(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize(("ends", "missing"), [("killed", [Missing(1, 1, 5.0, None)]), ("leaves", [])])
 def test_a_worker_that_joins_and_ends_before_its_first_delta(ends: str, missing: list[Missing]) -> None:
-    """One that is killed may have sent requests, which are named as missing; one that leaves properly has sent none."""
+    """A killed one may have sent requests, which are named as missing; one that leaves properly has sent none."""
     collector = started("a")
     collector.join("b", "spawning", 105.0)
     if ends == "killed":
@@ -267,7 +267,7 @@ def test_a_worker_that_joins_and_ends_before_its_first_delta(ends: str, missing:
 
 
 def test_while_a_run_goes_on_only_dead_workers_make_it_incomplete() -> None:
-    """A living worker's current second is not missing; a dead one's is, from its last delta on."""
+    """The current second of a living worker is not missing; that of a dead one is, from its last delta on."""
     collector = started("a", "b")
     for worker in ("a", "b"):
         collector.take(worker, delta(1), 100.0)
@@ -281,7 +281,7 @@ def test_while_a_run_goes_on_only_dead_workers_make_it_incomplete() -> None:
 
 
 def test_an_index_is_given_again_only_after_a_while() -> None:
-    """Indexes stay small however often workers come and go, and a worker that is back soon keeps its own."""
+    """Indexes stay small however often workers join and leave, and a worker that returns soon keeps its own."""
     collector = Collector()
     assert [collector.join(name, "ready", 0.0).index for name in ("a", "b")] == [0, 1]
     collector.leave(["b"], 10.0)
@@ -305,7 +305,7 @@ def test_users_are_those_of_present_workers() -> None:
 
 
 def test_workers_say_how_they_fare() -> None:
-    """CPU, event-loop lag, network and users of each worker are known by its index."""
+    """CPU, event-loop lag, network and users of each worker are available by its index."""
     collector = started("a")
     collector.take("a", delta(1), 100.0)
     worker = collector.workers["a"]
@@ -323,7 +323,7 @@ def test_workers_say_how_they_fare() -> None:
 
 
 def test_a_reset_starts_the_record_and_not_the_totals_afresh() -> None:
-    """After a reset the record counts from there on; the totals never go back."""
+    """The record counts from the reset on; the totals never decrease."""
     collector = started("a")
     collector.take("a", delta(1), 100.0)
     collector.flush()
@@ -334,7 +334,7 @@ def test_a_reset_starts_the_record_and_not_the_totals_afresh() -> None:
 
 
 def test_runs_do_not_mix() -> None:
-    """A new run has a new record and new numbers; the totals go on."""
+    """A new run has a new record and new numbers; the totals continue."""
     collector = started("a")
     collector.take("a", delta(1, final=True), 100.0)
     collector.end()
@@ -347,7 +347,7 @@ def test_runs_do_not_mix() -> None:
 
 
 def test_workers_that_come_and_go_are_events_of_the_run() -> None:
-    """Lost, back, joined and left, each once and at its second; what happens before and after the run is none."""
+    """Lost, back, joined and left are events, once each and at their second; not before or after the run."""
     collector = started("a", "b")
     collector.join("b", "missing", 103.0)
     collector.join("b", "missing", 104.0)

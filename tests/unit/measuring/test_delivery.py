@@ -27,10 +27,10 @@ def delta(sequence: int, *, run: str = "run", final: bool = False) -> Delta:
 
 
 class SimulatedWorker:
-    """A worker process, with the truth about what it recorded."""
+    """A worker process, and the truth about its samples."""
 
     def __init__(self, name: str, truth: dict) -> None:
-        """Make a process that has not begun a run."""
+        """Create a process that has not begun a run."""
         self.name = name
         self.truth = truth
         self.recorder = Recorder()
@@ -45,7 +45,7 @@ class SimulatedWorker:
         self.uncut.append((sent + duration_s) - sent)
 
     def cut(self, now_s: float, *, final: bool = False) -> list[bytes]:
-        """Cut a delta and note what it must hold."""
+        """Cut a delta and note its expected content."""
         data = self.reporter.finish(now_s) if final else self.reporter.cut(now_s)
         for one in data:
             read = Delta.from_bytes(one)
@@ -55,10 +55,10 @@ class SimulatedWorker:
 
 
 class World:
-    """Workers, a master, and a network that loses, repeats and reorders."""
+    """Workers, a master, and a network that loses, repeats and reorders messages."""
 
     def __init__(self, seed: int, workers: int) -> None:
-        """Everything is up, and a run begins."""
+        """Start all parts, and begin a run."""
         self.random = random.Random(seed)
         self.clock = itertools.count(1)
         self.boots = itertools.count()
@@ -73,13 +73,13 @@ class World:
         self.begin()
 
     def boot(self) -> None:
-        """A worker process starts and connects."""
+        """Start and connect a worker process."""
         worker = SimulatedWorker(f"worker-{next(self.boots)}", self.truth)
         self.workers.append(worker)
         self.collector.join(worker.name, "running", float(next(self.clock)))
 
     def begin(self) -> None:
-        """The master starts a run."""
+        """Begin a run on the master."""
         now_s = float(next(self.clock))
         self.run = f"run-{next(self.runs)}"
         self.collector.begin(RunRecord(self.run, 0.0), now_s)
@@ -88,61 +88,61 @@ class World:
             worker.uncut = []
 
     def step(self, action: str) -> None:
-        """One thing happens, if it can."""
+        """Do one random thing, if possible."""
         happens = getattr(self, action.replace(" ", "_"))
         if "message" in action and not self.to_master:
             return
         happens(self.random.choice(self.workers), float(next(self.clock)))
 
     def record(self, worker: SimulatedWorker, _now_s: float) -> None:
-        """Some requests finish."""
+        """Finish some requests."""
         for _ in range(self.random.randrange(1, 5)):
             worker.record(self.random.uniform(1e-5, 2.0), self.random.choice("abc"))
 
     def cut(self, worker: SimulatedWorker, now_s: float) -> None:
-        """A second ends."""
+        """End a second."""
         self.send(worker, worker.cut(now_s))
 
     def resend(self, worker: SimulatedWorker, now_s: float) -> None:
-        """A worker sends again what is not acknowledged."""
+        """Let a worker resend unacknowledged deltas."""
         self.send(worker, worker.outbox.due(now_s, resend_after_s=0.0))
 
     def deliver_message(self, *_: object) -> None:
-        """Any message arrives."""
+        """Deliver any message."""
         self.deliver(self.random.randrange(len(self.to_master)))
 
     def lose_message(self, *_: object) -> None:
-        """Any message is lost."""
+        """Lose any message."""
         self.to_master.pop(self.random.randrange(len(self.to_master)))
 
     def repeat_message(self, *_: object) -> None:
-        """Any message is doubled."""
+        """Duplicate any message."""
         self.to_master.append(self.random.choice(self.to_master))
 
     def corrupt_message(self, *_: object) -> None:
-        """A message loses a bit on its way."""
+        """Flip a bit of a message."""
         name, data = self.to_master.pop()
         at = self.random.randrange(len(data))
         self.to_master.append((name, data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]))
 
     def take_acknowledgement(self, *_: object) -> None:
-        """Any acknowledgement arrives."""
+        """Deliver any acknowledgement."""
         if self.to_worker:
             self.acknowledge(self.to_worker.pop(self.random.randrange(len(self.to_worker))))
 
     def flush(self, *_: object) -> None:
-        """The master's second ends."""
+        """End the master's second."""
         self.collector.flush()
 
     def kill_worker(self, worker: SimulatedWorker, now_s: float) -> None:
-        """A worker is killed, and another process starts in its place."""
+        """Kill a worker, and start another process in its place."""
         self.workers.remove(worker)
         self.collector.leave([one.name for one in self.workers], now_s)
         self.boot()
         self.workers[-1].reporter.begin(self.run, now_s)
 
     def restart_master(self, _worker: SimulatedWorker, now_s: float) -> None:
-        """The master is killed; another starts and begins another run."""
+        """Kill the master; start another one, which begins another run."""
         self.collector = Collector()
         for one in self.workers:
             self.collector.join(one.name, "running", now_s)
@@ -153,20 +153,20 @@ class World:
         self.to_master.extend((worker.name, data) for data in deltas)
 
     def deliver(self, at: int) -> None:
-        """One message arrives at the master."""
+        """Deliver one message to the master."""
         name, data = self.to_master.pop(at)
         acknowledgement = self.collector.take(name, data, 0.0)
         if acknowledgement is not None:
             self.to_worker.append((name, acknowledgement))
 
     def acknowledge(self, message: tuple[str, Acknowledgement]) -> None:
-        """One acknowledgement arrives at its worker, if that is still running."""
+        """Deliver one acknowledgement to its worker, if that is still running."""
         for worker in self.workers:
             if worker.name == message[0]:
                 worker.outbox.acknowledge(message[1])
 
     def drain(self) -> RunRecord:
-        """The run ends, over a network that has become good."""
+        """End the run, over a network that works again."""
         for worker in self.workers:
             self.send(worker, worker.cut(float(next(self.clock)), final=True))
         for _ in range(100):
@@ -203,14 +203,14 @@ network = (
 
 
 def samples(truth: dict, run: str) -> list[float]:
-    """Every sample that was cut in a run."""
+    """Every sample that was put into a delta in a run."""
     return [value for (_, of_run, _), values in truth.items() if of_run == run for value in values]
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.integers(0, 1 << 30), st.integers(1, 3), st.lists(st.sampled_from(network), max_size=150))
 def test_nothing_is_lost_or_counted_twice_on_a_bad_network(seed: int, workers: int, actions: list[str]) -> None:
-    """Through loss, repetition, reordering and damage the record becomes exactly what the workers recorded."""
+    """Through loss, repetition, reordering and damage, the record has exactly the workers' samples."""
     world = World(seed, workers)
     for action in actions:
         world.step(action)
@@ -230,7 +230,7 @@ def test_nothing_is_lost_or_counted_twice_on_a_bad_network(seed: int, workers: i
     st.lists(st.sampled_from((*network, "kill worker", "restart master")), max_size=150),
 )
 def test_restarts_lose_only_what_the_record_says(seed: int, workers: int, actions: list[str]) -> None:
-    """When workers are killed or the master is, the record holds exactly the deltas that its books say it holds."""
+    """When workers or the master are killed, the record has exactly the deltas that its books list."""
     world = World(seed, workers)
     for action in actions:
         world.step(action)
@@ -253,7 +253,7 @@ def test_restarts_lose_only_what_the_record_says(seed: int, workers: int, action
 
 
 def test_a_full_window_holds_deltas_back_and_loses_nothing() -> None:
-    """While nothing is acknowledged a worker's memory is bounded, and the samples wait in the next delta."""
+    """While nothing is acknowledged, a worker's memory is bounded, and samples wait for the next delta."""
     truth: dict = {}
     worker = SimulatedWorker("w", truth)
     worker.reporter.begin("run", 0.0)
@@ -268,7 +268,7 @@ def test_a_full_window_holds_deltas_back_and_loses_nothing() -> None:
 
 
 def test_the_outbox_sends_again_what_is_not_acknowledged() -> None:
-    """After its time a delta is due again, until it is acknowledged, also beyond a gap."""
+    """A delta is due again after its timeout, until it is acknowledged, even beyond a gap."""
     outbox = Outbox()
     data = {sequence: outbox.put(delta(sequence), 0.0) for sequence in (1, 2, 3)}
     assert outbox.due(7.9) == []
@@ -283,7 +283,7 @@ def test_the_outbox_sends_again_what_is_not_acknowledged() -> None:
 
 
 def test_a_missing_delta_is_named_with_its_interval() -> None:
-    """A gap says how many deltas are missing and between which moments."""
+    """A gap has the number of missing deltas, and their start and end."""
     ledger = Ledger("run")
     ledger.expect("w", 3, 0.0)
     for one in (delta(1), delta(2), delta(5, final=True)):
@@ -306,7 +306,7 @@ def test_a_worker_that_dies_misses_one_interval() -> None:
 
 
 def test_a_worker_that_was_never_heard_of_misses_its_first_interval() -> None:
-    """A worker that took part and sent nothing makes the record incomplete."""
+    """A worker that took part but sent nothing makes the record incomplete."""
     ledger = Ledger("run")
     ledger.expect("w", 0, 5.0)
     assert ledger.completeness() == 0.0
@@ -314,7 +314,7 @@ def test_a_worker_that_was_never_heard_of_misses_its_first_interval() -> None:
 
 
 def test_a_delta_is_booked_once() -> None:
-    """The same number is refused the second time, in order or out of it, and counted as repeated."""
+    """A repeated number is refused, in order or out of it, and counted as repeated."""
     account = Account(0, 0.0)
     assert [account.take(delta(n), 0.0) for n in (1, 3, 3, 2, 1)] == [True, True, False, True, False]
     assert (account.upto, account.repeated) == (3, 2)
@@ -337,7 +337,7 @@ def test_the_books_refuse_what_is_not_theirs(case: str) -> None:
 
 
 def test_acknowledgements_are_few() -> None:
-    """A delta waits for the answer to a heartbeat; a final or a repeated one is acknowledged at once."""
+    """A delta is acknowledged with the next heartbeat; a final or repeated one immediately."""
     collector = Collector()
     collector.join("w", "running", 0.0)
     assert collector.acknowledgement("w") is None
@@ -351,7 +351,7 @@ def test_acknowledgements_are_few() -> None:
 
 
 def test_a_worker_of_which_nothing_came_yet_is_waited_for() -> None:
-    """The last deltas are not all here while a worker that has just joined has sent none."""
+    """The final deltas are not complete while a worker that has just joined has sent none."""
     ledger = Ledger("run")
     ledger.expect("early", 0, 0.0)
     assert ledger.take("early", delta(1, final=True), 0.0)
@@ -361,7 +361,7 @@ def test_a_worker_of_which_nothing_came_yet_is_waited_for() -> None:
 
 
 def test_a_last_delta_from_before_is_no_answer() -> None:
-    """A worker that stopped by itself and went on must say again that it ended."""
+    """A worker that stopped on its own and continued must report its end again."""
     ledger = Ledger("run")
     ledger.expect("w", 0, 0.0)
     ledger.take("w", delta(1), 0.0)
@@ -375,7 +375,7 @@ def test_a_last_delta_from_before_is_no_answer() -> None:
 
 
 def test_what_a_listener_raised_before_a_run_belongs_to_it() -> None:
-    """Those of init and test_start are called before the run begins on a worker; outside of it nothing is judged."""
+    """init and test_start are called before the run begins on a worker; exceptions outside of a run are not judged."""
     raised: list[ExceptionCount] = []
 
     def take() -> list[ExceptionCount]:
@@ -391,7 +391,7 @@ def test_what_a_listener_raised_before_a_run_belongs_to_it() -> None:
 
 
 def test_health_is_taken_once_for_each_delta_in_advance_or_not() -> None:
-    """What was observed in a turn of its own goes with the next delta alone, and never into another run."""
+    """Observations are sent with the next delta only, and never in another run."""
     taken = itertools.count(1)
     reporter = Reporter(Recorder(), Outbox(), dict, lambda: Health(cpu_ratio=float(next(taken))))
 
@@ -409,7 +409,7 @@ def test_health_is_taken_once_for_each_delta_in_advance_or_not() -> None:
 
 
 def test_health_goes_on_while_no_delta_can_be_cut() -> None:
-    """A full window of unacknowledged deltas: the seconds until it has room are in the health of the next one."""
+    """While the window of unacknowledged deltas is full, its seconds are added to the health of the next delta."""
     taken = itertools.count(1)
     outbox = Outbox()
     reporter = Reporter(Recorder(), outbox, dict, lambda: Health(cpu_ratio=float(next(taken))))

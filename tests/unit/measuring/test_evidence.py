@@ -22,19 +22,19 @@ def sent(url: str = "http://a.example/buy", body: object = None, **headers: str)
 
 
 def of(request: SimpleNamespace, answer: str | bytes = b"", cookies: tuple[str, ...] = (), **headers: str) -> Evidence:
-    """The evidence of a request that was answered with a 500."""
+    """The evidence of a request with a response of 500."""
     raw = answer.encode() if isinstance(answer, str) else answer
     return evidence.of_exchange(request, (500, "Internal Server Error"), headers, raw, cookies)
 
 
 def test_a_form_without_secrets_is_shown_as_it_was_sent() -> None:
-    """Its encoding is not undone."""
+    """Its encoding is kept."""
     body = urlencode({"product": "a & b", "note": '{"price": "1 €"}'})
     assert of(sent(body=body, **OF_FORM)).request.endswith(f"\n\n{body}")
 
 
 def test_what_helps_is_shown() -> None:
-    """Method, URL, harmless headers and bodies of both sides stay as they are."""
+    """Method, URL, harmless headers and bodies of both sides are kept."""
     body = json.dumps({"product": "keyboard", "author": "Ann", "id": "550e8400-e29b-41d4-a716-446655440000"}).encode()
     request = sent("http://a.example/buy?page=2", body, **{"Content-Type": "application/json", "X-Request-Id": TOKEN})
     made = of(request, '{"error": "no stock"}', **{"content-type": "application/json"})
@@ -78,25 +78,25 @@ def test_what_helps_is_shown() -> None:
     ],
 )
 def test_no_secret_is_shown(request_: SimpleNamespace, answer: str) -> None:
-    """Wherever it stands, and wherever it comes again."""
+    """This holds wherever it occurs, and wherever it is repeated."""
     made = "".join(of(request_, answer))
     assert [secret for secret in (SECRET, TOKEN, JWT, JWT[20:30]) if secret in made] == []
 
 
 def test_cookies_of_the_jar_are_secrets_too() -> None:
-    """The client adds their line itself, and the answer may show it."""
+    """The client adds the Cookie line itself, and the response may repeat it."""
     assert SECRET not in of(sent(), f"your cookies: {SECRET}", (SECRET,)).answer
 
 
 def test_a_secret_of_the_answer_is_none_of_the_request_either() -> None:
-    """What was masked on one side is masked on the other."""
+    """A secret masked on one side is masked on the other, too."""
     made = of(sent(body=f"hello {SECRET}"), "", **{"set-cookie": f"sid={SECRET}; Path=/"})
     assert "hello ***" in made.request
     assert "set-cookie: ***" in made.answer
 
 
 def test_bodies_that_are_no_text_are_their_size() -> None:
-    """Binary bodies, forms with files, and uploads."""
+    """This applies to binary bodies, forms with files, and uploads."""
     assert of(sent(), b"\x89PNG\0\0").answer.endswith("\n\n(6 bytes)")
     form = sent(body=b"--x--", **{"Content-Type": "multipart/form-data; boundary=x"})
     assert of(form).request.endswith("\n\n(5 bytes of multipart/form-data)")
@@ -118,14 +118,14 @@ def test_no_answer_is_nothing() -> None:
     ids=lambda text: text[:12],
 )
 def test_a_hostile_body_is_bounded(text: str) -> None:
-    """In length, and so is the time; it has no character that a terminal or XML could not take."""
+    """Length and time are bounded; it contains no character that a terminal or XML cannot handle."""
     made = of(sent(body=text), text.encode("utf-8", "replace"))
     assert max(map(len, made)) <= evidence.LONGEST
     assert not set("\x00\x1b\ud800") & set("".join(made))
 
 
 def test_commands_of_redis_are_shown_as_words() -> None:
-    """A line for each command, with the error as the answer."""
+    """Each command is a line, and the error is the response."""
     data = b'*3\r\n$8\r\nJSON.SET\r\n$1\r\nk\r\n$18\r\n{"token":"abcdefg"}\r\n*1\r\n$4\r\nPING\r\n'
     data = data.replace(b"$18", b"$19")
     made = evidence.of_command(data, "WRONGTYPE of k")
@@ -143,7 +143,7 @@ def test_commands_of_redis_are_shown_as_words() -> None:
     ],
 )
 def test_no_secret_of_a_command_is_shown(words: tuple[str, ...]) -> None:
-    """Neither a password nor what is stored under the name of one."""
+    """This applies to passwords, and to values stored under the name of one."""
     data = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words)
     made = evidence.of_command(data, f"ERR no {SECRET}")
     assert made.request.startswith(words[0])
@@ -151,7 +151,7 @@ def test_no_secret_of_a_command_is_shown(words: tuple[str, ...]) -> None:
 
 
 def test_the_first_of_each_kind_are_kept() -> None:
-    """Three messages of one name and class, which stay admitted; another class has its own."""
+    """Three messages of one name and class are kept; another class has its own."""
     quota = EvidenceQuota()
     admitted = [quota.admits(1, "check", message) for message in ("a", "b", "a", "c", "d", "a")]
     assert admitted == [True, True, True, True, False, True]
@@ -160,6 +160,6 @@ def test_the_first_of_each_kind_are_kept() -> None:
 
 
 def test_what_cannot_be_made_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """A failure counts in any case."""
+    """The failure is counted in any case."""
     assert evidence.made(lambda: evidence.of_response(object())) is None
     assert "no sample of a failed request" in caplog.text

@@ -1,4 +1,4 @@
-"""What a process observes about itself, and the sum of it over a run."""
+"""The observations of a process about itself, and their sum over a run."""
 
 import gc
 import time
@@ -13,7 +13,7 @@ from loadtest.measuring.health import Health, HealthProbe, Watch
 
 
 def probed(busy: object, seconds: float = 1.0) -> Health:
-    """What a probe reports about a second in which something runs at the same time."""
+    """The observations of a second in which something runs at the same time."""
     probe = HealthProbe()
     probe.start()
     try:
@@ -43,7 +43,7 @@ def test_a_blocked_event_loop_is_noticed() -> None:
 
 
 def test_stalls_at_equal_intervals_are_seen_in_full() -> None:
-    """Stalls of 90 ms in each half second are a p95 of 65 ms; asked each 50 ms, the loop would show their last 50."""
+    """Stalls of 90 ms every half second are a p95 of 65 ms; sampled every 50 ms, only their last 50 ms would show."""
     probe, watch = HealthProbe(), Watch()
     probe.start()
     gevent.sleep(0)
@@ -62,7 +62,7 @@ def test_stalls_at_equal_intervals_are_seen_in_full() -> None:
 
 
 def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
-    """What blocked the event loop before a run began is not held against the run."""
+    """A block of the event loop that began before the run is not counted."""
     probe = HealthProbe()
     probe.start()
     gevent.sleep(0.06)
@@ -77,7 +77,7 @@ def test_a_restart_forgets_a_delay_that_began_before_it() -> None:
 
 
 def test_an_idle_process_is_calm() -> None:
-    """A process that does nothing uses little CPU, few descriptors and few ports, and sees no clock step."""
+    """An idle process uses little CPU, few descriptors and few ports, and sees no clock step."""
     health = probed(lambda: None)
     assert health.cpu_ratio < 0.5
     assert 0 < health.descriptors_ratio < 0.5
@@ -88,7 +88,7 @@ def test_an_idle_process_is_calm() -> None:
 
 
 def test_garbage_collections_are_timed() -> None:
-    """A collection shows with its duration; after the probe stopped none does."""
+    """A collection is recorded with its duration; once the probe has stopped, none is."""
     before = list(gc.callbacks)
     keep = [[number] for number in range(200_000)]
     health = probed(gc.collect)
@@ -107,7 +107,7 @@ def test_a_step_of_the_wall_clock_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_throttling_is_a_share_of_the_interval(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds for which the process's cgroups were throttled are divided by the interval's, and at most all."""
+    """The throttled time of the process's cgroups is divided by the interval, and is at most 1."""
     (tmp_path / "membership").write_text("0::/")
     stat = tmp_path / "cpu.stat"
     stat.write_text("nr_periods 5\nthrottled_usec 0\n")
@@ -121,7 +121,7 @@ def test_throttling_is_a_share_of_the_interval(tmp_path, monkeypatch: pytest.Mon
 
 
 def test_the_network_is_per_second_of_the_interval(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What went through the interfaces, without the loopback; one that goes away takes nothing back."""
+    """It is the traffic of all interfaces except loopback; one that disappears subtracts nothing."""
     counts = tmp_path / "dev"
     monkeypatch.setattr(machine, "_INTERFACES", counts)
 
@@ -141,7 +141,7 @@ def test_the_network_is_per_second_of_the_interval(tmp_path, monkeypatch: pytest
 
 
 def test_a_watch_sums_up_each_process() -> None:
-    """Per process there are the seconds, the mean by time and the highest of each figure; idle time is left out."""
+    """Each process has its seconds, the mean by time and the maximum of each figure; idle time is left out."""
     watch = Watch()
     watch.add("worker 0", Health(cpu_ratio=0.25), 1.0, users=1)
     watch.add("worker 0", Health(cpu_ratio=0.75), 3.0, users=1)

@@ -33,7 +33,7 @@ def histogram_of_ns(values_ns: list[int]) -> Histogram:
 
 
 def nearest_rank(ordered: list[int], q: float) -> int:
-    """By whole numbers, so that no rounding decides."""
+    """The nearest rank in whole numbers, so that rounding has no influence."""
     numerator, denominator = RANKS_OF[q]
     return ordered[-(-numerator * len(ordered) // denominator) - 1]
 
@@ -102,7 +102,7 @@ def test_merge_is_associative_and_commutative(a: list[int], b: list[int], c: lis
 
 @given(st.lists(any_ns, max_size=200))
 def test_the_binary_form_is_read_back_equal(values: list[int]) -> None:
-    """What is written is read back equal, refused durations included."""
+    """A histogram that is written and read back is equal, including refused durations."""
     histogram = histogram_of_ns(values)
     histogram.add_many(np.array([math.nan, -1.0, 5e3]))
     assert Histogram.from_bytes(histogram.to_bytes()) == histogram
@@ -130,7 +130,7 @@ def test_a_sub_millisecond_median_is_reported() -> None:
 
 @pytest.mark.parametrize("bad", [-1e-9, -1.0, -math.inf, math.nan])
 def test_durations_that_are_none_are_refused_and_counted(bad: float) -> None:
-    """A negative duration or NaN is in no bin and not in the sum; it is counted as refused."""
+    """A negative duration or NaN is in no bin and not in the sum, but counted as refused."""
     histogram = Histogram.of([0.5, bad, 0.25])
     assert (histogram.count, histogram.refused, histogram.sum_s) == (2, 1, 0.75)
     assert (histogram.min_s, histogram.max_s) == (0.25, 0.5)
@@ -138,13 +138,13 @@ def test_durations_that_are_none_are_refused_and_counted(bad: float) -> None:
 
 @pytest.mark.parametrize("long", [3600.000000001, 4000.0, 1e300, math.inf])
 def test_durations_beyond_an_hour_are_clamped_and_counted(long: float) -> None:
-    """A duration above an hour counts as an hour, and as above."""
+    """A duration above an hour counts as an hour, and as above the range."""
     histogram = Histogram.of([long, 3600.0])
     assert (histogram.count, histogram.above, histogram.max_s, histogram.sum_s) == (2, 1, 3600.0, 7200.0)
 
 
 def test_durations_below_a_microsecond_count_in_the_lowest_bin() -> None:
-    """A duration below the range is counted in the lowest bin, and its value stays in minimum and sum."""
+    """A duration below the range is in the lowest bin, but keeps its value in minimum and sum."""
     histogram = Histogram.of([0.0, 0.4e-6, 1e-6])
     assert (histogram.count, histogram.below) == (3, 2)
     assert histogram.counts[0] == 3
@@ -152,7 +152,7 @@ def test_durations_below_a_microsecond_count_in_the_lowest_bin() -> None:
 
 
 def test_an_empty_histogram_has_no_figures() -> None:
-    """Without samples quantiles, mean, minimum and maximum are NaN, not 0."""
+    """Without samples, quantiles, mean, minimum and maximum are NaN, not 0."""
     empty = Histogram()
     for value in (empty.quantile(0.5), empty.mean_s, empty.min_s, empty.max_s):
         assert math.isnan(value)
@@ -188,7 +188,7 @@ def test_snapped_bounds_are_edges_near_the_log_spaced_ones() -> None:
 
 @pytest.mark.parametrize("arguments", [(1, 1e-4, 60.0), (36, 1e-6, 60.0), (36, 1.0, 0.5), (36, 1e-4, 4000.0)])
 def test_impossible_bounds_are_an_error(arguments: tuple[int, float, float]) -> None:
-    """Bounds that cannot be exact are refused, with the allowed ones."""
+    """Bounds that cannot be exact are refused, and the error has the allowed ones."""
     with pytest.raises(ValueError, match="allowed are 2 to 200 bounds"):
         snapped_bounds_s(*arguments)
 
@@ -208,7 +208,7 @@ def test_what_lies_outside_the_range_is_in_the_outermost_bins() -> None:
 
 @given(st.lists(st.floats(0, 4000)), st.lists(st.floats(0, 4000)))
 def test_what_is_left_without_a_part_is_the_rest(rest: list[float], part: list[float]) -> None:
-    """Counts, sum and bins are exact; the extremes are, or lie within the outermost bins."""
+    """Counts, sum and bins are exact; extremes are exact, or within the outermost bins."""
     whole = Histogram.of([*rest, *part])
     left, expected = whole.without(Histogram.of(part)), Histogram.of(rest)
     assert (left.count, left.sum_ns, left.below, left.above) == (

@@ -1,4 +1,4 @@
-"""Histograms in rows, against histograms one by one."""
+"""Histograms in rows, compared with single histograms."""
 
 import math
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def sum_of(histograms: list[Histogram]) -> Histogram:
 
 @pytest.fixture(scope="module", params=[math.inf, 0], ids=["dense", "sparse"], autouse=True)
 def _storage(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Merge by adding to all bins, and by sorting the filled ones."""
+    """Merge by adding all bins, or by sorting the filled ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(histogram_table, "_DENSE_BELOW", request.param)
         yield
@@ -64,7 +64,7 @@ def _storage(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @given(st.lists(samples, max_size=4))
 def test_rows_hold_the_histograms_of_their_samples(contents: list[Samples]) -> None:
-    """However samples come in, each row of the sum equals the histogram of that row's samples."""
+    """However samples are added, each row of the sum equals the histogram of that row's samples."""
     merged = HistogramTable.merge([part for content in contents for part in parts_of(content)], ROWS)
     expected = expected_of([sample for content in contents for sample in content])
     assert rows_of(merged) == expected
@@ -76,7 +76,7 @@ def test_rows_hold_the_histograms_of_their_samples(contents: list[Samples]) -> N
 
 @given(st.lists(st.tuples(*[st.lists(durations, min_size=1, max_size=5)] * 2), min_size=1, max_size=5))
 def test_a_table_is_split_by_rows(columns: list[tuple[list[float], list[float]]]) -> None:
-    """Several kinds of durations that were binned in one pass come out as if each had been binned by itself."""
+    """Several kinds of durations binned in one pass equal those binned separately."""
     kinds = list(zip(*columns, strict=True))
     parts = [np.array(part) for kind in kinds for part in kind]
     table = HistogramTable.of(np.concatenate(parts), np.array([len(part) for part in parts]))
@@ -88,7 +88,7 @@ def test_a_table_is_split_by_rows(columns: list[tuple[list[float], list[float]]]
 
 @given(samples, samples, st.permutations(range(21)))
 def test_merged_tables_add_up(one: Samples, other: Samples, places: list[int]) -> None:
-    """Tables, the first at other rows, and single durations add up to the sum of their samples."""
+    """Tables, the first at other rows, and single durations add up to all samples."""
     parts = [(np.array(places), table_of(one)), (ROWS, table_of(other)), *parts_of(other)]
     expected = expected_of(one, places)
     for row, histogram in enumerate(expected_of(other + other)):
@@ -97,7 +97,7 @@ def test_merged_tables_add_up(one: Samples, other: Samples, places: list[int]) -
 
 
 def test_only_the_rows_that_are_asked_for_come() -> None:
-    """The rows of the sum are chosen by their numbers, in ascending order."""
+    """The rows of the sum are selected by their numbers, in ascending order."""
     merged = HistogramTable.merge(parts_of([(9, [0.1]), (3, [0.2, 0.2])]), np.array([3, 9, 15]))
     assert [merged.row(row) for row in range(3)] == [Histogram.of([0.2, 0.2]), Histogram.of([0.1]), Histogram()]
 
@@ -118,7 +118,7 @@ def test_counts_too_high_to_be_sorted_with_their_keys_add_up() -> None:
 
 @given(st.lists(samples, max_size=4))
 def test_a_dense_table_holds_the_same(contents: list[Samples]) -> None:
-    """Tables that are merged into a dense one, one by one, make the same rows and the same total."""
+    """Tables merged into a dense one, one by one, give the same rows and the same total."""
     dense = DenseHistogramTable()
     dense.grow(len(ROWS))
     for content in contents:
@@ -137,7 +137,7 @@ def test_no_rows_are_an_empty_histogram() -> None:
 
 
 def test_arrays_grow_by_doubling() -> None:
-    """An array that is long enough is returned itself, any other at twice its length or more, filled with a value."""
+    """An array that is long enough is returned itself, another one at least doubled, and filled with a value."""
     array = np.array([[1, 2], [3, 4]])
     assert grown(array, 2) is array
     assert grown(array, 3).tolist() == [[1, 2, 0, 0], [3, 4, 0, 0]]

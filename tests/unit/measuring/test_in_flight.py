@@ -1,4 +1,4 @@
-"""The requests that wait for an answer."""
+"""Requests that wait for a response."""
 
 import time
 
@@ -18,7 +18,7 @@ from tests.link_peers import eventually
 
 
 def test_a_wait_is_as_old_as_it_was_seen() -> None:
-    """The age of a wait grows from one observation to the next; another wait on the same connection starts at 0."""
+    """The age of a wait grows with each observation; another wait on the same connection starts at 0."""
     waits: list[tuple[int, float]] = [(1, 60.0), (2, 61.0)]
     probe = InFlightProbe(lambda: waits, {})
     assert probe.look() == (2, 0.0, 0)
@@ -32,14 +32,14 @@ def test_a_wait_is_as_old_as_it_was_seen() -> None:
 
 
 def test_requests_of_other_clients_are_as_old_as_they_are() -> None:
-    """A stock client's requests are entered with the time at which they were sent."""
+    """A stock client's requests are registered with the time at which they were sent."""
     probe = InFlightProbe(list, {7: time.perf_counter() - 3.0, 8: time.perf_counter()})
     seen = probe.look()
     assert (seen.requests, round(seen.oldest_s)) == (2, 3)
 
 
 def test_a_request_of_our_client_is_seen_while_it_hangs() -> None:
-    """A connection whose answer does not come is in flight, and open; once its user is stopped it is neither."""
+    """A connection without a response is in flight, and open; once its user is stopped it is neither."""
     sweeper = DeadlineSweeper.current()
     before, opened_before = set(sweeper.waiting()), len(sweeper.watched)
     probe = InFlightProbe(sweeper.waiting, {}, sweeper.watched)
@@ -56,7 +56,7 @@ def test_a_request_of_our_client_is_seen_while_it_hangs() -> None:
 
 
 def test_the_master_adds_up_what_its_workers_last_said() -> None:
-    """Requests and connections are summed, the oldest counts; a worker that left, and a run that is over, have none."""
+    """Requests and connections are summed, and the oldest age counts; workers that left, and ended runs, have none."""
     collector = Collector()
     for worker in ("a", "b"):
         collector.join(worker, "running", 0.0)
@@ -77,7 +77,7 @@ def test_the_master_adds_up_what_its_workers_last_said() -> None:
     [(-1, 0.0), (1.5, 0.0), (1, -1.0), (1, float("nan")), (1, float("inf")), (1, 2), (1, 0.0, -1), (1, 0.0, 1.5)],
 )
 def test_impossible_numbers_are_refused(wrong: tuple) -> None:
-    """A delta that claims what cannot be is not counted."""
+    """A delta with impossible values is not counted."""
     collector = Collector()
     collector.join("a", "running", 0.0)
     collector.begin(RunRecord("r1", 0.0), 0.0)

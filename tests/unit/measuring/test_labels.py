@@ -6,7 +6,7 @@ from loadtest.measuring.labels import MAX_LABEL_CHARS, MAX_SCENARIOS, OTHER, Lab
 
 
 def test_a_series_keeps_its_row() -> None:
-    """Rows are given in order of appearance and never change."""
+    """Rows are numbered in order of appearance and never change."""
     labels = Labels()
     keys = tuple(SeriesKey("shop", "GET", name) for name in "abca")
     assert labels.rows(keys).tolist() == [0, 1, 2, 0]
@@ -26,5 +26,5 @@ def test_scenarios_are_bounded() -> None:
     ("label", "expected"), [("documents/read", "documents/read"), ("\udc80é", "?é"), ("x" * 999, "x" * MAX_LABEL_CHARS)]
 )
 def test_labels_are_made_readable(label: str, expected: str) -> None:
-    """A label is cut, and what is not a character becomes a question mark."""
+    """A label is truncated, and invalid characters become question marks."""
     assert readable(label) == expected

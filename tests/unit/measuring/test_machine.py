@@ -1,4 +1,4 @@
-"""What the machine did: read from the kernel, and checked against work that the test makes."""
+"""Observations of the machine: read from the kernel, and checked against work done by the test."""
 
 import mmap
 import os
@@ -29,8 +29,8 @@ sys.stdin.read()
 
 
 def test_a_busy_neighbour_shows_and_a_peer_does_not() -> None:
-    """The CPU time of a process is another's, until it is named as a part of the run."""
-    # A shell that ends at once leaves it to another parent: what descends from the run is a part of it.
+    """The CPU time of a process belongs to others, until the process is named as a part of the run."""
+    # A shell that ends immediately leaves it to another parent: descendants of the run are a part of it.
     in_background = ["sh", "-c", '"$0" -c "$1" >/dev/null 2>&1 & echo $!', sys.executable, _BUSY]
     neighbour = int(subprocess.run(in_background, capture_output=True, text=True, check=True).stdout)
     try:
@@ -55,7 +55,7 @@ def test_a_busy_neighbour_shows_and_a_peer_does_not() -> None:
 
 
 def test_a_process_that_shares_its_core_waits_for_it() -> None:
-    """On one core with a busy neighbour, each turn comes late, and the kernel's count of it grows."""
+    """On one core with a busy neighbour, each turn is delayed, and the kernel's counter grows."""
     core = sorted(os.sched_getaffinity(0))[0]
     script = (
         f"import os, time; os.sched_setaffinity(0, {{{core}}})\n"
@@ -77,7 +77,7 @@ def test_a_process_that_shares_its_core_waits_for_it() -> None:
 
 
 def test_ended_children_stay_in_the_sum() -> None:
-    """The CPU time of a child counts while it runs and after it ended."""
+    """The CPU time of a child counts while it runs and after its end."""
     mine = machine.CpuTime([os.getpid()])
     began_s = mine.read_s()
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
@@ -85,7 +85,7 @@ def test_ended_children_stay_in_the_sum() -> None:
 
 
 def test_peers_are_found_by_their_connections() -> None:
-    """A target on this machine is known by the port that it listens on; one that cannot be seen makes all unknown."""
+    """A target on this machine is found by its port; a single invisible one makes all unknown."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         found = machine.peers(0, (), (port,))
@@ -96,7 +96,7 @@ def test_peers_are_found_by_their_connections() -> None:
 
 
 def test_all_workers_of_a_server_are_its() -> None:
-    """A server's workers share the socket that it opened: the server is the target, with whatever descends from it."""
+    """A server's workers share its socket: the target is the server with all its descendants."""
     with subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
         ports = {int(process.stdout.readline()) for _ in range(1 + _WORKERS)}
@@ -106,7 +106,7 @@ def test_all_workers_of_a_server_are_its() -> None:
 
 
 def test_what_a_system_does_not_offer_reads_as_nothing(tmp_path: Path) -> None:
-    """A missing file, an empty one and one with other words give no number and no error."""
+    """A missing, empty or unexpected file gives no number and no error."""
     assert machine.numbers(tmp_path / "none") == []
     assert machine.number_after("total=", tmp_path / "none") == 0.0
     (tmp_path / "odd").write_text("full total=x")
@@ -116,7 +116,7 @@ def test_what_a_system_does_not_offer_reads_as_nothing(tmp_path: Path) -> None:
 
 
 def test_the_network_is_that_of_the_interfaces_without_the_loopback() -> None:
-    """Between two looks of psutil, which knows each interface; none may come or go meanwhile."""
+    """Two readings are compared with psutil's per interface; none may appear or disappear meanwhile."""
     for _ in range(1_000):
         before = psutil.net_io_counters(pernic=True, nowrap=False)
         found = machine.network_bytes()
@@ -131,7 +131,7 @@ def test_the_network_is_that_of_the_interfaces_without_the_loopback() -> None:
 
 
 def test_waiting_for_memory_that_is_on_the_disk_shows(tmp_path: Path) -> None:
-    """Pages that the kernel has to read are counted, each once: those of a mapped file as those of swap."""
+    """Pages that the kernel has to read are counted once each: those of a mapped file like those of swap."""
     size = 64 * mmap.PAGESIZE
     path = tmp_path / "pages"
     path.write_bytes(os.urandom(size))
@@ -142,16 +142,16 @@ def test_waiting_for_memory_that_is_on_the_disk_shows(tmp_path: Path) -> None:
         kernel, before = major_faults(), machine.read()
         sum(pages[:: mmap.PAGESIZE])
         waits, counted = machine.read().page_waits - before.page_waits, major_faults() - kernel
-    assert counted - 10 <= waits <= counted  # none where the file system keeps its files in memory
+    assert counted - 10 <= waits <= counted  # none if the file system keeps its files in memory
 
 
 def major_faults() -> int:
-    """Return what the kernel says of this process elsewhere."""
+    """Return the kernel's count for this process from another source."""
     return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[9])
 
 
 def test_memory_that_is_filled_is_resident() -> None:
-    """64 MiB more that hold something show, up to what else the process gives back meanwhile."""
+    """64 MiB of used memory show, up to what else the process frees meanwhile."""
     before = machine.resident_bytes()
     held = b"x" * 2**26
     assert machine.resident_bytes() - before > len(held) / 2

@@ -1,4 +1,4 @@
-"""The Accumulator. That nothing is lost on its way through it is tested in test_recorder.py and test_wire.py."""
+"""The Accumulator; that it loses nothing is tested in test_recorder.py and test_wire.py."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ KEYS = [SeriesKey("shop", "GET", name) for name in "ab"]
 
 
 def accumulator() -> Accumulator:
-    """An accumulator that knows two series of one scenario."""
+    """An accumulator with two series of one scenario."""
     made = Accumulator()
     made.labels.rows(tuple(KEYS))
     made.labels.scenario_row("shop")
@@ -25,7 +25,7 @@ def add_on_time(counts: Accumulator, row: int, *durations_s: float) -> None:
 
 
 def test_on_time_and_late_requests_add_up() -> None:
-    """Requests on time count in both times with the same duration; late ones have their own, and a lag."""
+    """Requests on time have the same duration in both times; late ones have two, and a lag."""
     counts = accumulator()
     add_on_time(counts, 0, 0.25)
     counts.add_late(np.array([0]), np.array([0]), np.array([1]), lag_s=np.array([0.5]), service_s=np.array([0.125]))
@@ -38,7 +38,7 @@ def test_on_time_and_late_requests_add_up() -> None:
 
 
 def test_taking_empties_it() -> None:
-    """What was taken is not taken again, and rows keep their series."""
+    """Measurements are taken once, and rows keep their series."""
     counts = accumulator()
     add_on_time(counts, 1, 0.5, -1.0)
     assert (counts.take().series, bool(counts), counts.take().series) == ((KEYS[1],), False, ())
@@ -48,7 +48,7 @@ def test_taking_empties_it() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_waiting_durations_are_bounded(monkeypatch: pytest.MonkeyPatch, *, late: bool) -> None:
-    """However many requests come before a take, only a bounded number of single durations is held."""
+    """However many requests come before a take, only a bounded number of single durations is kept."""
     monkeypatch.setattr(measurements, "_COMPACT_ABOVE", 100)
     counts = accumulator()
     for _ in range(40):
@@ -63,7 +63,7 @@ def test_waiting_durations_are_bounded(monkeypatch: pytest.MonkeyPatch, *, late:
 
 
 def test_measurements_add_up() -> None:
-    """What was taken elsewhere is added by its labels: counts, times, errors and dropped iterations."""
+    """Measurements taken elsewhere are added by label: counts, times, errors and dropped iterations."""
     other, total = accumulator(), Accumulator()
     for second in range(2):
         add_on_time(other, second, 0.5)
@@ -81,7 +81,7 @@ def test_measurements_add_up() -> None:
 
 
 def test_nothing_measured_is_false() -> None:
-    """Measurements are true when a request or a dropped iteration was counted."""
+    """Measurements are true if a request or a dropped iteration was counted."""
     counts = accumulator()
     assert not counts.take()
     counts.add_dropped(0, 1)

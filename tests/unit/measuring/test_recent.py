@@ -14,7 +14,7 @@ from tests.unit.measuring.test_collector import delta, started
 
 
 def measured(times_s: list[float], name: str = "buy") -> Measurements:
-    """What one second counted."""
+    """The counts of one second."""
     recorder = Recorder()
     for took_s in times_s:
         recorder.series("shop", "GET", name).success(1.0, 1.0, 1.0 + took_s, 10)
@@ -22,7 +22,7 @@ def measured(times_s: list[float], name: str = "buy") -> Measurements:
 
 
 def test_only_the_last_seconds_are_kept() -> None:
-    """Each second is let go when ten later ones have come, and one that comes too late is not taken."""
+    """Each second is dropped once ten later ones have come, and a second that is too late is not added."""
     recent = Recent()
     for second in range(25):
         recent.add(second, measured([0.001 * (second + 1)]))
@@ -33,7 +33,7 @@ def test_only_the_last_seconds_are_kept() -> None:
 
 
 def test_parts_of_a_second_and_late_ones_are_added() -> None:
-    """What comes for a second in several flushes is merged, by name."""
+    """Several flushes for one second are merged by name."""
     recent = Recent()
     recent.add(5, measured([0.1]))
     recent.add(6, measured([0.2], "pay"))
@@ -77,7 +77,7 @@ def test_the_collector_keeps_those_of_the_open_run() -> None:
 
 
 def test_seconds_without_requests_let_go_of_what_was_before() -> None:
-    """Nothing is shown as recent when the run continues and its service does not respond."""
+    """If the run continues but its service does not respond, nothing is shown as recent."""
     collector = started("a")
     collector.take("a", delta(1), 100.0)
     collector.flush()

@@ -1,4 +1,4 @@
-"""The RunRecord: counts, figures, and what it says about its own completeness."""
+"""The RunRecord: its counts, figures, and completeness."""
 
 import base64
 import json
@@ -70,7 +70,7 @@ def test_the_total_is_the_sum_of_the_series() -> None:
 
 
 def test_a_view_does_not_change_with_the_record() -> None:
-    """What was read stays as it was when more comes."""
+    """A view does not change when more data arrives."""
     record = sample_record()
     before = next(record.series()).response_time
     count = before.count
@@ -79,14 +79,14 @@ def test_a_view_does_not_change_with_the_record() -> None:
 
 
 def test_errors_are_listed_with_their_times() -> None:
-    """Each distinct error has its message, its number, and when it was seen first and last."""
+    """Each distinct error has its message, its number, and its first and last time."""
     first = sample_record().errors()[0]
     assert (first.name, first.error_class, first.message, first.occurrences) == ("a", "reset", "reset happened", 2)
     assert (first.first_seen, first.last_seen) == (1_700_000_000, 1_700_000_001)
 
 
 def test_the_first_failures_of_a_kind_have_evidence() -> None:
-    """Three messages of a name and class; each keeps its first, and a reset of the counts takes none away."""
+    """Three messages of a name and class keep their first one each, and a reset of the counts removes none."""
     record = RunRecord()
     for second in range(2):
         for number in range(5):
@@ -102,7 +102,7 @@ def test_the_first_failures_of_a_kind_have_evidence() -> None:
 
 
 def test_the_slowest_traces_are_kept_with_their_second() -> None:
-    """Of each name and outcome; a reset takes them away like the requests."""
+    """They are kept by name and outcome; a reset removes them like the requests."""
     record = RunRecord("r1", 1_700_000_000.25)
     for second in range(2):
         recorder = Recorder()
@@ -124,7 +124,7 @@ def test_the_slowest_traces_are_kept_with_their_second() -> None:
 
 
 def test_distinct_errors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the cap messages fall together; no occurrence is lost, and the classes stay exact."""
+    """Beyond the cap messages are merged; no occurrence is lost, and the classes stay exact."""
     monkeypatch.setattr(record_module, "MAX_ERRORS", 3)
     record = RunRecord()
     for number in range(10):
@@ -135,14 +135,14 @@ def test_distinct_errors_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_second_there_is_no_time_line() -> None:
-    """The totals of a process's life have no time line that could grow."""
+    """The totals of a process's lifetime have no time line, which could grow."""
     record = RunRecord()
     record.add(measure(("a", 0.1, None, None)))
     assert (len(record.timeline), record.requests) == (0, 1)
 
 
 def test_a_reset_forgets_counts_and_keeps_the_run() -> None:
-    """After a reset only what comes later is counted, and the record says from which second."""
+    """After a reset only later samples are counted, and the record has the second of the reset."""
     record = sample_record()
     record.reset(2)
     assert (record.requests, record.failures, list(record.series()), record.schedule_lag) == (0, 0, [], {})
@@ -152,7 +152,7 @@ def test_a_reset_forgets_counts_and_keeps_the_run() -> None:
 
 
 def test_a_reset_keeps_what_is_missing_from_what_comes_after() -> None:
-    """What a listener failed to prepare, and the users that ended, are missing after a reset too."""
+    """The work of a listener that failed, and users that ended, are still missing after a reset."""
     recorder, record = Recorder(), RunRecord()
     recorder.add_exception(LISTENERS, KeyError("prepare"))
     recorder.add_exception("shop", KeyError("user"), ends_user=True)
@@ -176,7 +176,7 @@ def test_many_series_fit() -> None:
 
 
 def test_the_dictionary_is_json_and_whole() -> None:
-    """Everything is in the dictionary, it survives JSON, and its histograms can be read back."""
+    """The dictionary is complete, survives JSON, and its histograms can be read back."""
     record = sample_record()
     record.delivery = Delivery(0.5, (Missing(3, 2, 1.0, None),), 4, 5)
     read = json.loads(json.dumps(record_dict.as_dict(record), allow_nan=False))
@@ -203,13 +203,13 @@ def test_an_empty_record_is_a_record() -> None:
 
 
 def test_what_is_missing_reads_as_a_sentence() -> None:
-    """A gap names worker and interval; an unannounced end is called that."""
+    """A gap has worker and interval; an unannounced end is called that."""
     assert str(Missing(2, 3, 10.0, 13.0)) == "worker 2: 3 interval(s) missing, from 10 s to 13 s"
     assert str(Missing(0, 1, 4.2, None)) == "worker 0: 1 interval(s) missing, from 4 s to its unannounced end"
 
 
 def test_exceptions_have_the_times_at_which_they_were_seen() -> None:
-    """Each distinct exception has its count, and when it was first and last seen; a reset forgets them."""
+    """Each distinct exception has its count, and its first and last time; a reset removes them."""
     record = RunRecord(started_at=1000.5)
     for second in (3, 8):
         recorder = Recorder()
@@ -226,7 +226,7 @@ def test_exceptions_have_the_times_at_which_they_were_seen() -> None:
 
 
 def test_set_up_is_recorded_apart_from_the_load() -> None:
-    """What is sent in on_start is in no count, percentile, error or second of the load, but in a record of its own."""
+    """A request of on_start is in no count, percentile, error or second of the load, but in a separate record."""
     recorder = Recorder()
     recorder.series("s", "GET", "page").success(0.0, 0.0, 0.010, 1)
     login = recorder.series("s", "POST", "login", SETUP)

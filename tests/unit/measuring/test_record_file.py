@@ -1,4 +1,4 @@
-"""The record on disk: readable after any end of its writer, and a full disk is no end of the run."""
+"""The record on disk: it is readable after any end of its writer, and a full disk does not end the run."""
 
 import resource
 from pathlib import Path
@@ -45,14 +45,14 @@ def write(path: Path, seconds: int, *, close: bool = True) -> RunRecord:
 
 
 def test_a_record_is_read_back_whole(tmp_path: Path) -> None:
-    """What was streamed is read back equal to what was in memory."""
+    """A streamed record that is read back equals the one in memory."""
     path = tmp_path / "deeper" / "record.stream"
     record = write(path, 25)
     assert record_dict.as_dict(record_file.read(path)) == record_dict.as_dict(record)
 
 
 def test_completeness_and_workers_are_in_the_file(tmp_path: Path) -> None:
-    """The file says what is missing and what the workers observed about themselves."""
+    """The file has the gaps and the workers' observations of themselves."""
     path = tmp_path / "record.stream"
     record = RunRecord("r1", 0.0)
     file = RecordFile(path, record)
@@ -74,7 +74,7 @@ def test_every_second_is_on_the_disk_at_once(tmp_path: Path) -> None:
 
 
 def test_a_torn_end_is_left_out(tmp_path: Path) -> None:
-    """Cut anywhere after its header, the file yields the seconds before the cut, and never a wrong number."""
+    """Cut anywhere after its header, the file gives the seconds before the cut, and never a wrong number."""
     path = tmp_path / "record.stream"
     write(path, 4)
     data = path.read_bytes()
@@ -93,7 +93,7 @@ def test_a_torn_end_is_left_out(tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_is_an_error_that_says_where(tmp_path: Path) -> None:
-    """A changed byte is found, and the error says how to keep what precedes it."""
+    """A changed byte is found, and the error says how to keep the part before it."""
     path = tmp_path / "record.stream"
     write(path, 4)
     data = bytearray(path.read_bytes())
@@ -105,7 +105,7 @@ def test_damage_in_the_middle_is_an_error_that_says_where(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 7])
 def test_another_version_is_an_error_with_both_versions(tmp_path: Path, version: int) -> None:
-    """A file of an older or a newer version is refused, with advice."""
+    """A file of an older or newer version is refused, with advice."""
     path = tmp_path / "record.stream"
     write(path, 1)
     data = bytearray(path.read_bytes())
@@ -117,7 +117,7 @@ def test_another_version_is_an_error_with_both_versions(tmp_path: Path, version:
 
 @pytest.mark.parametrize("frame", [[-1, 3], [2**40, 3], [0, -3], [0.0, 3], [0, "3"], [0], [0, 3, 4, 5]], ids=str)
 def test_a_second_that_contradicts_itself_is_an_error(tmp_path: Path, frame: list) -> None:
-    """Even with a right checksum, a second with another number or other users is refused."""
+    """Even with a valid checksum, a second with another number or other users is refused."""
     path = tmp_path / "record.stream"
     write(path, 1)
     body = msgpack.packb([*frame, PackedMeasurements.of(measure(1))])
@@ -128,7 +128,7 @@ def test_a_second_that_contradicts_itself_is_an_error(tmp_path: Path, frame: lis
 
 @pytest.mark.parametrize("content", [None, b"", b"LT", b"<html>"])
 def test_what_is_no_record_is_an_error(tmp_path: Path, content: bytes | None) -> None:
-    """A missing file and a file of another kind are refused with a sentence."""
+    """A missing file and a file of another kind are refused with an error."""
     path = tmp_path / "record.stream"
     if content is not None:
         path.write_bytes(content)
@@ -153,7 +153,7 @@ def test_a_full_device_is_said_and_the_run_goes_on(caplog: pytest.LogCaptureFixt
 
 
 def test_what_could_not_be_written_is_written_when_there_is_room_again(tmp_path: Path) -> None:
-    """After a full disk has room again, the file holds every request; only the seconds in between fell together."""
+    """Once the disk has space again, the file has every request; only the seconds in between are merged."""
     path = tmp_path / "record.stream"
     record = RunRecord("r1", 0.0)
     file = RecordFile(path, record)
@@ -185,7 +185,7 @@ def test_what_could_not_be_written_is_written_when_there_is_room_again(tmp_path:
 
 
 def test_a_reset_is_in_the_file(tmp_path: Path) -> None:
-    """A record read back starts from its last reset, as the one in memory does."""
+    """A record that is read back starts at its last reset, like the one in memory."""
     path = tmp_path / "record.stream"
     record = RunRecord("r1", 0.0)
     file = RecordFile(path, record)

@@ -1,4 +1,4 @@
-"""Limits: heads, bodies and time that a server would take without end."""
+"""Limits for heads, bodies and times, which a server would otherwise extend without end."""
 
 import socket
 
@@ -60,7 +60,7 @@ def test_decompression_bomb_is_cut_off(monkeypatch):
 
 
 def test_byte_per_moment_ends_with_the_read_timeout():
-    """A server that drips its head byte by byte cannot hold a user beyond the read timeout."""
+    """A server that drips its head byte by byte cannot hold a user longer than the read timeout."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -75,7 +75,7 @@ def test_byte_per_moment_ends_with_the_read_timeout():
 
 
 def test_dripping_body_ends_with_the_total_timeout():
-    """A body that drips within the read timeout ends when the whole request's time is over."""
+    """A body that drips within the read timeout ends when the total timeout is over."""
 
     def script(peer: Peer) -> None:
         peer.read_request()

@@ -1,4 +1,4 @@
-"""HttpUser's calls: what they send, what they return, what they count."""
+"""The calls of HttpUser: the requests they send, the responses they return, and the samples they record."""
 
 import json
 
@@ -29,7 +29,7 @@ KEPT = ok(b'{"a":1}', "Content-Type: application/json")
 
 
 def test_requests_of_a_user_share_one_connection():
-    """Ten requests in a row use one connection and come back whole."""
+    """Ten requests in a row use one connection, and their responses are complete."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         bodies = [user.client.get("/x").json() for _ in range(10)]
         assert bodies == [{"a": 1}] * 10
@@ -38,7 +38,7 @@ def test_requests_of_a_user_share_one_connection():
 
 
 def test_response_offers_what_scenarios_use():
-    """Status, reason, headers, text, content, url, elapsed and ok say what the server sent."""
+    """Status, reason, headers, text, content, url, elapsed and ok have the server's values."""
     response = ok("grün".encode("latin-1"), "Content-Type: text/plain; charset=latin-1", "X-A: 1", "x-a: 2")
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         got = user.client.get("/x?y=1")
@@ -56,7 +56,7 @@ def test_response_offers_what_scenarios_use():
     "body", [b"", b"{", b"\xff", b"[" * 100_000, b"1" * 5000, b"-" * 9], ids=lambda body: f"{len(body)} {body[:1]!r}"
 )
 def test_a_body_that_is_no_json_is_one_kind_of_error(body):
-    """json() raises json.JSONDecodeError whatever came, a nesting or a number without measure too."""
+    """json() raises json.JSONDecodeError for any body, including deep nesting and huge numbers."""
     with ScriptedServer(always(ok(body))) as server, running_user(server.url) as user:
         response = user.client.get("/")
     with pytest.raises(json.JSONDecodeError):
@@ -65,7 +65,7 @@ def test_a_body_that_is_no_json_is_one_kind_of_error(body):
 
 @pytest.mark.parametrize("charset", ["no-such", "undefined", "idna", "punycode", "hex", "rot13", "a\0b", "utf-8\xe9"])
 def test_no_declared_charset_breaks_text(charset):
-    """Whatever charset the server names, text is a string."""
+    """text is a string whatever charset the server names."""
     response = ok(b"\xffab.", f"Content-Type: text/plain; charset={charset}".replace("\0", ""))
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         got = user.client.get("/")
@@ -75,7 +75,7 @@ def test_no_declared_charset_breaks_text(charset):
 
 
 def test_encoding_can_be_chosen_and_an_unknown_one_does_not_break_text():
-    """A charset that does not exist falls back to UTF-8; setting encoding overrides the header."""
+    """An unknown charset falls back to UTF-8; setting encoding overrides the header."""
     response = ok("ü".encode(), "Content-Type: text/plain; charset=no-such")
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         got = user.client.get("/")
@@ -99,7 +99,7 @@ def test_every_method_has_its_call(method):
 
 
 def test_name_groups_requests():
-    """name= and rename_request() decide under which name a request is recorded."""
+    """name= and rename_request() set the name under which a request is recorded."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         user.client.get("/item/1", name="/item")
         user.client.get("/item/2", "/item")
@@ -119,7 +119,7 @@ def test_name_groups_requests():
 
 @pytest.mark.parametrize("header", [{"a": 1}, {"a"}, iter("a"), [["a"]], ["a\nb"]])
 def test_a_header_that_is_no_text_is_refused(header):
-    """A container is never sent as Python shows it."""
+    """A container is never sent as its Python repr."""
     with running_user("http://h") as user:
         with pytest.raises(InvalidRequestError, match="X-A"):
             user.client.get("/", headers={"X-A": header})
@@ -127,7 +127,7 @@ def test_a_header_that_is_no_text_is_refused(header):
 
 
 def test_a_header_may_have_several_values():
-    """A list is sent as one field for each value, of a call and of the class."""
+    """A list, in a call or in the class, is sent as one field per value."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -140,7 +140,7 @@ def test_a_header_may_have_several_values():
 
 
 def test_headers_replace_defaults_without_case_and_none_leaves_one_out():
-    """A header of the request wins over the default of the same name; None removes it."""
+    """A header of the request overrides the default of the same name; None removes it."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -160,7 +160,7 @@ def test_headers_replace_defaults_without_case_and_none_leaves_one_out():
 
 
 def test_params_extend_the_query():
-    """params= appends to the URL's query, encodes, repeats lists, leaves None out; the name stays the URL's."""
+    """params= extends the URL's query, encodes, repeats lists, and skips None; the name stays the URL's."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -185,7 +185,7 @@ def test_params_extend_the_query():
 
 
 def test_basic_auth_by_argument_and_by_url():
-    """auth= and credentials in the base URL become the same header; foreign hosts do not get the latter."""
+    """auth= and credentials in the base URL produce the same header; other hosts do not get the latter."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -203,7 +203,7 @@ def test_basic_auth_by_argument_and_by_url():
 
 
 def test_stream_hands_out_lines_as_they_arrive():
-    """With stream=True the call returns at the head; lines come while the server is still sending."""
+    """With stream=True the call returns after the head; lines arrive while the server is still sending."""
     go_on = gevent.event.Event()
 
     def script(peer: Peer) -> None:
@@ -236,7 +236,7 @@ def test_stream_left_unread_gives_its_connection_up():
 
 
 def test_closed_stream_closes_its_connection_at_once():
-    """close() ends the transfer although the response is still held."""
+    """close() ends the transfer even while the response object is still referenced."""
     ended = gevent.event.Event()
 
     def script(peer: Peer) -> None:
@@ -253,7 +253,7 @@ def test_closed_stream_closes_its_connection_at_once():
 
 
 def test_several_greenlets_of_a_user_get_connections_of_their_own():
-    """Concurrent requests of one client do not mix their responses."""
+    """Concurrent requests of one client do not mix up their responses."""
 
     def script(peer: Peer) -> None:
         while head := peer.read_request()[0]:
@@ -292,7 +292,7 @@ def test_several_greenlets_of_a_user_get_connections_of_their_own():
     ],
 )
 def test_call_that_cannot_be_built_is_refused_at_once_and_counted(host, path, arguments):
-    """Bad hosts, URLs, headers, bodies and timeouts raise at the call, count as exception, and send nothing."""
+    """Bad hosts, URLs, headers, bodies and timeouts raise in the call, count as exceptions, and send nothing."""
     with ScriptedServer(always(KEPT)) as server, running_user(host or server.url) as user:
         with pytest.raises(InvalidRequestError):
             user.client.get(path, **arguments)
@@ -301,19 +301,19 @@ def test_call_that_cannot_be_built_is_refused_at_once_and_counted(host, path, ar
 
 
 def test_method_must_be_a_token():
-    """A method with a space would split the request line; it is refused."""
+    """A method with a space would split the request line, and is refused."""
     with running_user("http://127.0.0.1:1") as user, pytest.raises(InvalidRequestError):
         user.client.request("GET / HTTP/1.1", "/")
 
 
 def test_user_without_a_host_stops_the_test():
-    """A user that does not know where to send anything says how to tell it."""
+    """A user without a target raises an error that says how to set one."""
     with pytest.raises(StopTest, match="--host"), running_user(None):
         pass
 
 
 def test_users_connections_close_when_it_stops():
-    """Stopping a user's greenlet closes its connections, so that the server sees the end."""
+    """When a user's greenlet is stopped, its connections are closed, so that the server notices."""
     ended = gevent.event.Event()
 
     def script(peer: Peer) -> None:
@@ -330,7 +330,7 @@ def test_users_connections_close_when_it_stops():
 
 
 def test_base_url_and_path_join_with_one_slash():
-    """A trailing slash of the host and a missing one of the path do no harm."""
+    """A trailing slash of the host, and a missing one of the path, make no difference."""
     with ScriptedServer(always(KEPT)) as server:
         for host, path in [(server.url + "/", "/a"), (server.url, "a"), (server.url + "/v1", "/a"), (server.url, "?q")]:
             with running_user(host) as user:
@@ -339,7 +339,7 @@ def test_base_url_and_path_join_with_one_slash():
 
 
 def test_the_first_response_on_a_connection_names_the_version_of_its_service():
-    """Later ones on it are not looked at: that is the path that must cost nothing."""
+    """Later responses on it are not examined, since that path must cost nothing."""
     named = [
         ok(b"a").replace(b"\r\n", b"\r\nX-Service-Version: " + version + b"\r\n", 1) for version in (b"41ab", b"52cd")
     ]
@@ -351,7 +351,7 @@ def test_the_first_response_on_a_connection_names_the_version_of_its_service():
 
 
 def test_a_version_is_read_from_a_response_that_arrives_in_parts():
-    """Split within the header itself; the next response on the kept connection, in parts too, is not looked at."""
+    """The header itself is split; the next response on the kept connection, also in parts, is not examined."""
     named = [ok(b"a", f"X-Service-Version: {version}") for version in ("41ab", "52cd")]
 
     def in_parts(peer: Peer) -> None:
@@ -371,7 +371,7 @@ def test_a_version_is_read_from_a_response_that_arrives_in_parts():
 
 
 def test_a_service_that_names_a_version_of_its_own_on_each_connection_is_kept_in_bounds():
-    """A service decides what is in its header; only the first few of a name are kept apart."""
+    """A service controls its header; only the first few versions of a name are kept."""
     named = [
         ok(b"a").replace(b"\r\n", b"\r\nConnection: close\r\nX-Service-Version: %d\r\n" % number, 1)
         for number in range(2 * MAX_PLACES)

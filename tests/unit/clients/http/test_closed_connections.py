@@ -1,4 +1,4 @@
-"""Connections that the server closes, resets or keeps, and what is sent again."""
+"""Connections that the server closes, resets or keeps, and requests that are repeated."""
 
 import io
 import socket
@@ -13,7 +13,7 @@ from tests.unit.clients.http.test_tls import server_context, trusting
 
 
 def test_errors_of_connecting_have_their_classes():
-    """A refused port is connect, an unknown name is dns."""
+    """A refused port counts as connect, an unknown name as dns."""
     with ScriptedServer(always(ok())) as server:
         dead = server.url
     with running_user(dead) as user:
@@ -25,7 +25,7 @@ def test_errors_of_connecting_have_their_classes():
 
 
 def test_reset_has_its_class():
-    """A TCP reset before the answer is counted as reset."""
+    """A TCP reset before the response counts as reset."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -38,7 +38,7 @@ def test_reset_has_its_class():
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
 def test_idle_connection_closed_by_the_server_is_replaced(ending):
-    """A connection that the server closed while it was idle is replaced without an error, for POST too."""
+    """A connection that the server closed while it was idle is replaced without an error, even for a POST."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -58,7 +58,7 @@ def test_idle_connection_closed_by_the_server_is_replaced(ending):
 @pytest.mark.parametrize(("method", "repeats"), [("GET", True), ("PUT", True), ("POST", False), ("PATCH", False)])
 @pytest.mark.parametrize("ending", ["close", "reset"])
 def test_only_what_is_safe_is_repeated(method, repeats, ending):
-    """When a kept connection breaks before a byte of the answer, idempotent requests go out again, others fail."""
+    """When a kept connection breaks before the response begins, idempotent requests are repeated, others fail."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -80,7 +80,7 @@ def test_only_what_is_safe_is_repeated(method, repeats, ending):
 
 
 def test_request_is_not_repeated_once_an_answer_began():
-    """A connection that breaks within the answer fails even a GET: the server did act."""
+    """A connection that breaks within the response fails even a GET, since the server has acted."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -97,7 +97,7 @@ def test_request_is_not_repeated_once_an_answer_began():
 
 
 def test_new_connection_that_closes_at_once_fails_and_is_not_repeated():
-    """A server that accepts and closes is an error on the first connection, not a loop."""
+    """A server that accepts and closes is an error on the first connection, without a loop."""
     with ScriptedServer(lambda _peer: None) as server, running_user(server.url) as user:
         user.client.get("/")
         assert set(error_classes(user)) <= {"closed", "reset"}
@@ -105,7 +105,7 @@ def test_new_connection_that_closes_at_once_fails_and_is_not_repeated():
 
 
 def test_early_answer_to_an_upload_counts():
-    """A server that refuses an upload before it has it all is listened to, and its connection is not used again."""
+    """When a server refuses an upload early, its response counts, and the connection is not reused."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -123,9 +123,9 @@ def test_early_answer_to_an_upload_counts():
 @pytest.mark.parametrize("transport", ["tcp", "tls", "unix"])
 @pytest.mark.parametrize("arguments", [{"data": b"x"}, {"data": io.BytesIO(b"x")}, {"json": 1, "stream": True}])
 def test_post_without_pause_over_a_connection_just_closed_is_no_failure(transport, arguments, tmp_path):
-    """A server that closes after each answer, without saying so, fails no POST that is sent at once after it.
+    """A POST sent right after a response does not fail although the server closed the connection unannounced.
 
-    The end of the stream lies in the kernel, and the event loop has not noticed it yet.
+    The end of the stream is in the kernel, but the event loop has not noticed it yet.
     """
     arrived = []
 
@@ -193,7 +193,7 @@ def test_early_good_answer_does_not_cut_the_upload(kind, server_does):
 
 @pytest.mark.parametrize("kind", ["bytes", "iterable"])
 def test_answer_of_a_server_that_closes_within_the_upload_counts(kind):
-    """What a server says before it closes within an upload is the response, also where it does not announce the end."""
+    """A response sent before the server closes within an upload counts, even if the close was not announced."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -207,7 +207,7 @@ def test_answer_of_a_server_that_closes_within_the_upload_counts(kind):
 
 
 def test_connection_close_is_respected():
-    """After Connection: close, and after HTTP/1.0 without keep-alive, the next request opens a new connection."""
+    """After Connection: close, and after HTTP/1.0 without keep-alive, the next request uses a new connection."""
     responses = [ok(b"1", "Connection: close"), b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n2", ok(b"3")]
 
     def script(peer: Peer) -> None:
@@ -220,7 +220,7 @@ def test_connection_close_is_respected():
 
 
 def test_http_1_0_with_keep_alive_is_kept():
-    """HTTP/1.0 with Connection: keep-alive serves the next request too."""
+    """HTTP/1.0 with Connection: keep-alive serves the next request, too."""
     response = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n1"
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         assert [user.client.get("/").content for _ in range(3)] == [b"1"] * 3
@@ -228,7 +228,7 @@ def test_http_1_0_with_keep_alive_is_kept():
 
 
 def test_killed_user_leaves_no_half_read_connection():
-    """A request that is interrupted from outside closes its connection and counts; the next one is right."""
+    """A request that is interrupted from outside counts and closes its connection; the next one is unaffected."""
 
     def script(peer: Peer) -> None:
         while head := peer.read_request()[0]:

@@ -1,4 +1,4 @@
-"""Content codings: what a response is undone from, and what is left as it is."""
+"""Content codings: which ones are decoded, and which are left as they are."""
 
 import gzip
 import zlib
@@ -22,7 +22,7 @@ CODED = {
 
 @pytest.mark.parametrize("coding", CODED)
 def test_content_codings_are_undone(coding):
-    """gzip (several members too), deflate with and without wrapper, Brotli and their combination decode."""
+    """gzip (including several members), deflate with and without wrapper, Brotli and combinations are decoded."""
     response = ok(CODED[coding], f"Content-Encoding: {coding}")
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         got = user.client.get("/")
@@ -35,7 +35,7 @@ def test_content_codings_are_undone(coding):
 @pytest.mark.parametrize("padding", [b"\0" * 1000, b"garbage", b"\x1f", b"\0"])
 @pytest.mark.parametrize("members", [1, 2])
 def test_padding_behind_a_gzip_body_is_passed_over(padding, members):
-    """What lies behind the last member is ignored, as gzip itself does, in whatever pieces it comes."""
+    """Bytes after the last member are ignored, as gzip itself does, however they are split."""
     body = gzip.compress(b"text") * members + padding
     assert decode("gzip", body, 1000) == b"text" * members
     decoder = Decoder("gzip", 1000)
@@ -44,13 +44,13 @@ def test_padding_behind_a_gzip_body_is_passed_over(padding, members):
 
 
 def test_unknown_coding_leaves_the_body_as_it_is():
-    """A coding that was not asked for is not an error; the bytes stay."""
+    """A coding that was not requested is not an error; the bytes are unchanged."""
     with ScriptedServer(always(ok(b"??", "Content-Encoding: zz"))) as server, running_user(server.url) as user:
         assert user.client.get("/").content == b"??"
 
 
 def test_coded_response_without_a_body_is_empty():
-    """An empty body with a coding, and the answer to HEAD, decode to nothing."""
+    """An empty body with a coding, and the response to HEAD, decode to nothing."""
     responses = answering(ok(b"", "Content-Encoding: gzip"), ok(b"", "Content-Encoding: gzip"))
     with ScriptedServer(responses) as server, running_user(server.url) as user:
         assert user.client.get("/").content == b""

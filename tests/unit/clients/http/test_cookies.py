@@ -70,7 +70,7 @@ OF_A_CALL = [
 
 @pytest.mark.parametrize(("lines", "own", "expected"), OF_A_CALL)
 def test_a_call_may_have_cookies_of_its_own(lines, own, expected):
-    """They are sent with that call only, in addition to the user's own, whose names they replace."""
+    """They are sent with that call only, in addition to the user's own, and override those of the same name."""
     sent: list[str] = []
     with ScriptedServer(noting(sent)) as server, running_user(server.url) as user:
         user.client.cookies.store(parse(server.url), lines)
@@ -81,7 +81,7 @@ def test_a_call_may_have_cookies_of_its_own(lines, own, expected):
 
 
 def noting(sent: list[str], redirect: Sequence[str] = ()):
-    """A script that notes the Cookie field of each request, and redirects /start by these header fields."""
+    """A script that records the Cookie field of each request, and redirects /start with these header fields."""
 
     def script(peer: Peer) -> None:
         while head := peer.read_request()[0]:
@@ -94,7 +94,7 @@ def noting(sent: list[str], redirect: Sequence[str] = ()):
 
 @pytest.mark.parametrize(("elsewhere", "expected"), [(False, "a=1; b=2"), (True, "a=1")])
 def test_cookies_of_a_call_stay_with_their_host(elsewhere, expected):
-    """A redirect keeps them, in addition to those that it sets, but not to another origin."""
+    """A redirect on the same origin keeps them, in addition to those it sets; one to another origin does not."""
     here: list[str] = []
     there: list[str] = []
     with ScriptedServer(noting(there)) as other:
@@ -108,7 +108,7 @@ def test_cookies_of_a_call_stay_with_their_host(elsewhere, expected):
     "cookies", ["a=1", ["a"], {"a": 1}, {1: "a"}, {"a": "1\r\nX: y"}, {"a;b": "1"}, {"a": "\ud800"}]
 )
 def test_a_cookie_that_cannot_be_sent_is_refused_and_counted(cookies):
-    """One sentence, and nothing is sent: no line of the head is the scenario's own by way of a cookie."""
+    """The error is one sentence, and nothing is sent: a cookie cannot add lines to the head."""
     with ScriptedServer(always(ok())) as server, running_user(server.url) as user:
         with pytest.raises(InvalidRequestError, match="cookie"):
             user.client.get("/", cookies=cookies)
@@ -121,7 +121,7 @@ def test_a_cookie_that_cannot_be_sent_is_refused_and_counted(cookies):
 
 @pytest.mark.parametrize(("lines", "set_by", "asked", "expected"), CASES)
 def test_cookie_goes_where_it_should(lines, set_by, asked, expected):
-    """Domain, path, Secure, Max-Age and Expires decide which requests carry a cookie."""
+    """Domain, path, Secure, Max-Age and Expires determine which requests carry a cookie."""
     jar = CookieJar()
     jar.store(parse(set_by), lines)
     line = jar.line_for(parse(asked)).decode()
@@ -129,7 +129,7 @@ def test_cookie_goes_where_it_should(lines, set_by, asked, expected):
 
 
 def test_expired_cookie_is_no_longer_sent():
-    """A cookie ends when its time is over, although nothing else happens."""
+    """A cookie expires on time, even if nothing else happens."""
     jar = CookieJar()
     jar.store(parse("http://h/"), ["a=b; Max-Age=60", "c=d"])
     assert jar.line_for(parse("http://h/")) == b"Cookie: a=b; c=d\r\n"
@@ -141,7 +141,7 @@ def test_expired_cookie_is_no_longer_sent():
 
 
 def test_new_cookie_is_sent_at_once():
-    """A cookie that comes after the first request goes with the next one, and replaces one of its name."""
+    """A cookie set after the first request is sent with the next one, and replaces one of the same name."""
     jar, url = CookieJar(), parse("http://h/")
     for line, expected in [("a=1", "a=1"), ("b=2", "a=1; b=2"), ("a=3", "a=3; b=2"), ("b=; Max-Age=0", "a=3")]:
         jar.store(url, [line])
@@ -149,7 +149,7 @@ def test_new_cookie_is_sent_at_once():
 
 
 def test_jar_is_bounded():
-    """A server that sets ever new cookies fills the jar to its bound only."""
+    """A server that keeps setting new cookies fills the jar only to its bound."""
     jar = CookieJar()
     jar.store(parse("http://h/"), [f"c{number}=v" for number in range(1000)])
     assert len(jar) == 300
@@ -172,7 +172,7 @@ def test_jar_is_a_mapping():
 
 
 def test_user_keeps_its_cookies_and_sends_them_back():
-    """A cookie set by a response goes with the user's next requests, not with another user's."""
+    """A cookie set by a response is sent with the user's next requests, but not with another user's."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -197,7 +197,7 @@ def test_user_keeps_its_cookies_and_sends_them_back():
 
 
 def test_cookies_go_back_as_the_bytes_that_came():
-    """UTF-8 and Latin-1 in a cookie go back unchanged; UTF-8 reads as text."""
+    """UTF-8 and Latin-1 in a cookie are sent back unchanged; UTF-8 is read as text."""
 
     def script(peer: Peer) -> None:
         heads.append(peer.read_request()[0])

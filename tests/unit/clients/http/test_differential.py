@@ -1,4 +1,4 @@
-"""One scripted server, three clients: what ours, FastHttpUser and HttpUser make of an answer.
+"""One scripted server, three clients: how ours, FastHttpUser and HttpUser handle a response.
 
 A case is an answer to GET /start, and what each client makes of it. Where one expectation stands, all three agree;
 where they differ, the case says which is right and by which document. What they send is in test_differential_sent.py,
@@ -48,7 +48,7 @@ class Case:
 
 
 def same(answer: bytes, status: int = 200, body: bytes = b"abc", *, failed: bool = False) -> Case:
-    """A case of which all three make the same."""
+    """A case in which all three clients agree."""
     return Case(answer, (status, body, failed))
 
 
@@ -58,7 +58,7 @@ def fails(answer: bytes, error_class: str) -> Case:
 
 
 def differs(answer: bytes, expected: Seen, reason: str, **others: Seen) -> Case:
-    """A case in which ours is right, for a reason."""
+    """A case in which ours is right, for the given reason."""
     return Case(answer, expected, others, reason)
 
 
@@ -377,7 +377,7 @@ _STATUS_ERRORS = {"StatusError", "LocustBadStatusCode", "HTTPError"}
 
 
 def seen_by(client: str, answer: bytes) -> Seen:
-    """What a client makes of an answer."""
+    """The outcome of a response in a client."""
 
     def script(peer: Peer) -> None:
         while request := peer.read_head():
@@ -392,7 +392,7 @@ def seen_by(client: str, answer: bytes) -> Seen:
     with ScriptedServer(script) as server, running_user(server.url, CLIENTS[client]) as user:
         Recorder.of(user.environment)
         user.environment.events.request.add_listener(lambda exception, **_: errors.append(exception))
-        with suppress(Exception):  # what a stock client lets through
+        with suppress(Exception):  # an exception that a stock client does not catch
             response = user.client.get("/start")
         requests, failures = counts(user)
         if not errors:
@@ -407,7 +407,7 @@ def seen_by(client: str, answer: bytes) -> Seen:
 
 @pytest.mark.parametrize("name", CASES)
 def test_clients_agree_or_the_case_says_why_not(name):
-    """Each client makes of a case what the table says; a difference has a reason."""
+    """The outcome in each client is the one in the table; each difference has a reason."""
     case = CASES[name]
     assert bool(case.others) is bool(case.reason)
     assert seen_by("ours", case.answer) == case.expected

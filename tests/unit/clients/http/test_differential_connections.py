@@ -50,7 +50,7 @@ class Case:
 
 
 def silent(before: bytes) -> Callable[[Peer], None]:
-    """A script that sends these bytes and then nothing."""
+    """A script that sends these bytes, then stays silent."""
 
     def script(peer: Peer) -> None:
         if peer.read_head():
@@ -61,7 +61,7 @@ def silent(before: bytes) -> Callable[[Peer], None]:
 
 
 def broken_at_second(ending: str) -> Callable[[Peer], None]:
-    """A script whose first connection breaks when its second request has come."""
+    """A script whose first connection breaks when its second request arrives."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -121,7 +121,7 @@ CASES: dict[str, Case] = {
 
 
 def seen_by(client: str, case: Case) -> tuple[Seen, set[str]]:
-    """What three calls of a client come to, and the classes of its failures."""
+    """The outcomes of three calls of a client, and the classes of its failures."""
     options: dict[str, Any] = {"network_timeout": case.timeout_s} if client != "requests" else {}
     outcome = ""
     classes = set()
@@ -139,7 +139,7 @@ def seen_by(client: str, case: Case) -> tuple[Seen, set[str]]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_clients_keep_connections_alike_or_the_case_says_why_not(name):
-    """Each client makes of three calls what the table says; a difference has a reason."""
+    """The outcome of three calls of each client is the one in the table; each difference has a reason."""
     case = CASES[name]
     assert bool(case.others) is bool(case.reason)
     seen, classes = seen_by("ours", case)
@@ -163,14 +163,14 @@ right."""
 
 @pytest.mark.parametrize("name", NAMES)
 def test_clients_resolve_names_alike_or_ours_is_right(name, monkeypatch):
-    """Names beyond ASCII are resolved and sent in Host as IDNA has them."""
+    """Names beyond ASCII are resolved, and sent in Host, in their IDNA form."""
     found = []
     for client in CLIENTS:
         asked: list[str] = []
 
         def resolve(host: Any, port: Any, *_: Any, asked: list[str] = asked, **__: Any) -> list[Any]:
             name = host.decode() if isinstance(host, bytes) else host
-            asked.append(name if name.isascii() else name.encode("idna").decode())  # as the resolver does
+            asked.append(name if name.isascii() else name.encode("idna").decode())  # like the resolver
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(port)))]
 
         monkeypatch.setattr(gevent.socket, "getaddrinfo", resolve)

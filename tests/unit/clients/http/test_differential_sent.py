@@ -39,7 +39,7 @@ CASES = {
 
 
 def shown(request: tuple[bytes, bytes], names: tuple[str, ...]) -> str:
-    """A request as the cases have it; JSON is written one way, and a boundary is B."""
+    """A request in the form of the cases; JSON is written one way, and a boundary is B."""
     head, body = request
     first, *lines = head.decode("latin-1").split("\r\n")
     fields = [(name.lower(), value) for name, value in (line.split(": ", 1) for line in lines)]
@@ -56,7 +56,7 @@ def shown(request: tuple[bytes, bytes], names: tuple[str, ...]) -> str:
 
 
 def sent_by(client: str, case: Case) -> Seen:
-    """What a client sends, call by call."""
+    """The requests of a client, call by call."""
     seen: list[str] = []
 
     def script(peer: Peer) -> None:
@@ -89,19 +89,19 @@ def sent_by(client: str, case: Case) -> Seen:
                 response = user.client.request(method, target.replace("SERVER", f"127.0.0.1:{server.port}"), **made)
                 if not response.status_code and not seen:
                     seen.append("raised")
-            except Exception:  # what each client raises is its own
+            except Exception:  # each client has its own exceptions
                 seen.append("raised")
         if not counts(user)[0]:
             seen.append("uncounted")
     if "uncounted" in seen and client == "fast":
         with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-            gc.collect()  # a connection that it lost
+            gc.collect()  # a lost connection
     return tuple(seen)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_clients_send_the_same_or_the_case_says_why_not(name):
-    """Each client sends what the table says; a difference has a reason."""
+    """Each client sends the requests in the table; each difference has a reason."""
     case = CASES[name]
     assert bool(case.others) is bool(case.reason)
     assert ("ours", sent_by("ours", case)) == ("ours", case.expected)

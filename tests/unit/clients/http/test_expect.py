@@ -1,4 +1,4 @@
-"""What a call expects of its answer, against real answers."""
+"""The expectations of a call, checked against real responses."""
 
 import json
 from typing import Any
@@ -54,7 +54,7 @@ UNMET = {
 
 @pytest.mark.parametrize("case", MET)
 def test_an_answer_as_expected_counts_as_a_success(case: str) -> None:
-    """On a new connection and on a kept one."""
+    """This holds on a new connection and on a kept one."""
     with ScriptedServer(always(ANSWER)) as server, running_user(server.url) as user:
         for _ in range(2):
             assert user.client.get("/cart", expect=MET[case]).error is None
@@ -63,7 +63,7 @@ def test_an_answer_as_expected_counts_as_a_success(case: str) -> None:
 
 @pytest.mark.parametrize("case", UNMET)
 def test_another_answer_counts_as_failed_with_the_class_check(case: str) -> None:
-    """The message says what was found and what was expected; the response is returned with it."""
+    """The message has the found and the expected value; the response is returned with it."""
     expect, message = UNMET[case]
     with ScriptedServer(always(ANSWER)) as server, running_user(server.url) as user:
         for _ in range(2):
@@ -76,13 +76,13 @@ def test_another_answer_counts_as_failed_with_the_class_check(case: str) -> None
     "body", [b"<html>", b"[" * 100_000, b"[" * 100_000 + b"1" * 19], ids=["page", "deep", "digits"]
 )
 def test_what_is_no_json_is_said(body: bytes) -> None:
-    """An error page instead of a document is a failed check, not an exception; so is what no parser takes."""
+    """An error page instead of a document is a failed check, not an exception; so is any unparsable body."""
     with ScriptedServer(always(ok(body))) as server, running_user(server.url) as user:
         assert str(user.client.get("/", expect=Expect(json={"a": 1})).error) == "body is not JSON"
 
 
 def test_an_error_status_fails_by_itself_unless_it_is_expected() -> None:
-    """Without a status in expect its class stays that of the status."""
+    """Without a status in expect, the class of the failure is that of the status."""
     missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone"
     with ScriptedServer(always(missing)) as server, running_user(server.url) as user:
         assert user.client.get("/", expect=Expect(status=404, text="gone")).error is None
@@ -91,7 +91,7 @@ def test_an_error_status_fails_by_itself_unless_it_is_expected() -> None:
 
 
 def test_a_with_block_has_the_last_word() -> None:
-    """With catch_response the request is counted once, at the block's end."""
+    """With catch_response the request is counted once, at the end of the block."""
     with ScriptedServer(always(ANSWER)) as server, running_user(server.url) as user:
         for decides in (False, True):
             for _ in range(2):
@@ -117,7 +117,7 @@ def test_a_with_block_has_the_last_word() -> None:
     ],
 )
 def test_what_cannot_be_checked_is_refused_where_it_is_made(wrong: dict[str, Any], words: str) -> None:
-    """The sentence has the value, what is allowed and an example."""
+    """The error has the value, the allowed values and an example."""
     with pytest.raises(UsageError, match=rf"Expect\(.*{words}.*\) cannot be checked.* Allowed: .* Next: "):
         Expect(**wrong)
 

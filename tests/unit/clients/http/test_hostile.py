@@ -1,11 +1,11 @@
-"""Servers that misbehave: every malformed answer is an error with a class, and no user hangs."""
+"""Servers that misbehave: every malformed response is an error with a class, and no user hangs."""
 
 import gevent
 import pytest
 
 from tests.http_harness import HEAD, Peer, ScriptedServer, answering, counts, error_classes, ok, running_user
 
-# In the spirit of the response cases of llhttp and h11: what comes, and the class it must count under.
+# In the spirit of the response cases of llhttp and h11: a response, and the class of its error.
 MALFORMED = {
     "garbage": (b"\x00\x01\x02garbage\r\n\r\n", "protocol"),
     "another protocol": (b"SSH-2.0-OpenSSH_9.2\r\n", "protocol"),
@@ -74,9 +74,9 @@ MALFORMED = {
 @pytest.mark.parametrize("case", MALFORMED)
 @pytest.mark.parametrize("kept", [False, True], ids=["first", "kept"])
 def test_malformed_response_is_an_error_of_its_class(case, kept):
-    """What is not HTTP/1.1 fails the request under its class, on a new connection and on a kept one."""
+    """A response that is not HTTP/1.1 fails the request under its class, on a new connection and on a kept one."""
     response, expected = MALFORMED[case]
-    # Kept: two good responses before, the first on the general path, the second on the fast one.
+    # Kept: two good responses come first, the first on the general path, the second on the fast one.
     script = answering(ok(), ok(), response) if kept else answering(response)
     with ScriptedServer(script) as server, running_user(server.url, network_timeout=5) as user:
         if kept:
@@ -140,7 +140,7 @@ def test_odd_but_valid_response_is_read_in_any_pieces(case, step):
 
 
 def test_answer_to_head_has_no_body():
-    """HEAD's Content-Length and Transfer-Encoding announce no body; the connection serves on."""
+    """Content-Length and Transfer-Encoding of a response to HEAD announce no body; the connection stays usable."""
     script = answering(
         b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n", ok(b"ok")
     )
@@ -161,7 +161,7 @@ def test_answer_to_head_has_no_body():
     ],
 )
 def test_smuggled_response_never_answers_the_next_request(response):
-    """Bytes behind a response are thrown away with their connection."""
+    """Bytes after a response are discarded with their connection."""
 
     def script(peer: Peer) -> None:
         while peer.read_request()[0]:
@@ -174,7 +174,7 @@ def test_smuggled_response_never_answers_the_next_request(response):
 
 
 def test_late_smuggled_response_never_answers_the_next_request():
-    """Bytes that come while the connection is idle make it stale."""
+    """Bytes that arrive while the connection is idle make it stale."""
 
     def script(peer: Peer) -> None:
         peer.read_request()

@@ -29,25 +29,25 @@ Answer = tuple[str, list[tuple[str, str]], list[bytes]]
 
 
 def cookie(query: dict[str, str], environ: dict[str, Any], _body: bytes) -> Answer:
-    """The cookies that came; sets one if asked to."""
+    """Return the received cookies; set one if requested."""
     fields = [("Set-Cookie", f"c={query['set']}")] if "set" in query else []
     return "200 OK", fields, [environ.get("HTTP_COOKIE", "").encode()]
 
 
 def redirect(query: dict[str, str], _environ: dict[str, Any], _body: bytes) -> Answer:
-    """A redirect, after a while if asked to."""
+    """Redirect, after a delay if requested."""
     gevent.sleep(float(query.get("delay", 0)))
     return "302 Found", [("Location", query.get("url", "/method"))], []
 
 
 def method(_query: dict[str, str], environ: dict[str, Any], _body: bytes) -> Answer:
-    """How it was asked for."""
+    """Return the method of the request."""
     name = environ["REQUEST_METHOD"]
     return "200 OK", [("Allow", "GET, POST")] if name == "OPTIONS" else [], [name.encode()]
 
 
 def header(_query: dict[str, str], environ: dict[str, Any], _body: bytes) -> Answer:
-    """A header that came, sent back."""
+    """Return a header of the request."""
     sent = environ.get("HTTP_X_TEST", "")
     return "200 OK", [("X-Test", sent)], [sent.encode()]
 
@@ -91,7 +91,7 @@ def host() -> Iterator[str]:
 
 
 def seen(response: Any) -> tuple[Any, ...]:
-    """What a scenario mostly looks at."""
+    """The attributes that scenarios mostly use."""
     return response.status_code, response.ok, response.text, response.url == response.request.url
 
 
@@ -112,7 +112,7 @@ def absolute_url(user: Any) -> Any:
 
 
 def methods(user: Any) -> Any:
-    """Each call has its method; OPTIONS may be asked what is allowed; HEAD has no body."""
+    """Each call has its method; OPTIONS returns the allowed ones; HEAD has no body."""
     calls = [user.client.get, user.client.post, user.client.put, user.client.patch, user.client.delete]
     head, options = user.client.head("/method"), user.client.options("/method")
     return [call("/method").text for call in calls], head.content, options.headers["allow"]
@@ -124,13 +124,13 @@ def forms(user: Any) -> Any:
 
 
 def headers(user: Any) -> Any:
-    """A header is sent, and read from response and request whatever its case."""
+    """A header is sent, and read from response and request regardless of case."""
     response = user.client.get("/header", headers={"X-Test": "hello"})
     return response.text, response.headers.get("x-test"), response.request.headers.get("X-TEST")
 
 
 def charsets(user: Any) -> Any:
-    """Of the declared type, without one, with further parameters."""
+    """With the declared type, without one, and with further parameters."""
     charsets = {"": "ascii", "; charset=iso-8859-1": "iso-8859-1", "; charset=utf-8; x=1": "utf-8"}
     return [
         user.client.get("/type", params={"is": f"text/plain{parameter}", "in": charset}, name="/type").text
@@ -148,7 +148,7 @@ def names(user: Any) -> Any:
 
 
 def redirects(user: Any) -> Any:
-    """Followed under the first URL's name and method, or not, and not for ever."""
+    """Followed under the first URL's name and method, or not followed, but not endlessly."""
     followed = user.client.get("/redirect")
     posted = user.client.post("/redirect", name="posted")
     kept = user.client.get("/redirect", allow_redirects=False)
@@ -157,7 +157,7 @@ def redirects(user: Any) -> Any:
 
 
 def slow_redirect(user: Any) -> Any:
-    """Its time is in the response time."""
+    """The time of all hops is in the response time."""
     times_ms: list[float] = []
     user.environment.events.request.add_listener(lambda response_time, **_: times_ms.append(response_time))
     user.client.get(f"/redirect?delay={SLOW_S}", name="slow")
@@ -165,20 +165,20 @@ def slow_redirect(user: Any) -> Any:
 
 
 def cookies(user: Any) -> Any:
-    """What the service sets is sent from then on."""
+    """Cookies that the service sets are sent from then on."""
     user.client.post("/cookie?set=1337", name="/cookie")
     return user.client.get("/cookie").text
 
 
 def contexts(user: Any) -> Any:
-    """The call's is added to the user's and wins."""
+    """The call's context is added to the user's, and takes precedence."""
     type(user).context = lambda _self: {"user": "foo", "id": 1}
     user.client.get("/method")
     user.client.get("/method", context={"user": "bar"})
 
 
 def lengths(user: Any) -> Any:
-    """Of a body without a length as received, of a stream none."""
+    """A body without a declared length has that received; a stream has none."""
     user.client.get("/method")
     whole = user.client.get("/pieces")
     with user.client.get("/pieces", stream=True) as streamed:
@@ -186,7 +186,7 @@ def lengths(user: Any) -> Any:
 
 
 def streams(user: Any) -> Any:
-    """A stream can be read in its with-block, which decides."""
+    """A stream can be read in its with-block, which decides the outcome."""
     with user.client.get("/pieces", stream=True, catch_response=True) as response:
         text = response.stream.read()
         response.failure("some error")
@@ -194,28 +194,28 @@ def streams(user: Any) -> Any:
 
 
 def refused_connection(user: Any) -> Any:
-    """A response without status and content that knows what was sent."""
+    """The response has no status or content, but has the request."""
     response = user.client.get(NOBODY, headers={"X-Test": "hello"})
     sent = response.request
     return response.status_code, response.content, response.url, sent.url, sent.headers.get("X-Test")
 
 
 def refused_connection_judged(user: Any) -> Any:
-    """The with-block has the last word here too."""
+    """The with-block decides here, too."""
     for judge in ("success", "failure"):
         with user.client.get(NOBODY, catch_response=True) as response:
             getattr(response, judge)(*["by hand"] * (judge == "failure"))
 
 
 def verdicts_by_default(user: Any) -> Any:
-    """A with-block that says nothing leaves it to the status."""
+    """If a with-block does not decide, the status does."""
     for path in ("/method", "/status/500"):
         with user.client.get(path, catch_response=True):
             pass
 
 
 def last_verdict(user: Any) -> Any:
-    """The last one counts, against the status too."""
+    """The last decision counts, even against the status."""
     with user.client.get("/method", catch_response=True) as response:
         response.failure("nope")
         response.success()
@@ -227,7 +227,7 @@ def last_verdict(user: Any) -> Any:
 
 
 def verdict_before_an_exception(user: Any) -> Any:
-    """The exception leaves the with-block, the verdict counts."""
+    """The exception leaves the with-block, and the decision counts."""
     with suppress(ZeroDivisionError), user.client.get("/status/500", catch_response=True) as response:
         response.success()
         return 1 / 0
@@ -235,13 +235,13 @@ def verdict_before_an_exception(user: Any) -> Any:
 
 
 def response_error(user: Any) -> Any:
-    """Raised in the with-block it is a failure, and goes no further."""
+    """Raised in the with-block, it is a failure and goes no further."""
     with user.client.get("/method", catch_response=True):
         raise ResponseError("not working")
 
 
 def verdicts_in_the_wrong_place(user: Any) -> Any:
-    """Without catch_response, and outside the with-block, it is an error of the scenario."""
+    """Without catch_response, or outside the with-block, a decision is an error of the scenario."""
     raised = []
     with suppress(LocustError), user.client.get("/method") as response:
         response.success()
@@ -257,7 +257,7 @@ def verdicts_in_the_wrong_place(user: Any) -> Any:
 
 
 def rest(user: Any) -> Any:
-    """rest() parses the body; what is not JSON, and an assertion about it, is a failure."""
+    """rest() parses the body; an invalid body, and a failed assertion about it, are failures."""
     with user.rest("POST", "/json", data='{"foo": "bar"}') as good:
         found = good.js
     with user.rest("GET", "/json", name="judged") as judged:
@@ -300,7 +300,7 @@ BEHAVIOURS = (
 
 
 def experienced(base: type, behaviour: Callable[[Any], Any], host: str) -> tuple[Any, list[Any]]:
-    """What a user of this base class sees, and what listeners receive."""
+    """The results that a user of this base class sees, and the events that listeners receive."""
     told: list[Any] = []
     user_class = type("Someone", (base,), {"host": host, "max_redirects": 5})
     environment = Environment(user_classes=[user_class])
@@ -326,7 +326,7 @@ def test_ours_behaves_as_fast_http_user(behaviour: Callable[[Any], Any], host: s
 
 
 def test_users_do_not_share_connections() -> None:
-    """Each has its own, which it keeps from call to call."""
+    """Each user has its own, and keeps it from call to call."""
     ports: list[str] = []
 
     def noting(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
@@ -348,7 +348,7 @@ def test_users_do_not_share_connections() -> None:
 
 
 def test_a_context_that_cannot_be_made_says_why(host: str) -> None:
-    """The error of a user's own TLS factory leaves the call, as from FastHttpUser."""
+    """The error of a user's own TLS factory is raised by the call, as with FastHttpUser."""
 
     def factory() -> Any:
         raise ValueError("cannot set verify_mode")

@@ -16,7 +16,7 @@ from tests.http_harness import ScriptedServer, close, counted, running_user
 
 
 def item(environ, body):
-    """An item that echoes how it was asked for."""
+    """An item that echoes its request."""
     number = int(environ["PATH_INFO"].rpartition("/")[2])
     return "200 OK", [], {"id": number, "method": environ["REQUEST_METHOD"], "sent": body.decode()}
 
@@ -73,7 +73,7 @@ def host():
 
 
 def once(*steps):
-    """A decorator-free scenario: a user that runs these functions in order and stops."""
+    """A scenario without decorators: a user that runs these functions in order and stops."""
 
     def journey(user):
         for step in steps:
@@ -138,7 +138,7 @@ def every_method(user):
 
 
 def judge(user):
-    """Every way to decide on a request, and to fail to."""
+    """Every way to decide on a request, and to fail to decide."""
     for decisions in (["failure"], ["success"], ["failure", "success", "failure", "success"], []):
         for path in ("/item/1", "/nowhere"):
             with user.client.get(path, name=f"{path} {decisions}", catch_response=True) as response:
@@ -175,7 +175,7 @@ def stream(user):
 
 
 def recorded(base: type, journey, host: str) -> dict[tuple[str, str], tuple[int, int]]:
-    """Requests and failures by method and name after a journey on users of this base class."""
+    """Requests and failures by method and name after a journey of users with this base class."""
     user_class = type("Shopper", (base,), {"host": host, "tasks": [journey], "wait_time": constant(0)})
     environment = Environment(user_classes=[user_class])
     recorder = Recorder.of(environment)
@@ -202,7 +202,7 @@ def test_journey_of_fast_http_user_runs_and_counts_the_same(host, step):
 
 
 def told(base: type, host: str) -> list[tuple[object, ...]]:
-    """What listeners of events.request receive for a few calls of a user of this base class."""
+    """The arguments that listeners of events.request receive for a few calls of a user with this base class."""
     events = []
     user_class = type("Told", (base,), {"host": host, "context": lambda self: {"user": self.host == host, "k": 1}})
     environment = Environment(user_classes=[user_class])
@@ -234,13 +234,13 @@ def told(base: type, host: str) -> list[tuple[object, ...]]:
 
 
 def test_listeners_are_told_what_fast_http_user_tells(host):
-    """Method, name, URL, context, length, outcome and response are the same; the times hold the call."""
+    """Method, name, URL, context, length, outcome and response are the same; the times cover the call."""
     ours = told(HttpUser, host)
     assert (len(ours), ours) == (7, told(FastHttpUser, host))
 
 
 def test_time_of_a_stream_is_that_of_its_head():
-    """A body that takes its time is in the response time, unless it is read as a stream."""
+    """The time of a slow body is in the response time, unless it is read as a stream."""
 
     def script(peer):
         while peer.read_head():
@@ -289,7 +289,7 @@ def test_whole_locustfile_runs_under_locusts_runner(host):
     recorder = Recorder.of(environment)
     runner = environment.create_local_runner()
     runner.start(10, spawn_rate=1000)
-    with gevent.Timeout(20):  # how much they do in a second is the machine's affair
+    with gevent.Timeout(20):  # how much they do in a second depends on the machine
         while len(done) <= 50 or set(done) != {"look", "search"}:
             gevent.sleep(0.01)
     runner.quit()
@@ -301,7 +301,7 @@ def test_whole_locustfile_runs_under_locusts_runner(host):
 
 
 def test_single_user_runs_for_debugging(host, monkeypatch):
-    """run_single_user(), by which people debug a scenario, works."""
+    """run_single_user(), with which people debug a scenario, works."""
     monkeypatch.setattr("sys.argv", ["scenario.py"])
 
     class Debugged(HttpUser):

@@ -1,4 +1,4 @@
-"""Redirects: where they lead, with which method, body and credentials."""
+"""Redirects: their targets, and their method, body and credentials."""
 
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ def redirect(status: int, location: str, *fields: str) -> bytes:
 
 
 class Recording:
-    """A script that redirects the path /start and answers everything else, remembering what came."""
+    """A script that redirects the path /start, responds to everything else, and keeps the requests."""
 
     def __init__(self, status: int = 302, location: str = "/end", *fields: str) -> None:
         self.response = redirect(status, location, *fields)
@@ -101,7 +101,7 @@ def test_call_counts_once_under_its_first_url():
     ],
 )
 def test_locations_are_resolved(location, target):
-    """Relative, absolute, protocol-relative and unencoded locations lead where a browser would go."""
+    """Relative, absolute, protocol-relative and unencoded locations lead to the same place as in a browser."""
     script = Recording()
     with ScriptedServer(script) as server, running_user(server.url) as user:
         text = location.format(authority=server.url[7:])
@@ -114,7 +114,7 @@ def test_locations_are_resolved(location, target):
 
 
 def test_credentials_stay_with_their_host():
-    """Across hosts Authorization, Cookie and Host headers are left behind; on the same host they go along."""
+    """Authorization, Cookie and Host headers are dropped across hosts, and kept on the same host."""
     other = Recording()
     with ScriptedServer(other) as foreign:
         here = Recording(302, f"http://localhost:{foreign.port}/end")
@@ -140,7 +140,7 @@ def test_credentials_stay_with_their_host():
     ["127.0.0.1", "localhost", "2130706433", "0.0.0.0", "[::ffff:127.0.0.1]", "inside.invalid"],  # noqa: S104
 )
 def test_what_is_elsewhere_leads_nobody_to_this_machine(way, monkeypatch):
-    """Services of this machine, the web UI for one, trust who reaches them; names play one that is elsewhere."""
+    """Local services such as the web UI trust local clients; names may pretend to be elsewhere."""
     resolve = gevent.socket.getaddrinfo
     monkeypatch.setattr(
         gevent.socket,
@@ -164,7 +164,7 @@ def test_what_is_elsewhere_leads_nobody_to_this_machine(way, monkeypatch):
     [(None, False, 0), ("other.example", False, 0), ("elsewhere.invalid", False, 1), (None, True, 1)],
 )
 def test_the_service_under_test_leads_to_no_host_that_nobody_named(allowed, is_own, reached, monkeypatch):
-    """It would choose who is loaded. The scenario does, by the user's host too, and LOADTEST_ALLOWED_HOSTS."""
+    """Otherwise it would choose who is loaded. Only the scenario, the user's host and LOADTEST_ALLOWED_HOSTS do."""
     resolve = gevent.socket.getaddrinfo
     monkeypatch.setattr(gevent.socket, "getaddrinfo", lambda _, *more, **named: resolve("127.0.0.1", *more, **named))
     monkeypatch.setattr(hosts, "_allowed", hosts.Targets(allowed))
@@ -182,7 +182,7 @@ def test_the_service_under_test_leads_to_no_host_that_nobody_named(allowed, is_o
 
 
 def test_what_is_on_this_machine_leads_where_it_likes():
-    """It reaches the services of this machine itself; they are one system, such as a gateway and what is behind it."""
+    """It can reach the services of this machine anyway; they are one system, such as a gateway with its backends."""
     behind = Recording()
     with (
         ScriptedServer(behind) as other,
@@ -195,7 +195,7 @@ def test_what_is_on_this_machine_leads_where_it_likes():
 
 @pytest.mark.parametrize("given_by", ["class", "call"])
 def test_secrets_stay_with_their_host(given_by):
-    """Headers in which secrets travel do not go to another host, whether the class or the call gave them; others do."""
+    """Headers that carry secrets, from the class or the call, are not sent to another host; others are."""
     secrets = ("Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "X-CSRF-Token")
     headers = dict.fromkeys(secrets, "s3cret") | {"X-Kept": "1", "Accept": "text/html"}
     of_class, of_call = (headers, None) if given_by == "class" else (None, headers)
@@ -211,7 +211,7 @@ def test_secrets_stay_with_their_host(given_by):
 
 
 def test_a_body_left_behind_takes_its_headers_along_a_chain():
-    """After POST has become GET no later redirect sends the body's Content-Type again."""
+    """After POST has become GET, no later redirect sends the body's Content-Type again."""
     script = Recording(302, "/start")
     with ScriptedServer(script) as server, running_user(server.url, max_redirects=2) as user:
         user.client.post("/start", data=b"body", headers={"Content-Type": "x/y"})
@@ -229,7 +229,7 @@ def test_a_body_left_behind_takes_its_headers_along_a_chain():
     ],
 )
 def test_a_redirect_is_followed_whatever_its_own_body(fields, body):
-    """A redirect whose body is corrupt, cut, malformed or without end leads on at once, and counts as good."""
+    """A redirect whose body is corrupt, cut, malformed or endless is followed immediately, and counts as a success."""
 
     def script(peer: Peer) -> None:
         while head := peer.read_head():
@@ -239,7 +239,7 @@ def test_a_redirect_is_followed_whatever_its_own_body(fields, body):
             peer.send(f"HTTP/1.1 302 Found\r\nLocation: /end\r\n{fields}\r\n\r\n".encode(), body)
             if "without" not in str(body):
                 return
-            gevent.sleep(5)  # the end of such a body is not waited for
+            gevent.sleep(5)  # the client does not wait for the end of such a body
 
     with ScriptedServer(script) as server, running_user(server.url, network_timeout=2) as user:
         response = user.client.get("/start")
@@ -265,14 +265,14 @@ def test_endless_redirects_end():
     ],
 )
 def test_redirect_to_nowhere_is_an_error(location):
-    """A location this client cannot follow is an error of the class redirect, not an exception."""
+    """A location that this client cannot follow is an error of the class redirect, not an exception."""
     with ScriptedServer(Recording(302, location)) as server, running_user(server.url) as user:
         user.client.get("/start")
         assert error_classes(user) == {"redirect": 1}
 
 
 def test_redirects_can_be_left_alone():
-    """allow_redirects=False returns the redirect itself, which is not a failure; so does one without a location."""
+    """With allow_redirects=False the redirect itself is returned, and is not a failure, even without a location."""
     with ScriptedServer(Recording()) as server, running_user(server.url) as user:
         response = user.client.get("/start", allow_redirects=False)
         assert (response.status_code, response.headers["location"], response.ok) == (302, "/end", True)
@@ -283,7 +283,7 @@ def test_redirects_can_be_left_alone():
 
 @pytest.mark.parametrize(("location", "expected"), [("/start", {NOWHERE}), ("/end", set())])
 def test_a_redirect_to_itself_that_is_not_followed_leads_nowhere(location, expected):
-    """It counts as a success that brought nothing; one to another place is an answer."""
+    """It counts as a success that led nowhere; a redirect to another place counts as a response."""
     with ScriptedServer(Recording(302, location)) as server, running_user(server.url) as user:
         user.client.get("/start", allow_redirects=False)
         tallies = Recorder.of(user.environment).take().tallies
@@ -291,7 +291,7 @@ def test_a_redirect_to_itself_that_is_not_followed_leads_nowhere(location, expec
 
 
 def test_upload_is_repeated_only_if_it_can_be_read_again(tmp_path):
-    """307 sends a file once more from its start; a generator cannot, which is an error of the class redirect."""
+    """307 sends a file again from its start; a generator cannot be, which is an error of the class redirect."""
     path = tmp_path / "file"
     path.write_bytes(b"content")
     script = Recording(307)
@@ -314,7 +314,7 @@ def test_cookies_set_by_a_redirect_go_along():
 
 @pytest.mark.parametrize("status", [302, 307])
 def test_a_redirect_to_a_unix_socket_is_not_followed(tmp_path, status):
-    """A target cannot send a worker to a local service: the socket is not connected to, and the request fails."""
+    """A service cannot send a worker to a local service: the socket is not connected, and the request fails."""
     path = str(tmp_path / "local.sock")
     accepted = []
     with gevent.socket.socket(gevent.socket.AF_UNIX) as listener:
@@ -332,7 +332,7 @@ def test_a_redirect_to_a_unix_socket_is_not_followed(tmp_path, status):
 
 
 def test_a_redirect_within_the_users_own_unix_socket_is_followed(tmp_path):
-    """Where the host is a Unix socket, its redirects by path and by full URL lead on."""
+    """If the host is a Unix socket, its redirects by path and by full URL are followed."""
     path = str(tmp_path / "own.sock")
     own = f"http+unix://{quote(path, safe='')}"
     for location in ("/end", f"{own}/end"):

@@ -1,4 +1,4 @@
-"""What other clients take and this one does not is refused by name, never ignored."""
+"""Arguments and attributes of other clients that this one lacks are refused by name, never ignored."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.http_harness import ScriptedServer, always, error_classes, ok, runnin
 @pytest.mark.parametrize("argument", [*ARGUMENTS, "no_such"])
 @pytest.mark.parametrize("call", ["get", "post", "head"])
 def test_an_argument_of_another_client_is_refused_and_counted(argument, call):
-    """The call raises one sentence with what to do instead, counts as a failure, and sends nothing."""
+    """The call raises one sentence with the alternative, counts as a failure, and sends nothing."""
     with ScriptedServer(always(ok())) as server, running_user(server.url) as user:
         with pytest.raises(InvalidRequestError, match=f"no argument '{argument}': .{{10,}}"):
             getattr(user.client, call)("/", **{argument: False})
@@ -22,7 +22,7 @@ def test_an_argument_of_another_client_is_refused_and_counted(argument, call):
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_an_attribute_without_effect_is_refused_at_class_definition_and_in_an_instance(attribute):
-    """A class or instance that sets an attribute of other clients is refused; the stock default is not."""
+    """A class or instance that sets an attribute of other clients is refused; the stock default is accepted."""
     with pytest.raises(UsageError, match=f"Proxied.{attribute} = 7 has no effect here: .{{10,}}"):
         type("Proxied", (HttpUser,), {attribute: 7})
     stock = type("Stock", (HttpUser,), {attribute: ATTRIBUTES[attribute][0], "abstract": True})

@@ -1,4 +1,4 @@
-"""Reporter: what is counted of a request, what decides its outcome, and what listeners receive."""
+"""Reporter: the samples of a request, its outcome, and the events for listeners."""
 
 import time
 
@@ -22,7 +22,7 @@ KEPT = ok(b'{"a":1}', "Content-Type: application/json")
 
 
 def test_requests_are_recorded_under_the_scenario():
-    """The class attribute scenario names the series; without it the class's name does."""
+    """The class attribute scenario names the series; the default is the class's name."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url, scenario="documents") as user:
         user.client.get("/")
         assert {key.scenario for key in counted(user.recorder).series} == {"documents"}
@@ -34,7 +34,7 @@ def test_requests_are_recorded_under_the_scenario():
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("options", [{}, {"timeout": 5}], ids=["fast", "general"])
 def test_first_request_of_an_iteration_takes_the_intended_start(connected, options):
-    """The first request's response time runs from the intended start, the second's from its own send."""
+    """The first request's response time starts at the intended start, the second's at its own send."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         if connected:
             user.client.get("/")
@@ -51,7 +51,7 @@ def test_first_request_of_an_iteration_takes_the_intended_start(connected, optio
 
 @pytest.mark.parametrize("status", [400, 404, 500, 503, 600])
 def test_failing_status_is_counted_by_class_and_raised_on_demand(status):
-    """A status from 400 on makes the request a failure of its class; the call itself does not raise."""
+    """A status from 400 on makes the request a failure of its class, but the call does not raise."""
     with ScriptedServer(always(ok(b"no", status=f"{status} X"))) as server, running_user(server.url) as user:
         response = user.client.get("/")
         assert (status, False, "no") == (response.status_code, response.ok, response.text)
@@ -62,7 +62,7 @@ def test_failing_status_is_counted_by_class_and_raised_on_demand(status):
 
 
 def test_with_block_decides_the_outcome():
-    """success() and failure() decide against the status; without a decision the status counts."""
+    """success() and failure() override the status; without a decision the status counts."""
     with ScriptedServer(always(ok(status="404 N"))) as server, running_user(server.url) as user:
         with user.client.get("/", catch_response=True) as response:
             response.success()
@@ -79,7 +79,7 @@ def test_with_block_decides_the_outcome():
 
 
 def test_with_block_counts_at_its_end_only():
-    """Nothing is recorded before the block ends; without one, a response counts when nobody holds it any more."""
+    """Nothing is recorded before the block ends; without a block, a response counts when it is no longer referenced."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         with user.client.get("/", catch_response=True):
             assert counts(user) == (0, 0)
@@ -91,7 +91,7 @@ def test_with_block_counts_at_its_end_only():
 
 
 def test_exception_in_a_with_block_counts_and_goes_on():
-    """The scenario's own exception fails the request and is raised; Locust's steering leaves the outcome alone."""
+    """The scenario's own exception fails the request and is raised; Locust's control exceptions do not fail it."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         with pytest.raises(KeyError), user.client.get("/", catch_response=True):
             raise KeyError("k")
@@ -102,7 +102,7 @@ def test_exception_in_a_with_block_counts_and_goes_on():
 
 
 def test_response_error_in_a_with_block_fails_the_request_and_goes_no_further():
-    """Locust's ResponseError is the scenario's way to fail a request from deep within its block."""
+    """Locust's ResponseError lets a scenario fail a request from deep within its block."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         with user.client.get("/", catch_response=True):
             raise ResponseError("wrong")
@@ -110,7 +110,7 @@ def test_response_error_in_a_with_block_fails_the_request_and_goes_no_further():
 
 
 def test_deciding_outside_a_with_block_is_refused():
-    """success() and failure() without catch_response or outside the block say what is missing."""
+    """success() and failure() without catch_response or outside the block raise an error that says what is missing."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         response = user.client.get("/")
         with pytest.raises(LocustError, match="catch_response"):
@@ -124,7 +124,7 @@ def test_deciding_outside_a_with_block_is_refused():
 
 
 def test_rest_parses_json_and_fails_what_is_none():
-    """rest() puts the parsed body into js, asks for JSON, and counts a failed assertion."""
+    """rest() puts the parsed body into js, requests JSON, and counts a failed assertion."""
     with ScriptedServer(answering(KEPT, ok(b"<html>"), KEPT, KEPT)) as server, running_user(server.url) as user:
         with user.rest("GET", "/") as response:
             assert response.js == {"a": 1}
@@ -141,7 +141,7 @@ def test_rest_parses_json_and_fails_what_is_none():
 
 
 def test_listeners_of_locusts_request_event_get_every_request():
-    """A listener receives successes, failures and calls that could not be built, with Locust's arguments."""
+    """A listener gets successes, failures and calls that could not be built, with Locust's arguments."""
     events = []
     with ScriptedServer(answering(KEPT, KEPT, ok(status="500 X"))) as server, running_user(server.url) as user:
         user.environment.events.request.add_listener(lambda **request: events.append(request))
@@ -179,7 +179,7 @@ def test_listeners_of_locusts_request_event_get_every_request():
     ids=lambda kind: kind.__name__,
 )
 def test_a_listener_may_steer_the_user(kind, caught):
-    """What Locust steers users by goes through from a listener, on the fast path and the general one, counted once."""
+    """Locust's control exceptions pass through from a listener, on the fast path and the general one, counted once."""
 
     def listener(**_: object) -> None:
         raise kind
@@ -198,7 +198,7 @@ def test_a_listener_may_steer_the_user(kind, caught):
 
 
 def test_failing_listener_does_not_fail_the_request(caplog, monkeypatch):
-    """A listener that raises is logged, and the call returns; the process's exit code will say so, as with Locust."""
+    """The exception is logged, and the call returns; it is in the exit code of the process, as with Locust."""
     monkeypatch.setattr(log, "unhandled_greenlet_exception", False)
 
     def listener(**_: object) -> None:
@@ -213,7 +213,7 @@ def test_failing_listener_does_not_fail_the_request(caplog, monkeypatch):
 
 
 def answering_then_hanging(answers: int):
-    """A script that answers this many requests and leaves the next without an answer."""
+    """A script that sends this many responses and leaves the next request without one."""
 
     def script(peer: Peer) -> None:
         for _ in range(answers):
@@ -227,7 +227,7 @@ def answering_then_hanging(answers: int):
 
 @pytest.mark.parametrize("answers", [0, 1])
 def test_a_request_whose_user_is_stopped_is_unfinished(answers: int):
-    """Without an answer when its user is killed it counts with its age, on a new connection and on a kept one."""
+    """Unanswered when its user is killed, it counts with its age, on a new connection and on a kept one."""
     seen = []
     with ScriptedServer(answering_then_hanging(answers)) as server, running_user(server.url) as user:
         user.environment.events.request.add_listener(lambda exception, **_: seen.append(repr(exception)))
@@ -242,7 +242,7 @@ def test_a_request_whose_user_is_stopped_is_unfinished(answers: int):
 
 
 def test_a_limit_of_the_scenario_is_a_timeout():
-    """A gevent.Timeout around a call is the scenario's own time limit, not an end of its user."""
+    """A gevent.Timeout around a call is the scenario's own time limit, not a stop of its user."""
     with ScriptedServer(answering_then_hanging(0)) as server, running_user(server.url) as user:
         with gevent.Timeout(0.1, False):
             user.client.get("/")
@@ -250,7 +250,7 @@ def test_a_limit_of_the_scenario_is_a_timeout():
 
 
 def test_the_first_failures_of_a_kind_leave_request_and_answer():
-    """Without secrets, also those of the user's cookies; later ones of the kind are counted, until a run begins."""
+    """Secrets, even in the user's cookies, are left out; later failures of the kind are counted, until a run begins."""
     secret = "s3cret-s3cret"  # noqa: S105
     refused = b"HTTP/1.1 500 Oops\r\nSet-Cookie: sid=%b\r\nContent-Length: 17\r\n\r\nsid %b" % ((secret.encode(),) * 2)
     with ScriptedServer(always(refused)) as server, running_user(server.url) as user:
@@ -272,7 +272,7 @@ def test_the_first_failures_of_a_kind_leave_request_and_answer():
 
 
 def test_a_request_without_an_answer_leaves_what_was_sent():
-    """The server closes without a word."""
+    """The server closes without a response."""
     with ScriptedServer(lambda peer: peer.read_request() and None) as server, running_user(server.url) as user:
         user.client.post("/buy", data="a")
         (error,) = counted(user.recorder).errors

@@ -1,4 +1,4 @@
-"""Bodies of requests: how data, JSON, files and iterables are sent."""
+"""Request bodies: data, JSON, files and iterables."""
 
 import json
 import re
@@ -14,7 +14,7 @@ KEPT = ok(b'{"a":1}', "Content-Type: application/json")
 
 
 def test_bodies_are_encoded_by_kind():
-    """json, forms, pairs, strings and bytes arrive as they should, with the fitting Content-Type."""
+    """json, forms, pairs, strings and bytes arrive correctly, with the right Content-Type."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -74,7 +74,7 @@ def test_files_become_a_multipart_form(tmp_path):
     ],
 )
 def test_a_multipart_form_is_that_of_requests(data, files):
-    """Whatever requests accepts as data and files becomes the same form; only the guess of a file's type differs."""
+    """Any data and files that requests accepts become the same form; only the guess of a file's type differs."""
 
     def parts(body: bytes) -> list[bytes]:
         boundary = body.partition(b"\r\n")[0]
@@ -92,7 +92,7 @@ def test_json_is_sent_where_data_is_empty(data):
 
 
 def test_upload_of_a_file_has_a_length_and_an_iterable_comes_in_chunks(tmp_path):
-    """A file is sent with Content-Length, a generator with chunked coding; both arrive whole."""
+    """A file is sent with Content-Length, a generator with chunked coding; both arrive complete."""
     content = bytes(range(256)) * 2000
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -128,7 +128,7 @@ def test_framing_headers_are_the_clients_own():
 
 
 def test_upload_that_breaks_its_promise_fails_at_the_call():
-    """An iterable that yields text, or a file that is shorter than announced, raises and closes the connection."""
+    """An iterable that yields text, or a file that is shorter than declared, raises and closes the connection."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         response = user.client.post("/", data=iter(["text"]))
         assert isinstance(response.error, InvalidRequestError)

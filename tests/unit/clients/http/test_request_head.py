@@ -1,4 +1,4 @@
-"""The head of a request, and which part of it is cached: the lines of headers in addition to the default ones."""
+"""The head of a request and its cache: the lines of headers in addition to the default ones."""
 
 import pytest
 from locust.env import Environment
@@ -27,7 +27,7 @@ KEPT = ok(b"{}")
     ],
 )
 def test_headers_are_encoded_as_without_what_is_remembered(headers):
-    """The route's way, at the first request and later, sends the lines that a request encodes by itself."""
+    """The cached route sends the same lines, at the first request and later, as a request that encodes its own."""
     routes = HttpRoutes(Recorder(), "S", "http://h:1", (("User-Agent", "a"), ("Accept-Encoding", "gzip"), ("X-D", "d")))
     for method, data in (("GET", None), ("POST", {"id": 1})):
         route = routes.make(method, "/", None, "/")
@@ -42,7 +42,7 @@ def test_headers_are_encoded_as_without_what_is_remembered(headers):
 
 
 def test_a_name_that_is_no_longer_remembered_is_encoded_again():
-    """A scenario that makes up header names does not lose those that it sent before, and fills no memory."""
+    """A scenario that generates header names loses none of the earlier ones, and does not fill the memory."""
     route = HttpRoutes(Recorder(), "S", "http://h:1", ()).make("GET", "/", None, "/")
     for name in ("X-First", *(f"X-{number}" for number in range(2000)), "X-First"):
         sent = route.encode(Request("GET", route.url, {name: "1"}, {}, None), b"")
@@ -51,7 +51,7 @@ def test_a_name_that_is_no_longer_remembered_is_encoded_again():
 
 
 def test_a_default_cookie_header_takes_the_place_of_the_cookies():
-    """A request has one Cookie line at most (RFC 6265, section 5.4), with headers of its own and without."""
+    """A request has at most one Cookie line (RFC 6265, section 5.4), with headers of its own or without."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -62,7 +62,7 @@ def test_a_default_cookie_header_takes_the_place_of_the_cookies():
     with ScriptedServer(script) as server, running_user(server.url, default_headers={"Cookie": "mine=1"}) as user:
         user.client.cookies["jar"] = "1"
         user.client.get("/")
-        user.client.get("/")  # as it is remembered
+        user.client.get("/")  # as it is cached
         user.client.get("/", headers={"X-A": "1"})
         user.client.post("/", json={})
         user.client.get("/", headers={"Cookie": None})
@@ -70,7 +70,7 @@ def test_a_default_cookie_header_takes_the_place_of_the_cookies():
 
 
 def test_default_headers_that_are_equal_numbers_are_sent_as_they_are():
-    """Users whose defaults are 1, 1.0 and True share no encoded head."""
+    """Users whose defaults are 1, 1.0 and True do not share an encoded head."""
     seen = []
 
     def script(peer: Peer) -> None:

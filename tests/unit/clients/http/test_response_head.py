@@ -1,4 +1,4 @@
-"""What a route remembers of the responses: the head that the next one begins with, and how much to ask for."""
+"""The cache of a route: the head expected of the next response, and how much to receive."""
 
 from loadtest.clients.http.routes import HttpRoute
 from loadtest.clients.http.sender import Sender
@@ -18,18 +18,18 @@ def _counted(monkeypatch, kind, name):
 
 
 def test_a_head_that_comes_again_is_found_by_its_bytes(monkeypatch):
-    """A Date stays the same for a second: the pattern is for its first two responses, and each has its own fields."""
+    """A Date stays the same for a second: the pattern is used for two responses only; each has its own fields."""
     dates = [f"Date: Sat, 28 Nov 2026 10:00:0{second} GMT" for second in range(3) for _ in range(20)]
     with ScriptedServer(answering(*(ok(b"{}", date) for date in dates))) as server, running_user(server.url) as user:
         calls = _counted(monkeypatch, HttpRoute, "find_head")
         responses = [user.client.get("/") for _ in dates]
         assert [f"Date: {response.headers['Date']}" for response in responses] == dates
         assert counts(user) == (60, 0)
-        assert len(calls) <= 3 * 2 + 2  # for each second two, and two until there is a pattern
+        assert len(calls) <= 3 * 2 + 2  # two per second, and two until there is a pattern
 
 
 def test_a_head_that_varies_is_not_made_anew():
-    """An id in each response: the route keeps one head, of which the responses read their own fields."""
+    """With an id in each response, the route keeps one head, from which each response reads its own fields."""
     ids = [f"X-Request-Id: {number:04}" for number in range(30)]
     with ScriptedServer(answering(*(ok(b"{}", one) for one in ids))) as server, running_user(server.url) as user:
         responses = [user.client.get("/") for _ in ids[:5]]
@@ -41,7 +41,7 @@ def test_a_head_that_varies_is_not_made_anew():
 
 
 def test_responses_that_vary_in_length_are_received_at_once(monkeypatch):
-    """A long response after a short one takes no second look at the stream, but for the first one that is longer."""
+    """Of long responses after a short one, only the first needs a second read of the stream."""
     bodies = [b"x" * (100 if number % 2 else 700) for number in range(40)]
     with ScriptedServer(answering(*map(ok, bodies))) as server, running_user(server.url) as user:
         user.client.get("/")

@@ -1,4 +1,4 @@
-"""What scenario files written for FastHttpUser use besides the calls themselves."""
+"""Names besides the calls themselves that scenario files for FastHttpUser use."""
 
 import ssl
 from http.cookiejar import Cookie
@@ -14,7 +14,7 @@ KEPT = ok(b"abc\ndef", "Set-Cookie: session=1; Path=/")
 
 
 def authorizations(seen: list[str]):
-    """A script that remembers the Authorization of each request."""
+    """A script that records the Authorization of each request."""
 
     def script(peer: Peer) -> None:
         while head := peer.read_request()[0]:
@@ -26,7 +26,7 @@ def authorizations(seen: list[str]):
 
 
 def test_base_url_is_live():
-    """A base URL that is set later is used from the next call on; credentials in it go to that host alone."""
+    """A base URL set later is used from the next call on; credentials in it are sent to that host only."""
     first, second = [], []
     with (
         ScriptedServer(authorizations(first)) as here,
@@ -45,7 +45,7 @@ def test_base_url_is_live():
 
 
 def test_auth_header_is_live_and_the_users_own():
-    """A token set later goes with the next calls of this user to its host, until it is taken away."""
+    """A token set later is sent with the next calls of this user to its host, until it is removed."""
     seen, elsewhere = [], []
     with (
         ScriptedServer(authorizations(seen)) as server,
@@ -68,7 +68,7 @@ def test_auth_header_is_live_and_the_users_own():
 
 @pytest.mark.parametrize(("path", "expected"), [("/", (2, 0)), ("/broken", (2, 2))])
 def test_a_caught_response_that_is_never_used_counts_by_its_status(path, expected):
-    """A forgotten with-block hides no request, on the general path and on the fast one."""
+    """A forgotten with-block loses no request, on the general path and on the fast one."""
 
     def answer(peer):
         while head := peer.read_request()[0]:
@@ -76,7 +76,7 @@ def test_a_caught_response_that_is_never_used_counts_by_its_status(path, expecte
 
     with ScriptedServer(answer) as server, running_user(server.url) as user:
         response = user.client.get(path, catch_response=True)
-        assert counts(user) == (0, 0)  # its block may still come
+        assert counts(user) == (0, 0)  # its block may still follow
         for decide, reason in (("success", ()), ("failure", ("nope",))):
             with pytest.raises(LocustError):
                 getattr(response, decide)(*reason)
@@ -97,7 +97,7 @@ def test_a_with_block_needs_no_catch_response():
 
 
 def test_every_response_tells_what_was_sent():
-    """request.url, .headers and .body are there on the first call, the fast path, with a body, and after a redirect."""
+    """request.url, .headers and .body exist on the first call, the fast path, with a body, and after a redirect."""
     with ScriptedServer(always(ok())) as server, running_user(server.url, default_headers={"X-D": "d"}) as user:
         for _ in range(3):
             sent = user.client.get("/a?b=c").request
@@ -115,7 +115,7 @@ def test_every_response_tells_what_was_sent():
 
 @pytest.mark.parametrize("path", ["/fast", "/general"])
 def test_request_meta_renames_a_request(path):
-    """Changes of a with-block to request_meta are counted and sent to listeners."""
+    """Changes to request_meta in a with-block are counted and sent to listeners."""
     events = []
     with ScriptedServer(always(ok(b"abc", status="404 X"))) as server, running_user(server.url) as user:
         user.environment.events.request.add_listener(lambda **event: events.append(event))
@@ -138,7 +138,7 @@ def test_request_meta_renames_a_request(path):
 
 
 def test_a_failed_with_block_is_locusts_error_to_listeners():
-    """response.failure() reaches listeners as a CatchResponseError, which they tell from other errors by."""
+    """response.failure() reaches listeners as a CatchResponseError, which distinguishes it from other errors."""
     events = []
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         assert user.client.request_event is user.environment.events.request
@@ -150,7 +150,7 @@ def test_a_failed_with_block_is_locusts_error_to_listeners():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_body_is_a_file_or_pieces(stream):
-    """response.stream reads like a file, and iter_content(None) gives the pieces as they come."""
+    """response.stream reads like a file, and iter_content(None) returns the pieces as they arrive."""
     with ScriptedServer(always(KEPT)) as server, running_user(server.url) as user:
         response = user.client.get("/", stream=stream)
         assert (response.stream.read(2), response.stream.readline(), list(response.stream)) == (b"ab", b"c\n", [b"def"])
@@ -160,7 +160,7 @@ def test_a_body_is_a_file_or_pieces(stream):
 
 
 def test_cookies_have_the_form_of_the_standard_library():
-    """client.cookiejar holds http.cookiejar's cookies and takes them; response.cookies are those the response set."""
+    """client.cookiejar holds and accepts http.cookiejar's cookies; response.cookies are those the response set."""
     seen = []
 
     def script(peer: Peer) -> None:
@@ -185,13 +185,13 @@ def test_cookies_have_the_form_of_the_standard_library():
 
 
 def own_factory(self) -> ssl.SSLContext:
-    """A factory as a method: its context is the user's own."""
+    """A factory as a method: its context belongs to the user."""
     self.made = getattr(self, "made", 0) + 1
     return trusting()
 
 
 def test_a_factory_may_be_a_method_or_an_attribute_of_a_user():
-    """A method makes one context for each user, with self; what a user sets in __init__ is that user's."""
+    """A method with self makes one context per user; a factory set in __init__ belongs to that user."""
     with serving(always(ok(b"a", "Connection: close"))) as server:
         host = f"https://localhost:{server.port}"
         with running_user(host, ssl_context_factory=own_factory) as user:
@@ -208,7 +208,7 @@ def test_a_factory_may_be_a_method_or_an_attribute_of_a_user():
 
 
 def test_a_user_may_have_a_certificate_of_its_own():
-    """Each user can present another client certificate."""
+    """Each user can present a different client certificate."""
     names = []
 
     def script(peer: Peer) -> None:
@@ -229,7 +229,7 @@ def test_a_user_may_have_a_certificate_of_its_own():
 
 
 def client_verifying() -> ssl.SSLContext:
-    """A server's context that wants a certificate of the client."""
+    """A server's context that requires a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     CERTIFICATE.configure_cert(context)
     AUTHORITY.configure_trust(context)

@@ -1,4 +1,4 @@
-"""Event streams are cut into events as the HTML standard says, wherever the pieces divide them."""
+"""Event streams are split into events by the rules of the HTML standard, however the pieces are divided."""
 
 import json
 
@@ -34,7 +34,7 @@ STREAMS = {
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_is_cut_into_events(name):
-    """In one piece, byte by byte, and divided at any place."""
+    """The events are the same in one piece, byte by byte, and divided at any position."""
     stream, expected = STREAMS[name]
     divided = [[stream], [stream[at : at + 1] for at in range(len(stream))]]
     divided += [[stream[:at], stream[at:]] for at in range(1, len(stream))]
@@ -47,7 +47,7 @@ def test_a_stream_is_cut_into_events(name):
     "endless", [b"data: " + b"x" * 1000, b"data: x\n" * 100, b"data: xxxxx\r" * 100, b"id: " + b"7" * 1000]
 )
 def test_an_event_without_end_is_bounded(endless):
-    """No newline, or no empty line: one sentence, before twice the bound is held."""
+    """Without a newline, or an empty line, there is an error before twice the bound is buffered."""
     parser = EventParser()
     with pytest.raises(TooLargeError, match=f"exceeds {MAX_EVENT_BYTES} bytes"):
         for _ in range(2 * MAX_EVENT_BYTES // len(endless)):
@@ -55,7 +55,7 @@ def test_an_event_without_end_is_bounded(endless):
 
 
 def test_comments_for_ever_hold_nothing():
-    """A service that keeps the connection alive does not fill the memory."""
+    """A service that only keeps the connection alive does not fill the memory."""
     parser = EventParser()
     for _ in range(20):
         assert list(parser.feed(b": ping\n\n" * 10_000)) == []
@@ -63,7 +63,7 @@ def test_comments_for_ever_hold_nothing():
 
 
 def test_lines_are_joined_across_pieces():
-    """What has not ended is kept, up to its bound."""
+    """Unfinished lines are buffered, up to their bound."""
     lines = LineSplitter(4)
     assert [lines.feed(piece) for piece in (b"a", b"b\nc", b"\n\nd")] == [[], [b"ab"], [b"c", b""]]
     assert lines.rest() == b"d"
@@ -72,7 +72,7 @@ def test_lines_are_joined_across_pieces():
 
 
 def test_json_of_an_event_that_is_none_is_one_kind_of_error():
-    """As of a response."""
+    """The error is the same as for a response."""
     assert ServerSentEvent('{"a": 1}').json() == {"a": 1}
     with pytest.raises(json.JSONDecodeError):
         ServerSentEvent("[DONE").json()

@@ -47,7 +47,7 @@ def paced(*pauses_s: float, end: bytes = LAST, head: bytes = HEAD):
 
 
 def record_of(user) -> RunRecord:
-    """What was counted since the last look."""
+    """The samples recorded since the last look."""
     record = RunRecord()
     record.add(user.recorder.take(), 0)
     return record
@@ -60,14 +60,14 @@ def the_stream(record: RunRecord) -> StreamView:
 
 
 def ended(view: StreamView) -> dict[str, int]:
-    """By whom, without zeros."""
+    """Ends by kind, without zeros."""
     return {who: count for who, count in view.ended_by.items() if count}
 
 
 def test_each_part_of_a_stream_is_timed():
-    """First byte, first event and gaps are those of the server's pace; bytes and events are exact."""
+    """First byte, first event and gaps match the server's pace; bytes and events are exact."""
     with ScriptedServer(paced(0.1, 0.05, 0.05)) as server, running_user(server.url) as user:
-        for _ in range(2):  # over a new connection, and over one that served before
+        for _ in range(2):  # over a new connection, and over a kept one
             with user.client.stream("GET", "/", name="n") as answer:
                 found = [(one.data, one.id, perf_counter()) for one in answer.events()]
             assert [one[:2] for one in found] == [("0", "0"), ("1", "1"), ("2", "2")]
@@ -84,7 +84,7 @@ def test_each_part_of_a_stream_is_timed():
     assert view.pace_per_s == pytest.approx(4 / view.event_gap.sum_s)
     (request,) = record.series()
     assert (request.requests, request.failures, request.response_bytes) == (2, 0, 2 * body)
-    # However late a crowded machine is, no event comes before its time, and the gaps lead to the last one.
+    # However late a busy machine is, no event comes early, and the gaps add up to the last one.
     assert request.response_time.min_s >= 0.2
     assert 2 * 0.2 <= view.first_event.sum_s + view.event_gap.sum_s <= request.response_time.sum_s
     assert record.timeline.end == 1
@@ -92,7 +92,7 @@ def test_each_part_of_a_stream_is_timed():
 
 
 def test_times_of_a_stream_are_those_at_which_its_pieces_come():
-    """Events of one piece have no gap; what a task does meanwhile is in the gap before the next piece, and named so."""
+    """Events of one piece have no gap; the task's own time counts in the gap before the next piece, and is named."""
     looked_at = gevent.event.Event()
 
     def script(peer: Peer) -> None:
@@ -114,7 +114,7 @@ def test_times_of_a_stream_are_those_at_which_its_pieces_come():
 
 @pytest.mark.parametrize(("end", "error_class"), [(b"", "closed"), (b"zzz\r\n", "protocol")])
 def test_a_stream_that_breaks_counts_as_failed(end, error_class):
-    """Iteration ends, what came before counts, and the error says why."""
+    """Iteration ends, earlier parts count, and the error gives the reason."""
     with ScriptedServer(paced(0, end=end)) as server, running_user(server.url) as user:
         with user.client.stream("GET", "/") as answer:
             found = [one.data for one in answer.events()]
@@ -126,14 +126,14 @@ def test_a_stream_that_breaks_counts_as_failed(end, error_class):
 
 
 def silent(peer: Peer) -> None:
-    """An event, and nothing more."""
+    """One event, then silence."""
     peer.read_request()
     peer.send(HEAD, event(0))
     peer.read_head()
 
 
 def test_a_stream_that_falls_silent_ends_by_timeout():
-    """By network_timeout between two pieces, and by a limit of the scenario's own around the whole."""
+    """It ends by network_timeout between two pieces, or by the scenario's own limit around the whole."""
     with ScriptedServer(silent) as server, running_user(server.url, network_timeout=1.0) as user:
         with user.client.stream("GET", "/") as answer:
             assert len(list(answer.events())) == 1
@@ -147,7 +147,7 @@ def test_a_stream_that_falls_silent_ends_by_timeout():
 
 @pytest.mark.parametrize("leave", ["break", "StopUser"])
 def test_a_stream_that_the_user_leaves_is_a_success(leave):
-    """It closes the connection; the time is until then."""
+    """Leaving closes the connection, and the time ends there."""
     with ScriptedServer(silent) as server, running_user(server.url) as user:
         with suppress(StopUser), user.client.stream("GET", "/") as answer:
             for _ in answer.events():
@@ -160,7 +160,7 @@ def test_a_stream_that_the_user_leaves_is_a_success(leave):
 
 @pytest.mark.parametrize("events", [0, 1])
 def test_a_stream_whose_user_is_stopped_is_unfinished(events):
-    """Before its head and later, its request counts as any other that the end of the run breaks off."""
+    """Before and after its head, it counts like any other request that the end of the run cuts off."""
     seen = gevent.event.Event()
 
     def script(peer: Peer) -> None:
@@ -194,7 +194,7 @@ def test_a_stream_whose_user_is_stopped_is_unfinished(events):
     ],
 )
 def test_an_answer_that_is_no_event_stream_fails(response, error_class):
-    """A 200 with another type is not a stream without events; a status keeps its class."""
+    """A 200 with another type is not a stream without events; an error status keeps its class."""
     with ScriptedServer(always(response)) as server, running_user(server.url) as user:
         with user.client.stream("GET", "/") as answer:
             assert list(answer.events()) == []
@@ -216,7 +216,7 @@ def test_a_stream_without_a_connection_has_no_first_byte():
 
 @pytest.mark.parametrize("read", ["events", "iter_lines"])
 def test_a_line_without_end_is_bounded(read):
-    """The class is too_large, the sentence names the bound, and no more than it and a piece is held."""
+    """The class is too_large, the message names the bound, and no more than the bound and a piece is buffered."""
     sent: list[int] = []
 
     def endless(peer: Peer) -> None:
@@ -237,7 +237,7 @@ def test_a_line_without_end_is_bounded(read):
 
 
 def test_lines_count_as_events():
-    """Of JSON Lines each that is not empty, the last one without an end too; pieces and whole bodies count none."""
+    """Each non-empty JSON line counts, also an unterminated last one; pieces and whole bodies do not count."""
     body = b'{"a": 1}\r\n\n{"b": 2}\n{"c": 3}'
     with (
         ScriptedServer(always(ok(body, "Content-Type: application/jsonl"))) as server,
@@ -258,7 +258,7 @@ def test_lines_count_as_events():
 
 
 def test_bytes_of_a_coded_stream_are_those_received():
-    """Before decoding, as of any response."""
+    """Bytes are counted before decoding, as with any response."""
     coded = gzip.compress(b"data: a\n\n" * 1000)
     answer = ok(coded, "Content-Type: text/event-stream", "Content-Encoding: gzip")
     with ScriptedServer(always(answer)) as server, running_user(server.url) as user:
@@ -270,7 +270,7 @@ def test_bytes_of_a_coded_stream_are_those_received():
 
 
 def test_a_with_block_has_the_last_word():
-    """Over the outcome of the request and its name, which the figures of the stream have as well."""
+    """It decides the request's outcome and its name, which the stream's figures use as well."""
     told = []
     with ScriptedServer(paced(0, 0.05)) as server, running_user(server.url) as user:
         user.environment.events.request.add_listener(lambda **event: told.append(event))
@@ -286,7 +286,7 @@ def test_a_with_block_has_the_last_word():
 
 
 def test_streams_of_set_up_are_requests_only():
-    """on_start is in no figure of the load."""
+    """Streams of on_start are in no figure of the load."""
     with ScriptedServer(paced(0)) as server, running_user(server.url) as user:
         user.enter_phase(SETUP)
         with user.client.stream("GET", "/") as answer:
@@ -296,7 +296,7 @@ def test_streams_of_set_up_are_requests_only():
 
 
 def test_an_intended_start_is_where_the_times_begin():
-    """What a user would have waited, in the open model too; the lag counts once."""
+    """The times include a user's waiting, also in the open model; the lag counts once."""
     with ScriptedServer(paced(0, 0)) as server, running_user(server.url) as user:
         user.intended_start_s = perf_counter() - 5
         with user.client.stream("GET", "/") as answer:
@@ -310,7 +310,7 @@ def test_an_intended_start_is_where_the_times_begin():
 
 
 def test_nothing_is_sent_without_a_with_block_and_a_wrong_call_is_refused():
-    """A stream that nobody reads would not be counted."""
+    """A stream that is never read would not be counted."""
     with ScriptedServer(paced(0)) as server, running_user(server.url) as user:
         unused = user.client.stream("GET", "/")
         assert server.connections == 0

@@ -1,4 +1,4 @@
-"""TLS: verification by default, failures by class, session reuse, and the streams around it."""
+"""TLS: verification by default, failures by class, session reuse, and streams."""
 
 import socket
 import ssl
@@ -44,7 +44,7 @@ def serving(script, certificate=CERTIFICATE, version=None) -> ScriptedServer:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_requests_over_tls_are_kept_and_whole(version):
-    """Small, large and chunked bodies travel over one verified TLS connection."""
+    """Small, large and chunked bodies are sent over one verified TLS connection."""
     large = bytes(range(256)) * 4000
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
     script = answering(ok(b"a"), ok(large), chunked, ok(b"b"), ok(b"c"))
@@ -59,7 +59,7 @@ def test_requests_over_tls_are_kept_and_whole(version):
 
 
 def test_the_phases_of_a_connection_are_timed_once():
-    """Look-up, TCP and TLS of the one connection that three requests share, by host and port."""
+    """Look-up, TCP and TLS of the connection that three requests share are timed by host and port."""
     with (
         serving(always(ok())) as server,
         running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
@@ -76,7 +76,7 @@ def test_the_phases_of_a_connection_are_timed_once():
 
 
 def test_waiting_and_receiving_are_timed_where_a_response_comes_in_parts():
-    """Not of one that comes whole on a kept connection: that is the path that must cost nothing."""
+    """A response that arrives whole on a kept connection is not timed, since that path must cost nothing."""
     whole = ok(b"x" * 10)
     proceed = Event()
 
@@ -116,7 +116,7 @@ def test_certificate_that_fails_is_a_tls_error(certificate, reason):
 
 
 def test_system_authorities_are_the_default_and_insecure_turns_verification_off():
-    """Without settings a private authority is refused; insecure=True accepts it."""
+    """By default a private authority is refused; insecure=True accepts it."""
     with serving(always(ok(b"a"))) as server:
         with running_user(f"https://localhost:{server.port}") as user:
             assert user.client.get("/").error.error_class == "tls"
@@ -135,7 +135,7 @@ def test_peer_without_tls_is_a_tls_error():
 
 
 def test_silent_handshake_ends_with_the_connect_timeout():
-    """A server that accepts and says nothing is a connect timeout."""
+    """A server that accepts and stays silent is a connect timeout."""
     with (
         ScriptedServer(lambda _peer: gevent.sleep(2)) as server,
         running_user(f"https://localhost:{server.port}", insecure=True, connection_timeout=0.2) as user,
@@ -184,9 +184,9 @@ def test_a_factory_of_the_user_makes_one_context_for_its_connections():
 
 @pytest.mark.parametrize("option", [0, ssl.OP_IGNORE_UNEXPECTED_EOF])
 def test_cut_stream_is_not_taken_for_the_end(option):
-    """A body that ends with the connection must end with TLS's end mark; a mere close may be an attack.
+    """A body that ends with the connection must end with close_notify; a mere close may be an attack.
 
-    Python 3.11.2 sets the option that makes OpenSSL silent about it.
+    Python 3.11.2 sets the option with which OpenSSL does not report it.
     """
 
     def context() -> ssl.SSLContext:
@@ -209,7 +209,7 @@ def test_cut_stream_is_not_taken_for_the_end(option):
 
 
 def test_stream_that_ends_properly_is_whole():
-    """With TLS's end mark the same body is complete."""
+    """With close_notify the same body is complete."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -224,7 +224,7 @@ def test_stream_that_ends_properly_is_whole():
 
 
 def test_idle_tls_connection_closed_by_the_server_is_replaced():
-    """A kept TLS connection that the server closed is replaced without an error, for POST too."""
+    """A kept TLS connection that the server closed is replaced without an error, even for a POST."""
     with (
         serving(answering(ok())) as server,
         running_user(f"https://localhost:{server.port}", ssl_context_factory=trusting) as user,
@@ -254,7 +254,7 @@ def test_garbage_after_the_handshake_is_a_tls_error():
 
 
 def test_response_smuggled_in_a_record_of_its_own_never_answers_the_next_request():
-    """A second response that came together with the first, but in another TLS record, is thrown away."""
+    """A second response that arrives with the first, but in another TLS record, is discarded."""
 
     def script(peer: Peer) -> None:
         while peer.read_request()[0]:
@@ -268,7 +268,7 @@ def test_response_smuggled_in_a_record_of_its_own_never_answers_the_next_request
 
 
 def test_stream_that_is_read_slowly_loses_nothing():
-    """Bytes that arrive over TLS while the scenario does something else are all there when it reads on."""
+    """Bytes that arrive over TLS while the scenario is busy are all there when it reads again."""
     pieces = [bytes([65 + number]) * 1000 for number in range(20)]
 
     def script(peer: Peer) -> None:

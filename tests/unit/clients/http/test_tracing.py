@@ -1,4 +1,4 @@
-"""HttpUser's traced requests: the header on the wire, and the id in the record, whatever way the request takes."""
+"""HttpUser's traced requests: the header on the wire and the id in the record, on every path of a request."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ SENT = re.compile(rb"\r\n(?i:traceparent): 00-([0-9a-f]{32})-[0-9a-f]{16}-01(?=\
 
 @contextmanager
 def traced_user(url: str, ratio: float = 1.0, **attributes: Any) -> Iterator[Any]:
-    """A user of whose requests a share is traced."""
+    """A user whose requests are traced by a ratio."""
     user_class = type("TestUser", (HttpUser,), {"host": url, **attributes})
     environment = Environment(user_classes=[user_class])
     Recorder.of(environment).sampler.ratio = ratio
@@ -31,7 +31,7 @@ def traced_user(url: str, ratio: float = 1.0, **attributes: Any) -> Iterator[Any
 
 
 class Service:
-    """Answers by path, and keeps what came."""
+    """Responds by path, and keeps the requests."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -48,19 +48,19 @@ class Service:
                 peer.send(ok(status="500 Internal Server Error") if b"/bad" in head else ok())
 
     def ids(self) -> list[str]:
-        """The trace ids that came, empty for a request without one."""
+        """The trace ids received, empty for a request without one."""
         found = map(SENT.findall, self.heads)
         return [ids[0].decode() if ids else "" for ids in found]
 
 
 def kept(user: Any) -> list[tuple[str, str, str]]:
-    """The name, id and error class of each trace that is recorded."""
+    """Name, id and error class of each recorded trace."""
     taken = Recorder.of(user.environment).take()
     return [(taken.series[series].name, trace.trace_id, trace.error_class) for series, trace in taken.traces]
 
 
 def test_every_way_of_a_request_is_traced() -> None:
-    """A first and a kept connection, a body, a caught response, a failure, a redirect: each has an id of its own."""
+    """A first and a kept connection, a body, a caught response, a failure, a redirect: each has its own id."""
     service = Service()
     with ScriptedServer(service) as server, traced_user(server.url) as user:
         user.client.get("/first")
@@ -72,7 +72,7 @@ def test_every_way_of_a_request_is_traced() -> None:
         user.client.get("/moved")
         first, again, post, caught, bad, moved, there = ids = service.ids()
         assert len(set(ids)) == 6
-        assert moved == there  # both are one request of the user
+        assert moved == there  # both belong to one request of the user
         assert kept(user) == [
             ("/first", first, ""), ("/kept", again, ""), ("/post", post, ""), ("/caught", caught, "assertion"),
             ("/bad", bad, "status_5xx"), ("/moved", moved, ""),
@@ -80,7 +80,7 @@ def test_every_way_of_a_request_is_traced() -> None:
 
 
 def test_a_request_that_got_no_answer_is_traced() -> None:
-    """The trace of what hung is the one to look at."""
+    """The trace of a request that hung is the one to look at."""
     service = Service()
     with ScriptedServer(service) as server, traced_user(server.url) as user:
         user.client.get("/first")
@@ -95,7 +95,7 @@ def test_a_request_that_got_no_answer_is_traced() -> None:
 
 
 def test_the_time_of_a_trace_is_that_of_its_request() -> None:
-    """From the intended start, as in the record."""
+    """It begins at the intended start, as in the record."""
     with ScriptedServer(Service()) as server, traced_user(server.url) as user:
         user.client.get("/a")
         user.intended_start_s = user.client.last_answer_s - 100.0
@@ -108,7 +108,7 @@ def test_the_time_of_a_trace_is_that_of_its_request() -> None:
 
 
 def test_a_header_of_the_scenarios_own_is_kept() -> None:
-    """Of one request or of all; it is in the record like ours, also where this request was not chosen."""
+    """A header of one request or of all is in the record like ours, even if the request was not sampled."""
     service = Service()
     with ScriptedServer(service) as server, traced_user(server.url, 1e-12) as user:
         user.client.get("/none")
@@ -121,7 +121,7 @@ def test_a_header_of_the_scenarios_own_is_kept() -> None:
 
 
 def test_nothing_is_sent_and_kept_unless_it_is_asked_for() -> None:
-    """By default no request is traced, and one with a header of its own goes the shortest way."""
+    """By default no request is traced, and a request with its own header takes the fast path."""
     service = Service()
     with ScriptedServer(service) as server, traced_user(server.url, 0.0) as user:
         user.client.get("/a")

@@ -1,4 +1,4 @@
-"""URLs: what is understood and where it leads."""
+"""URLs: their syntax and their targets."""
 
 import socket
 import tempfile
@@ -33,14 +33,14 @@ from tests.http_harness import ScriptedServer, always, counts, error_classes, ok
     ],
 )
 def test_url_is_parsed(text, origin, authority, target):
-    """Scheme, host, port, Host field and target of common and odd URLs."""
+    """Scheme, host, port, Host field and target of common and odd URLs are right."""
     url = parse(text)
     assert Origin.of(*origin) is url.origin
     assert (authority, target) == (url.origin.authority, url.target)
 
 
 def test_credentials_leave_the_url():
-    """Name and password are taken out, decoded, and do not show in the URL's text."""
+    """Name and password are removed and decoded, and do not show in the URL's text."""
     url = parse("http://n%40me:p%3Ass@h:81/x")
     assert (url.credentials, url.text) == (("n@me", "p:ss"), "http://h:81/x")
 
@@ -59,7 +59,7 @@ def serve(listener) -> StreamServer:
 
 
 def test_ipv6_is_reached():
-    """A host given as an IPv6 address works, brackets included."""
+    """An IPv6 address works as a host, brackets included."""
     listener = gevent.socket.socket(socket.AF_INET6)
     listener.bind(("::1", 0))
     listener.listen()
@@ -72,7 +72,7 @@ def test_ipv6_is_reached():
 
 
 def test_unix_socket_is_reached():
-    """A percent-encoded socket path as the host works, also for kept connections; a missing one is a connect error."""
+    """A percent-encoded socket path works as a host, also for kept connections; a missing socket is a connect error."""
     with tempfile.TemporaryDirectory() as directory:
         path = str(Path(directory) / "s")
         listener = gevent.socket.socket(socket.AF_UNIX)
@@ -104,7 +104,7 @@ def test_unix_socket_is_reached():
     ],
 )
 def test_a_call_with_another_scheme_is_refused_by_name(url):
-    """A URL that names a scheme is never a path of the user's host: an unknown scheme is refused, and counted."""
+    """A URL with a scheme is never a path of the user's host: an unknown scheme is refused and counted."""
     with ScriptedServer(always(ok())) as server, running_user(server.url) as user:
         with pytest.raises(InvalidRequestError, match=r"has the scheme|names no host"):
             user.client.get(url)
@@ -122,7 +122,7 @@ def test_a_path_may_hold_a_url(path):
 
 
 def test_hosts_are_without_number_and_connections_are_not():
-    """A process may go through any number of hosts; a user keeps the connections used last, and only those."""
+    """A process may use any number of hosts; a user keeps only its most recently used connections."""
     open_now = 0
 
     def script(peer):

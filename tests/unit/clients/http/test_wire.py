@@ -47,7 +47,7 @@ CALLS = {
 
 
 def sent_by(base: type, method: str, path: str, arguments: dict) -> tuple[str, str, dict[str, str], bytes]:
-    """What a user of this class sends, taken apart: method, target, headers, body."""
+    """The request of a user of this class: method, target, headers, body."""
     requests = []
 
     def script(peer: Peer) -> None:
@@ -78,13 +78,13 @@ def sent_by(base: type, method: str, path: str, arguments: dict) -> tuple[str, s
 
 @pytest.mark.parametrize("call", CALLS)
 def test_request_is_what_fast_http_user_sends(call):
-    """Method, target, headers and body are those of FastHttpUser."""
+    """Method, target, headers and body equal those of FastHttpUser."""
     assert sent_by(FastHttpUser, *CALLS[call]) == sent_by(HttpUser, *CALLS[call])
 
 
 @pytest.mark.parametrize("body_bytes", [0, 5, 100_000])
 def test_heads_that_vary_are_each_their_own(body_bytes):
-    """Status, headers, body and length of a response are its own where each head differs; so is the end of a series."""
+    """Where each head differs, each response has its own status, headers, body and length, even at the end."""
 
     def script(peer: Peer) -> None:
         for number in range(20):
@@ -112,7 +112,7 @@ def test_heads_that_vary_are_each_their_own(body_bytes):
 
 
 def test_the_bytes_sent_are_those_that_came():
-    """Whatever way a request takes: kept, caught, failed, redirected, in chunks, sent twice, without an answer."""
+    """This holds for each path of a request: kept, caught, failed, redirected, chunked, repeated, unanswered."""
     came: list[int] = []
 
     def script(peer: Peer) -> None:
@@ -145,7 +145,7 @@ def test_the_bytes_sent_are_those_that_came():
 
 @pytest.mark.parametrize("content_first", [False, True])
 def test_heads_of_one_length_are_each_their_own_when_looked_at_late(content_first):
-    """Responses whose heads differ in a value alone keep their own fields, also after the next ones have come."""
+    """Responses whose heads differ in one value keep their own fields, even after the next ones have arrived."""
 
     def script(peer: Peer) -> None:
         for number in range(10):
@@ -162,7 +162,7 @@ def test_heads_of_one_length_are_each_their_own_when_looked_at_late(content_firs
 
 
 def test_heads_of_several_kinds_in_turns_are_recognised():
-    """Where two servers answer in turns, each with other fields, neither's heads are parsed one by one."""
+    """Where two servers respond alternately, with different fields, their heads are not parsed one by one."""
     cache, last = HeadCache(), UNKNOWN_HEAD
     for number in range(50):
         kind = f"X-{'AB'[number % 2]}: {number}"
@@ -188,7 +188,7 @@ RESPONSES = {
 
 
 def read_by(base: type, response: bytes) -> tuple[object, ...]:
-    """What a user of this class makes of a response."""
+    """The response that a user of this class sees."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -202,5 +202,5 @@ def read_by(base: type, response: bytes) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("response", RESPONSES)
 def test_response_is_what_fast_http_user_reads(response):
-    """Status, body, text and headers are those of FastHttpUser."""
+    """Status, body, text and headers equal those of FastHttpUser."""
     assert read_by(FastHttpUser, RESPONSES[response]) == read_by(HttpUser, RESPONSES[response])

@@ -1,4 +1,4 @@
-"""A Redis Cluster of six nodes, with RedisJSON: what the client sends where, and what it makes of faults."""
+"""A Redis Cluster of six nodes, with RedisJSON: where the client sends its commands, and how it handles faults."""
 
 import contextlib
 from collections import Counter
@@ -28,7 +28,7 @@ OF_REDIS_PY = {
 
 
 def key_in(slot: int) -> str:
-    """A key of a slot."""
+    """A key in a slot."""
     return next(key for number in range(10**6) if key_slot((key := f"k{number}").encode()) == slot)
 
 
@@ -39,14 +39,14 @@ def alone_in_cluster(port: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def cluster(redis_url, tmp_path_factory):
-    """The cluster; what a test breaks comes last."""
+    """The cluster; tests that break it come last."""
     with running_cluster(redis_url, tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated nummultby")
 def test_calls_return_what_redis_pys_cluster_client_returns(cluster):
-    """Command by command, an equal value or the same error; what is about nodes is refused, never answered by one."""
+    """Each command gives an equal value or the same error; commands about nodes are refused, never sent to one."""
     outcomes = []
     for made in (lambda: redis.RedisCluster(host="127.0.0.1", port=cluster.nodes[0].port, protocol=2), None):
         for node in cluster.nodes[:3]:
@@ -95,7 +95,7 @@ def test_every_command_of_a_pipeline_reaches_its_node(cluster, protocol):
 
 
 def test_replicas_answer_reads_if_asked(cluster):
-    """And nothing else; by default primaries alone do."""
+    """Only reads go to replicas; by default primaries serve everything."""
 
     def reads(number):
         return cluster.nodes[number].admin.info("commandstats").get("cmdstat_json.get", {}).get("calls", 0)
@@ -111,7 +111,7 @@ def test_replicas_answer_reads_if_asked(cluster):
 
 
 def _load(user: RedisJsonUser, name: str, done: Counter, until: gevent.event.Event) -> None:
-    """Count in a document, and read it, until the end; a value that is another key's or went back is wrong."""
+    """Increment a document and read it, until the end; a value that is another key's, or goes back, is an error."""
     json, last, other = user.client.json(), 0, name.replace("counter", "other")
     while not until.is_set():
         gevent.sleep(0.002)
@@ -141,7 +141,7 @@ def _load(user: RedisJsonUser, name: str, done: Counter, until: gevent.event.Eve
 
 @contextlib.contextmanager
 def _under_load(cluster):
-    """Load from several users; yields what they did."""
+    """Generate load from several users; yields their requests."""
     done, until = Counter(), gevent.event.Event()
     names = [f"{{{number}}}:counter" for number in range(8)]
     with contextlib.ExitStack() as users:
@@ -165,14 +165,14 @@ def _under_load(cluster):
 
 
 def _wait_for_more(cluster, done: Counter, *names: str) -> None:
-    """Wait until each user has gone through all its requests twice more, whatever came of it."""
+    """Wait until each user has gone through all its requests twice more, whatever their outcome."""
     reached = {name: done[name] for name in names}
     cluster.wait(lambda: all(done[name] > reached[name] + 2 for name in names))
 
 
 def test_no_request_fails_while_slots_move_and_the_servers_count_the_same(cluster, monkeypatch):
     """MOVED, ASK and TRYAGAIN are followed within the request, and each request is executed once."""
-    monkeypatch.setattr("loadtest.clients.redis.cluster.MAX_HOPS", 100)  # MIGRATE is slow on a crowded machine
+    monkeypatch.setattr("loadtest.clients.redis.cluster.MAX_HOPS", 100)  # MIGRATE is slow on a busy machine
     monkeypatch.setattr("loadtest.clients.redis.cluster._TRY_AGAIN_S", 0.1)
     commands = "json.numincrby", "json.get", "json.mget", "exists", "exec"
     before = {command: cluster.calls(command) for command in commands}
@@ -196,7 +196,7 @@ def test_no_request_fails_while_slots_move_and_the_servers_count_the_same(cluste
 
 @pytest.mark.parametrize("transacts", [False, True])
 def test_keys_on_two_nodes_of_a_moving_slot_are_asked_for_until_they_are_together(cluster, monkeypatch, transacts):
-    """The node answers TRYAGAIN; a slot that does not get ready is a failure after a bounded number of attempts."""
+    """The node returns TRYAGAIN; if the slot is never ready, the request fails after a bounded number of attempts."""
 
     def both(client):
         if transacts:
@@ -248,7 +248,7 @@ def test_a_node_that_redirects_for_ever_is_a_failure_of_its_own():
 
 
 def test_a_cluster_that_is_away_or_none_is_one_sentence(redis_url, monkeypatch):
-    """A second attempt waits; a Redis alone does not get what was meant for a cluster."""
+    """The second attempt is delayed; a single Redis does not get commands meant for a cluster."""
     monkeypatch.setattr("loadtest.clients.redis.topology.REFRESH_S", 0.2)
     with running_user(f"redis://127.0.0.1:{free_port()}?cluster=true") as user:
         with pytest.raises(redis.ConnectionError, match=r"cannot be asked for its slots \(cannot connect to .*a node"):
@@ -265,7 +265,7 @@ def test_a_cluster_that_is_away_or_none_is_one_sentence(redis_url, monkeypatch):
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_documents_of_several_slots_are_read_by_one_request(cluster, protocol):
-    """In the keys' order, alone and in a pipeline; redis-py's cluster client asks the first key's node for all."""
+    """Replies are in the keys' order, alone and in a pipeline; redis-py asks the first key's node for all."""
     keys, url = [f"d{number}" for number in range(12)], f"{cluster.url}&protocol={protocol}"
     expected = [*([number] for number in range(12)), None]
     with running_user(url) as user:
@@ -293,14 +293,14 @@ def test_documents_of_several_slots_are_read_by_one_request(cluster, protocol):
 
 
 def test_the_redis_of_a_run_may_be_a_cluster(cluster):
-    """A node answers for RedisJSON, also for a key that another one has."""
+    """RedisJSON is found on any node, even for a key on another one."""
     for node in cluster.nodes[:3]:
         redis_server.check_given(f"{node.url}?cluster=true")
 
 
 @pytest.mark.parametrize("options", ["cluster=true&db=1", "read_from_replicas=true"])
 def test_options_that_contradict_each_other_are_refused(options):
-    """A cluster has one database, and only a cluster has replicas that are known."""
+    """A cluster has one database, and only a cluster has known replicas."""
     with pytest.raises(UsageError, match="cluster"), running_user(f"redis://127.0.0.1:1?{options}"):
         pass
 
@@ -314,26 +314,26 @@ def test_options_that_contradict_each_other_are_refused(options):
     ],
 )  # fmt: skip
 def test_the_key_of_a_command_is_found(command, key):
-    """Also where it is not the first argument."""
+    """It may be another argument than the first."""
     found = key_of([part.encode() for part in command.split()])
     assert found == (None if key is None else key.encode())
 
 
 @pytest.mark.parametrize("command", ["KEYS *", "DBSIZE", "SCRIPT LOAD x", "CONFIG GET x", "flushall"])
 def test_commands_about_nodes_are_refused(command):
-    """One node's answer would be a wrong value."""
+    """A single node's reply would be a wrong value."""
     with pytest.raises(redis.DataError, match="is about a node, not a key"):
         key_of([part.encode() for part in command.split()])
 
 
 def test_users_of_a_process_share_what_they_know_of_a_cluster(cluster):
-    """A thousand users do not ask a thousand times."""
+    """A thousand users do not ask for the slots a thousand times."""
     with running_user(cluster.url) as one, running_user(cluster.url) as other:
         assert Topology.of(one._session.settings) is Topology.of(other._session.settings)
 
 
 def test_users_that_start_together_wait_for_the_first_to_learn_the_slots(cluster):
-    """None of them fails because another is asking."""
+    """None of them fails because another one is asking."""
     url = f"{cluster.url}&client_name=together"
     with contextlib.ExitStack() as users:
         clients = [users.enter_context(running_user(url)).client for _ in range(10)]
@@ -342,7 +342,7 @@ def test_users_that_start_together_wait_for_the_first_to_learn_the_slots(cluster
 
 
 def test_users_go_on_with_what_they_know_while_one_asks_for_the_slots(monkeypatch):
-    """A node that does not answer delays the one who asked it."""
+    """A node that does not respond delays only the user that asked it."""
     monkeypatch.setattr("loadtest.clients.redis.topology.REFRESH_S", 0)
     slots_asked = gets = 0
     silent = gevent.event.Event()
@@ -373,7 +373,7 @@ def test_users_go_on_with_what_they_know_while_one_asks_for_the_slots(monkeypatc
 
 
 def test_a_killed_primary_costs_counted_failures_until_its_replica_takes_over(cluster):
-    """They are few, each has a class, no value is another key's, and the load goes on by itself."""
+    """They are few, each has a class, no value is another key's, and the load recovers on its own."""
     with _under_load(cluster) as (done, names):
         victim = cluster.nodes[1]
         lost = next(
@@ -400,7 +400,7 @@ def test_a_killed_primary_costs_counted_failures_until_its_replica_takes_over(cl
 
 @pytest.mark.parametrize("is_alive", [False, True])
 def test_half_a_cluster_refuses_and_each_failure_has_its_class(cluster, is_alive):
-    """A primary that is away cannot be reached, and the one that is left serves nothing without the others."""
+    """A primary that is down cannot be reached, and the remaining one serves nothing without the others."""
     cluster.allow_silence(NODE_TIMEOUT_MS)
     for number in (1, 2, 4):
         cluster.nodes[number].process.kill()
@@ -417,6 +417,6 @@ def test_half_a_cluster_refuses_and_each_failure_has_its_class(cluster, is_alive
 
         cluster.wait(has_failed)
     assert found == {expected}
-    if is_alive:  # what is left says so before a run, too
+    if is_alive:  # the remaining nodes report it before a run, too
         with pytest.raises(StackError, match=r"a cluster that does not serve all of its keys \("):
             redis_server.check_given(f"{cluster.nodes[0].url}?cluster=true")

@@ -1,4 +1,4 @@
-"""Error replies of a real Redis: their classes, and what must exist."""
+"""Error replies of a real Redis: their classes, and keys that must exist."""
 
 import time
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 def test_error_replies_are_counted_by_class(redis_url, tmp_path):
-    """WRONGTYPE, RedisJSON's messages for it, NOSCRIPT, OOM and any other error each have their class."""
+    """WRONGTYPE, RedisJSON's messages for it, NOSCRIPT, OOM and all other errors each have their class."""
     with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
         user.client.set("text", "x")
         user.client.json().set("doc", "$", {"a": "x"})
@@ -49,7 +49,7 @@ def test_error_replies_are_counted_by_class(redis_url, tmp_path):
     ],
 )
 def test_what_must_exist_and_does_not_is_afailure_of(redis_url, call, protocol):
-    """Redis answers nil or an empty list, without an error; a view can say that this is a failure."""
+    """Redis returns nil or an empty list, without an error; a view can declare this a failure."""
     with running_user(f"{redis_url}?protocol={protocol}") as user:
         user.client.json().set("present", "$", {"a": {"b": 1}})
         view = user.client.labelled("must", must_exist=True)
@@ -61,7 +61,7 @@ def test_what_must_exist_and_does_not_is_afailure_of(redis_url, call, protocol):
 
 
 def test_authentication_failures_are_counted_as_such(redis_url, tmp_path):
-    """No password, a wrong one, one too many and a command that the ACL denies are all redis_auth."""
+    """No password, a wrong one, an unexpected one and a command that the ACL denies all count as redis_auth."""
     options = ("--requirepass", "s3cret")
     with private_redis(redis_url, tmp_path, *options) as server:
         admin = redis.Redis.from_url(f"redis://:s3cret@127.0.0.1:{server.port}?protocol=2")
@@ -106,7 +106,7 @@ def test_a_server_that_loads_its_data_is_counted_as_loading(redis_url, tmp_path)
                     break
                 except redis.BusyLoadingError:
                     classes |= set(Recorded(user).errors)
-                    server.admin.config_set("key-load-delay", 0)  # seen: a busy machine need not wait for the rest
+                    server.admin.config_set("key-load-delay", 0)  # seen: a busy machine need not wait for the others
                 except redis.ConnectionError:
                     Recorded(user)
                 gevent.sleep(0.01)
@@ -129,11 +129,11 @@ def test_commands_that_change_how_a_connection_answers_are_refused(redis_url):
 
 
 def test_redirections_of_a_cluster_are_reported(redis_url, tmp_path):
-    """MOVED and ASK fail as redis_moved and say where the key is and what to do."""
+    """MOVED and ASK fail as redis_moved; the error has the key's node and the remedy."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port")
-    buses = free_port(), free_port()  # by default 10,000 above the port, which may be none
+    buses = free_port(), free_port()  # by default 10,000 above the port, which may not be valid
     with (
         private_redis(redis_url, tmp_path / "a", *options, str(buses[0])) as first,
         private_redis(redis_url, tmp_path / "b", *options, str(buses[1])) as second,

@@ -1,4 +1,4 @@
-"""What goes wrong between client and server: the exception raised, the class counted, and what works afterwards."""
+"""Faults between client and server: the exception, the class, and the recovery."""
 
 import socket
 import struct
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 def test_a_killed_server_fails_the_request_under_way_and_is_found_again(redis_url, tmp_path):
-    """A request that waits is reset or closed, those that follow cannot connect, and after a restart all is well."""
+    """A waiting request is reset or closed, the next ones cannot connect, and after a restart requests succeed."""
     with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
         user.client.ping()
         gevent.spawn_later(0.1, server.process.kill)
@@ -55,7 +55,7 @@ def test_nothing_is_sent_twice():
 
 
 def test_a_slow_reply_times_out(redis_url, tmp_path):
-    """A reply that takes longer than socket_timeout fails in about that time, and the next request is answered."""
+    """A reply that takes longer than socket_timeout fails after about that time, and the next request succeeds."""
     with private_redis(redis_url, tmp_path) as server, running_user(f"{server.url}?socket_timeout=0.2") as user:
         server.admin.client_pause(5_000)
         started_s = time.monotonic()
@@ -68,7 +68,7 @@ def test_a_slow_reply_times_out(redis_url, tmp_path):
 
 
 def test_a_pipeline_times_out_as_a_whole(redis_url):
-    """A pipeline whose last reply does not come in time fails once, as timeout_read."""
+    """A pipeline whose last reply is late fails once, as timeout_read."""
     with running_user(f"{redis_url}?socket_timeout=0.1") as user:
         pipe = user.client.pipeline(transaction=False).ping().blpop("nothing", timeout=2)
         assert failure_of(user, lambda _: pipe.execute())[1] == "timeout_read"
@@ -85,7 +85,7 @@ def test_a_server_that_does_not_greet_times_out():
 
 
 def test_a_failure_to_connect_is_counted_by_class(unused_port):
-    """A closed port, a missing socket file and an unknown host each say what they are."""
+    """A closed port, a missing socket file and an unknown host each have their class."""
     for url, expected in (
         (f"redis://127.0.0.1:{unused_port}", "connect"),
         ("unix:///nowhere/redis.sock", "connect"),
@@ -136,7 +136,7 @@ def _blocked_pipeline(client):
 
 @pytest.mark.parametrize("call", [lambda c: c.blpop("nothing", timeout=4), _blocked_pipeline])
 def test_a_request_whose_user_is_stopped_is_unfinished(redis_url, call):
-    """A command, or a pipeline, without a reply when its user is killed counts with its age."""
+    """A command or a pipeline without a reply when its user is killed counts with its age."""
     with running_user(redis_url) as user:
         user.client.ping()
         user.recorder.take()

@@ -1,4 +1,4 @@
-"""Nodes of a cluster, and Sentinels, that tell nonsense: one sentence of its class, counted once, in bounded memory."""
+"""Cluster nodes and Sentinels that send nonsense: one error of its class, counted once, in bounded memory."""
 
 import contextlib
 import gc
@@ -61,7 +61,7 @@ def node(slots: bytes, reply: bytes = b"$1\r\nx\r\n"):
 
 @pytest.mark.parametrize("what", NO_SLOTS)
 def test_a_node_that_names_no_slots_is_one_sentence(what):
-    """Nothing is made of it, however many slots it names."""
+    """The reply is not used, however many slots it names."""
     tracemalloc.start()
     try:
         with scripted_server(node(NO_SLOTS[what])) as url, running_user(f"{url}?cluster=true") as user:
@@ -94,7 +94,7 @@ def test_a_cluster_whose_slots_are_not_assigned_yet_is_used_when_they_are(monkey
 @pytest.mark.parametrize("text", NO_NODES)
 @pytest.mark.parametrize("options", ["", "?cluster=true"])
 def test_a_redirection_to_no_node_is_one_sentence(text, options):
-    """Nobody is asked at another port than was said, and the slot is nobody's."""
+    """No other port is tried, and the slot is assigned to nobody."""
     with scripted_server(node(ALL, b"-%s\r\n" % text.encode())) as url, running_user(f"{url}{options}") as user:
         error, error_class = failure_of(user, lambda client: client.get("a"))
     assert (error_class, str(error)) == ("protocol", f"{text}: this names no slot or no node")
@@ -102,7 +102,7 @@ def test_a_redirection_to_no_node_is_one_sentence(text, options):
 
 
 def test_a_node_that_names_ever_new_nodes_does_not_use_up_the_files(monkeypatch):
-    """All of 127.0.0.0/8 is this machine, so each of them is there."""
+    """Every address in 127.0.0.0/8 is this machine, so each of these nodes exists."""
     monkeypatch.setattr(cluster, "MAX_NODES", 20)
     hosts, open_now, most_open = count(2), Counter(), 0
 
@@ -136,7 +136,7 @@ def test_a_node_that_names_ever_new_nodes_does_not_use_up_the_files(monkeypatch)
 
 
 def test_a_sentinel_that_names_ever_new_ones_does_not_fill_the_memory(monkeypatch):
-    """Nor is a port asked that does not exist."""
+    """Nor is an invalid port contacted."""
     monkeypatch.setattr("loadtest.clients.redis.sentinel.REFRESH_S", 0)
     hosts = count(100)
 

@@ -1,4 +1,4 @@
-"""Replies that are none, too large, in pieces or unasked, from servers of the tests."""
+"""Replies that are invalid, too large, split or unsolicited, from servers of the tests."""
 
 import time
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("short_backoff")
     ],
 )
 def test_what_is_not_a_reply_is_an_error_of_its_class(sent, expected):
-    """Garbage, more than was asked for, half a reply and no reply each end in one error of its class."""
+    """Garbage, too many replies, half a reply and no reply each cause one error of its class."""
 
     def script(sock):
         sock.recv(1000)
@@ -73,7 +73,7 @@ LOOKS_LIKE_A_HEAD = b"$28\r\n" + b"*" + HUGE + b"\r\n*" + HUGE + b"\r\n"
 )
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_reply_that_announces_more_than_fits_is_refused_at_once(pieces, protocol):
-    """However it is cut and nested, the parser makes no room for a thousand million elements that have not come."""
+    """However it is split and nested, the parser allocates nothing for a thousand million missing elements."""
 
     def script(sock):
         if protocol == 3:
@@ -92,7 +92,7 @@ def test_a_reply_that_announces_more_than_fits_is_refused_at_once(pieces, protoc
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_value_that_looks_like_a_head_announces_nothing(protocol):
-    """However it is cut, and whatever stands around it, it comes as it is, and so does what follows."""
+    """However it is split, and whatever surrounds it, its value arrives unchanged, and so does the next one."""
     reply = b"*3\r\n" + LOOKS_LIKE_A_HEAD + b"*2\r\n:1\r\n" + LOOKS_LIKE_A_HEAD + b"$1\r\nx\r\n"
     value = LOOKS_LIKE_A_HEAD[5:-2]
 
@@ -114,7 +114,7 @@ def test_a_value_that_looks_like_a_head_announces_nothing(protocol):
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_value_of_many_lines_like_heads_comes_whole(redis_url, protocol):
-    """As a file of Redis' own commands is one: whatever its lines would add up to, in one arrival and over many."""
+    """A file of Redis' own commands is such a value: it arrives whole in one piece and in many."""
     with client_of(f"{redis_url}?protocol={protocol}&socket_timeout=20") as client:
         for lines in (10, 100_000):
             value = b"\r\n*9999999\r\n%5000000\r\n" * lines
@@ -151,7 +151,7 @@ def test_what_comes_unasked_makes_no_room_either():
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_arrays_of_many_elements_arrive_whole(redis_url, protocol):
-    """What is announced counts for one reply: a hundred thousand elements at a time are far from too many."""
+    """The limit applies to one reply: a hundred thousand elements at a time are far below it."""
     with client_of(f"{redis_url}?protocol={protocol}&socket_timeout=20") as client:
         client.rpush("long", *range(100_000))
         for _ in range(200):
@@ -161,7 +161,7 @@ def test_arrays_of_many_elements_arrive_whole(redis_url, protocol):
 
 
 def test_unsolicited_data_does_not_become_the_next_reply():
-    """What arrives between two requests closes the connection instead of answering the second."""
+    """Bytes between two requests close the connection instead of answering the second."""
     connections = []
 
     def script(sock):
@@ -181,7 +181,7 @@ def test_unsolicited_data_does_not_become_the_next_reply():
 
 
 def test_a_reply_in_pieces_arrives_whole():
-    """The pieces of a reply may come with pauses between them, wherever it is cut."""
+    """A reply may be split anywhere, with pauses between its pieces."""
 
     def script(sock):
         sock.recv(1000)

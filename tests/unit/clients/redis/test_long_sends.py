@@ -1,4 +1,4 @@
-"""Commands that the kernel does not take whole."""
+"""Commands that the kernel does not accept in one call."""
 
 import socket
 import time
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("short_backoff")
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_large_commands_and_replies_come_through_whole(redis_url, protocol):
-    """Twenty megabytes each way, more than any buffer of the kernel, arrive as they were."""
+    """Twenty megabytes each way, more than any kernel buffer, arrive unchanged."""
     blob = bytes(range(256)) * 80_000
     with client_of(f"{redis_url}?protocol={protocol}&socket_timeout=20") as client:
         assert client.set("blob", blob) is True
@@ -54,7 +54,7 @@ def test_a_reply_may_come_before_the_command_is_out():
 
 
 def test_an_early_error_ends_a_long_send():
-    """A server that answers and closes while the command is still being sent is not missed."""
+    """A server that replies and closes while the command is still being sent is noticed."""
 
     def script(sock):
         sock.recv(1000)
@@ -66,7 +66,7 @@ def test_an_early_error_ends_a_long_send():
 
 
 def test_a_deferred_command_that_the_kernel_does_not_take_whole_arrives_whole(redis_url, monkeypatch):
-    """Deferring may meet a full buffer; the greenlet then sends the rest itself, as of any long command."""
+    """Deferring may meet a full buffer; the greenlet then sends the rest itself, as with any long command."""
     monkeypatch.setattr(resp_connection, "_SHORT_BYTES", 100_000_000)
     blob = b"x" * 30_000_000
     with client_of(redis_url) as client:
@@ -76,7 +76,7 @@ def test_a_deferred_command_that_the_kernel_does_not_take_whole_arrives_whole(re
 
 
 def test_a_deferred_command_that_cannot_be_sent_is_an_error(redis_url):
-    """A command that waits to be sent together with others fails as any other if its connection broke."""
+    """A command deferred to be sent with others fails like any other if its connection broke."""
     with running_user(redis_url) as user:
         assert user.client.ping() is True
         user.client._session.connection.stream.shutdown(socket.SHUT_WR)
@@ -86,7 +86,7 @@ def test_a_deferred_command_that_cannot_be_sent_is_an_error(redis_url):
 
 @pytest.mark.parametrize(("sent", "expected"), [(b"?", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"", "closed")])
 def test_what_ends_a_connection_ends_a_long_send(sent, expected):
-    """Garbage, too many replies and the end of the stream each end a command that the server has stopped to read."""
+    """Garbage, too many replies and the end of the stream each end a command that the server has stopped reading."""
 
     def script(sock):
         sock.recv(1000)

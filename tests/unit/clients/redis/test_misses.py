@@ -1,4 +1,4 @@
-"""Commands that find nothing: which are counted as misses, and what a view says of them."""
+"""Commands that find nothing: which ones count as misses, and how views declare them."""
 
 import pytest
 import redis
@@ -61,7 +61,7 @@ def user(request, redis_url):
 
 @pytest.mark.parametrize("call", READS.values(), ids=READS)
 def test_a_read_that_finds_nothing_is_counted(user, call):
-    """It is not a failure; a view can say that it is meant."""
+    """It is not a failure; a view can declare it as intended."""
     call(user.client)
     call(user.client.labelled("read"))
     call(user.client.labelled("meant", must_exist=False))
@@ -71,13 +71,13 @@ def test_a_read_that_finds_nothing_is_counted(user, call):
 
 @pytest.mark.parametrize("call", OTHERS.values(), ids=OTHERS)
 def test_what_finds_something_or_does_not_read_is_no_miss(user, call):
-    """An empty value is one, and a write that did not take place is an answer."""
+    """An empty value is a value, and a write that did not take place is a result."""
     call(user.client)
     assert not Recorded(user).tallies(MISS)
 
 
 def test_several_keys_of_which_none_exists_are_missing(user):
-    """A view whose keys must exist takes them together."""
+    """A view whose keys must exist treats them as one."""
     view = user.client.labelled("must", must_exist=True)
     assert view.mget("nothing", "text") == [None, b"a"]
     with pytest.raises(Missing):

@@ -1,4 +1,4 @@
-"""Pipelines and transactions: redis-py's values and errors, one request each, no watch lost in silence."""
+"""Pipelines and transactions: redis-py's values and errors, one request each, and no watch lost silently."""
 
 import gc
 import weakref
@@ -101,7 +101,7 @@ def _watch_only(pipe: Any) -> Any:
 
 @pytest.mark.parametrize("protocol", [2, 3], ids=["RESP2", "RESP3"])
 def test_pipelines_return_what_redis_py_returns(redis_url, protocol):
-    """Each kind of pipeline, run on both clients, gives the same values or the same error."""
+    """Each kind of pipeline gives the same values or the same error on both clients."""
     base = redis_url.rpartition("/")[0]
     theirs_url = f"{base}/7?protocol={protocol}"
     with client_of(f"{base}/6?protocol={protocol}") as ours, redis.Redis.from_url(theirs_url) as theirs:
@@ -135,7 +135,7 @@ def test_a_pipeline_is_one_request(redis_url):
 
 @pytest.mark.parametrize("transaction", [False, True])
 def test_a_pipeline_with_a_failed_command_is_a_failed_request(redis_url, transaction):
-    """One WRONGTYPE among good commands makes the request fail under that class, raised or not."""
+    """One WRONGTYPE among good commands makes the request fail under that class, whether raised or not."""
     with running_user(redis_url) as user:
         user.client.set("pipe:text", "x")
         pipe = user.client.pipeline(transaction=transaction)
@@ -149,7 +149,7 @@ def test_a_pipeline_with_a_failed_command_is_a_failed_request(redis_url, transac
 
 
 def test_a_changed_key_fails_the_transaction_but_not_the_request(redis_url):
-    """WatchError is raised; Redis has answered as it should, so nothing is counted as an error."""
+    """WatchError is raised, but Redis behaved correctly, so no error is counted."""
     with running_user(redis_url) as user, client_of(redis_url) as other:
         pipe = user.client.pipeline()
         pipe.watch("watched")
@@ -181,7 +181,7 @@ def test_transaction_tries_again_until_nothing_changed(redis_url):
 
 
 def test_a_watching_pipeline_keeps_its_connection_to_itself(redis_url):
-    """Commands of the client between WATCH and EXEC travel on another connection."""
+    """Commands of the client between WATCH and EXEC use another connection."""
     with client_of(redis_url) as ours:
         with ours.pipeline() as pipe:
             pipe.watch("own")
@@ -207,7 +207,7 @@ def test_a_watch_does_not_survive_its_connection(redis_url, tmp_path):
 
 
 def test_a_reset_ends_the_watch_on_the_server(redis_url):
-    """After a pipeline is left without execute, a change of the key it watched does not disturb the next."""
+    """When a pipeline is left without execute, a change of its watched key does not affect the next one."""
     with client_of(redis_url) as ours, client_of(redis_url) as other:
         with ours.pipeline() as pipe:
             pipe.watch("left")
@@ -226,7 +226,7 @@ def test_a_pipeline_that_was_cut_off_leaves_no_reply_behind(redis_url):
 
 
 def test_a_pipeline_is_freed_without_the_garbage_collector(redis_url):
-    """Nothing of a pipeline stays behind that only the collector could find, whose search stalls all users."""
+    """A pipeline leaves nothing that only the collector could find, since a collection stalls all users."""
     with client_of(redis_url) as ours:
         ours.json().set("d", "$", {"a": 1})
         gc.collect()
@@ -242,7 +242,7 @@ def test_a_pipeline_is_freed_without_the_garbage_collector(redis_url):
 
 
 def test_a_json_view_outlives_the_execution_of_its_pipeline(redis_url):
-    """The result of ``json()`` can queue again after ``execute``, as can a new view."""
+    """The result of ``json()`` can queue commands again after ``execute``, as can a new view."""
     with client_of(redis_url) as ours:
         pipe = ours.pipeline(transaction=False)
         view = pipe.json()

@@ -1,4 +1,4 @@
-"""What a request leaves behind: one sample under the right names, the right class, the right bytes."""
+"""The record of a request: one sample with the right name, class and bytes."""
 
 import gevent
 import pytest
@@ -17,7 +17,7 @@ from tests.redis_harness import Recorded, private_redis, running_user
 
 
 def test_the_name_is_the_command_where_no_label_is_given(redis_url):
-    """Method and name are the command in upper case, whatever its spelling was."""
+    """Method and name are the command in upper case, however it was written."""
     with running_user(redis_url) as user:
         user.client.json().get("nothing")
         user.client.execute_command("hget", "nothing", "f")
@@ -48,7 +48,7 @@ def test_a_label_names_every_command_of_its_view(redis_url):
 
 
 def test_labels_without_end_do_not_fill_the_memory(redis_url, monkeypatch):
-    """Beyond the bound the routes of a new label are not kept, and no request is lost."""
+    """Beyond the bound, the routes of a new label are not cached, and no request is lost."""
     monkeypatch.setattr(routes, "MAX_TABLES", 3)
     with running_user(redis_url) as user:
         for number in range(10):
@@ -60,7 +60,7 @@ def test_labels_without_end_do_not_fill_the_memory(redis_url, monkeypatch):
 
 
 def test_requests_counted_are_the_commands_that_redis_counted(redis_url, tmp_path):
-    """After 20 greenlets have sent a mixture, each command's count is Redis's own, pipelines' parts included."""
+    """After 20 greenlets have sent a mixture, each command's count equals Redis's, including those in pipelines."""
     with private_redis(redis_url, tmp_path) as server, running_user(server.url) as user:
         json = user.client.json()
 
@@ -90,7 +90,7 @@ def test_requests_counted_are_the_commands_that_redis_counted(redis_url, tmp_pat
 
 
 def test_bytes_are_those_on_the_wire(redis_url):
-    """Commands and replies count with their framing, a pipeline with all of its own, and so does a refused command."""
+    """Commands and replies count with their framing, pipelines with all of theirs, and refused commands too."""
     with running_user(redis_url) as user:
         user.client.set("bytes", "12345")
         Recorded(user)
@@ -109,7 +109,7 @@ def test_bytes_are_those_on_the_wire(redis_url):
 
 
 def test_a_sample_of_the_requests_finds_a_hot_key(redis_url):
-    """In single commands and pipelines of all labels it has its share; of many keys hardly one is named."""
+    """Over single commands and pipelines of all labels it has its share; of many keys hardly any is named."""
     with running_user(redis_url) as user:
         hot = user.client.labelled("hot")
         for number in range(2_000):
@@ -125,7 +125,7 @@ def test_a_sample_of_the_requests_finds_a_hot_key(redis_url):
 
 
 def test_a_key_that_looks_like_a_token_is_masked_and_told_from_others(redis_url):
-    """The record is handed on; two sessions must not count as one key for it."""
+    """The record is shared with others; yet two sessions must not count as one key."""
     tokens = ["session:" + digit * 31 + "a" for digit in "12"]
     with running_user(redis_url) as user:
         for number in range(100):
@@ -136,7 +136,7 @@ def test_a_key_that_looks_like_a_token_is_masked_and_told_from_others(redis_url)
 
 
 def test_the_first_request_of_an_iteration_takes_the_intended_start(redis_url):
-    """Response time counts from the intended start for one request, and from the send for the next."""
+    """Response time counts from the intended start for the first request, and from the send for the next."""
     with running_user(redis_url) as user:
         user.client.ping()
         series = user.recorder.series("probe", "PING", "PING")
@@ -181,7 +181,7 @@ def test_listeners_of_locust_receive_every_request(redis_url):
 
 
 def test_a_failed_request_ends_its_task_and_is_counted_once(redis_url):
-    """An error that the task does not catch ends the task only: no event, no traceback, the next task runs."""
+    """An error that the task does not catch ends only the task: no event, no traceback, and the next task runs."""
     turns = []
     events = []
 
@@ -208,7 +208,7 @@ def test_a_failed_request_ends_its_task_and_is_counted_once(redis_url):
 
 
 def test_a_mistake_in_the_call_is_an_exception_of_the_task(redis_url):
-    """What was never sent is raised as redis-py raises it, and counts as no request."""
+    """An error before the send is raised as by redis-py, and is not counted as a request."""
     with running_user(redis_url) as user:
         with pytest.raises(redis.DataError) as caught:
             user.client.set("k", {"a": 1})
@@ -217,7 +217,7 @@ def test_a_mistake_in_the_call_is_an_exception_of_the_task(redis_url):
 
 
 def test_a_document_can_be_left_unparsed(redis_url):
-    """RAW gives the bytes; LAZY gives the bytes and, when asked, the value; both with redis-py too."""
+    """RAW returns the bytes; LAZY returns the bytes and, on request, the value; both work with redis-py, too."""
     with running_user(redis_url) as user, redis.Redis.from_url(redis_url, protocol=2) as theirs:
         user.client.json().set("unparsed", "$", {"a": [1, None]})
         for client in (user.client, theirs):
@@ -233,7 +233,7 @@ def test_a_document_can_be_left_unparsed(redis_url):
 
 
 def test_custom_coders_are_used(redis_url):
-    """redis-py's encoder and decoder arguments do what they do there, for one view and no other."""
+    """redis-py's encoder and decoder arguments work as they do there, for one view only."""
 
     class Shouting:
         def encode(self, _value):
@@ -251,7 +251,7 @@ def test_custom_coders_are_used(redis_url):
 
 
 def test_views_and_pipelines_made_in_on_start_are_load_afterwards(redis_url):
-    """A phase belongs to the user, not to the view or pipeline that was made in it."""
+    """The phase depends on the user, not on when the view or pipeline was made."""
     with running_user(redis_url) as user:
         user.enter_phase("setup")
         view = user.client.labelled("documents/read")

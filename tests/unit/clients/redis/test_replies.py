@@ -254,7 +254,7 @@ def _nested(levels: int) -> list[Any]:
 
 
 def _outcome(call: Any, *arguments: Any) -> tuple[str, Any]:
-    """What a call returns, with the types in it, or raises."""
+    """The value that a call returns, with its types, or its exception."""
     try:
         value = call(*arguments)
     except Exception as error:
@@ -264,7 +264,7 @@ def _outcome(call: Any, *arguments: Any) -> tuple[str, Any]:
 
 
 def _typed(value: Any) -> Any:
-    """A value with the types in it; RedisJSON answers several paths in no particular order."""
+    """A value with its types; RedisJSON returns the results of several paths in no particular order."""
     if isinstance(value, dict):
         return type(value), {key: _typed(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Redis Sentinel: three of them, a primary and a replica; the client finds the primary, and finds it again."""
+"""Redis Sentinel: three of them, a primary and a replica; the client finds the primary, and a new one."""
 
 import contextlib
 import time
@@ -22,12 +22,12 @@ ENDED = {"connect", "reset", "closed", "timeout_connect", "timeout_read"}
 
 
 def sentinel(file: Path, primary_port: int, *lines: str) -> ManagedProcess:
-    """Start a Sentinel, with lines of its own in its file."""
+    """Start a Sentinel with additional lines in its configuration."""
     own = "\n".join(lines)
     file.write_text(
         f"{own}\nbind 127.0.0.1\ndir {file.parent}\n"
         f"sentinel monitor {NAME} 127.0.0.1 {primary_port} 2\n"
-        f"sentinel down-after-milliseconds {NAME} 60000\n"  # on a crowded machine no server is to be taken for dead
+        f"sentinel down-after-milliseconds {NAME} 60000\n"  # on a busy machine no server may be declared dead
         f"sentinel failover-timeout {NAME} 10000\n"
     )
     return ManagedProcess("sentinel", ["redis-server", str(file), "--sentinel"], file.with_suffix(".log"))
@@ -56,7 +56,7 @@ class Watched:
         return False
 
     def allow_silence(self, timeout_ms: int) -> None:
-        """Set after which silence a server counts as dead."""
+        """Set the silence after which a server counts as dead."""
         for admin in self.admins:
             with contextlib.suppress(redis.ConnectionError):
                 admin.execute_command("SENTINEL SET", NAME, "down-after-milliseconds", timeout_ms)
@@ -69,7 +69,7 @@ class Watched:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what takes as long as the machine is busy; Sentinel itself waits half a minute after a long pause."""
+    """Wait for something that depends on how busy the machine is; Sentinel waits half a minute after a long pause."""
     until_s = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < until_s
@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(scope="module")
 def watched(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """The servers; what a test breaks comes last."""
+    """The servers; tests that break them come last."""
     with contextlib.ExitStack() as servers:
         folders = [tmp_path_factory.mktemp(name) for name in ("primary", "replica", "sentinels")]
         options = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
@@ -93,7 +93,7 @@ def watched(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_every_command_goes_to_the_primary(watched: Watched, protocol: int) -> None:
-    """Reads too, and nothing is left behind at a Sentinel or at the replica."""
+    """This includes reads; Sentinels and replica get no data."""
     watched.primary.admin.config_resetstat()
     with running_user(f"{watched.url}&protocol={protocol}") as user:
         assert user.client.json().set("a", "$", {"n": 1})
@@ -107,12 +107,12 @@ def test_every_command_goes_to_the_primary(watched: Watched, protocol: int) -> N
 
 
 def naming(port: int) -> bytes:
-    """The answer of a Sentinel that knows no other."""
+    """The reply of a Sentinel that knows no other."""
     return b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n*0\r\n" % (len(str(port)), port)
 
 
 def test_a_replica_that_a_sentinel_still_names_is_not_asked(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its values may be old: the request fails, and the next one goes to the primary when a Sentinel names that."""
+    """Its values may be old: the request fails, and the next one goes to the primary once a Sentinel names it."""
     monkeypatch.setattr("loadtest.clients.redis.sentinel.REFRESH_S", 0)
     ports = [watched.replica.port, watched.primary.port]
 
@@ -128,7 +128,7 @@ def test_a_replica_that_a_sentinel_still_names_is_not_asked(watched: Watched, mo
 
 
 def test_who_is_no_sentinel_or_knows_no_such_primary_is_one_sentence(watched: Watched) -> None:
-    """Away, a Redis, or one that watches others."""
+    """The address is unreachable, belongs to a Redis, or to a Sentinel of other primaries."""
     beginning = "no Sentinel says where the primary '{}' is"
     for url, name, reason in (
         (f"redis://127.0.0.1:{free_port()}", NAME, "cannot connect"),
@@ -143,7 +143,7 @@ def test_who_is_no_sentinel_or_knows_no_such_primary_is_one_sentence(watched: Wa
 
 @pytest.mark.parametrize("has_tls", [False, True])
 def test_sentinels_have_a_password_and_tls_of_their_own(redis_url: str, tmp_path: Path, *, has_tls: bool) -> None:
-    """The primary has another password and no TLS; one that is wrong or missing is said, and counted as such."""
+    """The primary has another password and no TLS; wrong or missing credentials are reported and counted as such."""
     authority, port = trustme.CA(), free_port()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
@@ -180,7 +180,7 @@ def _answers(client: RedisJsonClient) -> bool:
 
 
 def _count_up(user: RedisJsonUser, key: str, done: Counter[str], until: gevent.event.Event) -> None:
-    """Count up a key and read another until the end; what is another's, or went back without a failure, is wrong."""
+    """Increment a key and read another until the end; another's value, or a decrease without a failure, is an error."""
     last = 0
     while not until.is_set():
         gevent.sleep(0.005)
@@ -190,7 +190,7 @@ def _count_up(user: RedisJsonUser, key: str, done: Counter[str], until: gevent.e
         except redis.RedisError as error:
             done["failed"] += 1
             done[error.error_class] += 1  # type: ignore[attr-defined]
-            last = 0  # what the old primary confirmed last may be lost: it replicates afterwards
+            last = 0  # the last writes confirmed by the old primary may be lost: replication is asynchronous
             continue
         if value <= last or name != key.encode():
             done["wrong"] += 1
@@ -199,7 +199,7 @@ def _count_up(user: RedisJsonUser, key: str, done: Counter[str], until: gevent.e
 
 
 def test_a_killed_primary_costs_counted_failures_until_the_replica_is_promoted(watched: Watched) -> None:
-    """They are few, each has a class, no value is wrong; the Sentinel of the URL is killed with it."""
+    """They are few, each has a class, no value is wrong; the Sentinel in the URL is killed along with the primary."""
     done, until, keys = Counter[str](), gevent.event.Event(), [f"counter {number}" for number in range(4)]
     with contextlib.ExitStack() as users:
         made = [users.enter_context(running_user(watched.url)) for _ in keys]

@@ -1,4 +1,4 @@
-"""What a Redis URL means, and how a wrong one is explained."""
+"""The meaning of a Redis URL, and the errors for wrong ones."""
 
 import re
 import ssl
@@ -33,7 +33,7 @@ def test_every_part_of_a_url_is_read():
 
 
 def test_a_sentinel_has_a_port_of_its_own():
-    """The usual one; users and databases are those of the primary."""
+    """It has the usual one; users and databases are those of the primary."""
     settings = RedisSettings.from_url("redis://u:p@h/2?sentinel=shop&protocol=3")
     assert (settings.endpoint.port, settings.sentinel) == (26379, "shop")
     asked = settings.of_sentinel("other", 1)
@@ -46,14 +46,14 @@ def test_a_sentinel_has_a_port_of_its_own():
 
 
 def test_a_unix_socket_has_a_path_and_a_database_option():
-    """unix:// names a file; credentials and database come as elsewhere in redis-py."""
+    """unix:// names a file; credentials and database are given as elsewhere in redis-py."""
     settings = RedisSettings.from_url("unix://:pw@/run/re%20dis.sock?db=3")
     assert (settings.endpoint.path, settings.db, settings.password) == ("/run/re dis.sock", 3, "pw")
     assert str(settings.endpoint) == "unix:/run/re dis.sock"
 
 
 def test_tls_verifies_unless_told_otherwise():
-    """Rediss checks certificate and name; ssl_check_hostname and ssl_cert_reqs relax that one by one."""
+    """rediss:// checks certificate and name; ssl_check_hostname and ssl_cert_reqs relax the two separately."""
     strict = RedisSettings.from_url("rediss://h").endpoint.tls
     nameless = RedisSettings.from_url("rediss://h?ssl_check_hostname=false").endpoint.tls
     lax = RedisSettings.from_url("rediss://h?ssl_cert_reqs=none").endpoint.tls
@@ -113,7 +113,7 @@ def test_a_wrong_url_is_explained(url, reason):
     ],
 )
 def test_an_error_hides_the_password(url):
-    """Neither the URL nor the part of it that is wrong shows it, also where it has a character that seems to end it."""
+    """Neither the URL nor its wrong part is shown with it, even with a character that seems to end it."""
     with pytest.raises(UsageError) as caught:
         RedisSettings.from_url(url)
     assert "s3cret" not in str(caught.value)
@@ -121,7 +121,7 @@ def test_an_error_hides_the_password(url):
 
 
 def test_a_user_finds_its_redis(monkeypatch):
-    """redis_url comes before a host that is a Redis URL, and that before REDIS_URL; without any there is an error."""
+    """redis_url takes precedence over a host that is a Redis URL, and that over REDIS_URL; without any it fails."""
 
     class Probe(RedisJsonUser):
         pass
@@ -143,6 +143,6 @@ def test_a_user_finds_its_redis(monkeypatch):
 
 
 def test_the_options_are_those_in_the_reference():
-    """docs/reference/redisjson_client.md has a row for each option, and no other."""
+    """docs/reference/redisjson_client.md has a row for each option, and no others."""
     text = (Path(__file__).parents[4] / "docs" / "reference" / "redisjson_client.md").read_text(encoding="utf-8")
     assert list(OPTIONS) == re.findall(r"^\| `(\w+)=", text, re.MULTILINE)

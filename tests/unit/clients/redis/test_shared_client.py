@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 def test_a_killed_greenlet_leaves_no_reply_to_the_next(redis_url):
-    """The reply to a request that was cut off never reaches another request."""
+    """The reply to an aborted request never reaches another request."""
     with client_of(redis_url) as client:
         client.set("own", "right")
         client.rpush("list", "wrong")
@@ -37,7 +37,7 @@ def test_a_killed_greenlet_leaves_no_reply_to_the_next(redis_url):
 
 
 def test_closing_a_client_wakes_who_waits_on_it(redis_url):
-    """A request under way ends as closed when another greenlet closes the client, and no greenlet hangs."""
+    """A request in flight ends as closed when another greenlet closes the client, and no greenlet hangs."""
     with running_user(redis_url) as user:
         waiting = gevent.spawn(lambda: failure_of(user, lambda c: c.blpop("nothing", timeout=4)))
         gevent.sleep(0.05)
@@ -48,7 +48,7 @@ def test_closing_a_client_wakes_who_waits_on_it(redis_url):
 
 
 def test_greenlets_that_share_a_client_get_their_own_replies(redis_url):
-    """Thirty greenlets on one client use several connections and never each other's replies."""
+    """Thirty greenlets on one client use several connections, and never get each other's replies."""
     with client_of(redis_url) as client:
 
         def work(number):
@@ -100,7 +100,7 @@ def test_no_reply_goes_astray_in_a_storm(redis_url):
 
 
 def test_too_many_requests_of_one_user_at_once_are_refused(redis_url):
-    """The connections of one user are bounded; the error says so."""
+    """The number of connections per user is bounded, and the error says so."""
     with client_of(redis_url) as client:
         workers = [gevent.spawn(client.blpop, "nothing", timeout=1) for _ in range(80)]
         gevent.joinall(workers)

@@ -1,4 +1,4 @@
-"""When a response reached this machine, where the process was too late to read it."""
+"""The time at which a response reached this machine, when the process read it too late."""
 
 import socket
 import ssl
@@ -36,7 +36,7 @@ def tls() -> dict[str, ssl.SSLContext]:
 
 @pytest.fixture(autouse=True)
 def noting() -> Iterator[None]:
-    """The kernel notes arrivals: it begins some time after the first socket has asked, and ends with the last one."""
+    """The kernel notes arrivals: it begins some time after the first socket asks, and stops with the last one."""
     with socket.create_server(("127.0.0.1", 0)) as server, closing(Stream()) as stream:
         stream.connect(server.getsockname())
         stream.setblocking(True)
@@ -51,7 +51,7 @@ def noting() -> Iterator[None]:
 
 
 def script(peer: Peer) -> None:
-    """Answer, then keep the whole process from reading; the second answer comes in two parts."""
+    """Respond, then keep the whole process from reading; the second response comes in two parts."""
     peer.read_head()
     peer.send(ok(b"a"))
     block(BLOCKED_S)
@@ -63,13 +63,13 @@ def script(peer: Peer) -> None:
     peer.read_head()
     peer.send(ok(b"c"))
     block(BLOCKED_S)
-    peer.read_head()  # the end of the stream would be an arrival, too
+    peer.read_head()  # the end of the stream would count as an arrival, too
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("timed", [True, False])
 def test_a_response_ends_when_it_reached_the_machine(scheme: str, timed: bool) -> None:
-    """On a new connection, in parts, and on a kept one; otherwise the time in which nobody read it is a part of it."""
+    """On a new connection, in parts, and on a kept one; otherwise the time includes that in which nobody read."""
     with (
         ScriptedServer(script, **(tls() if scheme == "https" else {})) as server,
         running_user(f"{scheme}://localhost:{server.port}", times_arrivals=timed, ssl_context_factory=trusting) as user,
@@ -86,7 +86,7 @@ def test_a_response_ends_when_it_reached_the_machine(scheme: str, timed: bool) -
 
 @pytest.mark.parametrize("timed", [True, False])
 def test_an_event_is_timed_when_it_reached_the_machine(timed: bool) -> None:
-    """However late the process reads it; its end, too."""
+    """This holds however late the process reads the event, and for the end of the stream."""
 
     def stream(peer: Peer) -> None:
         peer.read_head()
@@ -110,12 +110,12 @@ def test_an_event_is_timed_when_it_reached_the_machine(timed: bool) -> None:
 
 
 def test_the_scenario_of_streams_times_arrivals() -> None:
-    """Tokens come some milliseconds apart."""
+    """Tokens arrive some milliseconds apart."""
     assert AssistantUser.times_arrivals
 
 
 def test_an_arrival_across_a_step_of_the_wall_clock_is_not_before_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the wall clock says is impossible then: it counts as between the last time of reading and now."""
+    """The wall clock is then useless: the arrival counts as between the last read and now."""
     real = time.time_ns
     for step_s in (3600, -3600):
         monkeypatch.setattr(time, "time_ns", lambda step_s=step_s: real() + step_s * 1_000_000_000)

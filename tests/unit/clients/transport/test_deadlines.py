@@ -9,7 +9,7 @@ from loadtest.clients.transport.deadlines import FOREVER_S, DeadlineExpired, Dea
 
 
 class _Waiting:
-    """A connection that is waited on until a deadline."""
+    """A connection with a waiter and a deadline."""
 
     def __init__(self, timeout_s: float) -> None:
         self.deadline_s = perf_counter() + timeout_s
@@ -18,7 +18,7 @@ class _Waiting:
 
 @pytest.fixture
 def sweeper():
-    """A sweeper of its own, for short timeouts."""
+    """A separate sweeper, for short timeouts."""
     sweeper = DeadlineSweeper(gevent.get_hub())
     sweeper.allow_for(0.1)
     return sweeper
@@ -36,7 +36,7 @@ def test_a_passed_deadline_wakes_its_waiter_a_little_late_and_never_early(sweepe
 
 
 def test_only_a_waiter_whose_deadline_has_passed_is_woken(sweeper):
-    """A deadline without a waiter, one that lies ahead and one that was given up wake no greenlet."""
+    """A deadline without a waiter, one in the future and one that was cancelled wake no greenlet."""
     idle, early, gone = _Waiting(-1), _Waiting(FOREVER_S), _Waiting(-1)
     idle.waiter = None
     for each in (idle, early, gone):

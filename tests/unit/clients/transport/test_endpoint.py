@@ -1,4 +1,4 @@
-"""How clients reach a server: TCP, TLS and Unix sockets, names and addresses; through Redis, which needs them all."""
+"""How clients reach a server: TCP, TLS and Unix sockets, names and addresses; through Redis, which uses them all."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def tls_redis(redis_url, tmp_path_factory):
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_tls_carries_the_same_commands(tls_redis, protocol):
-    """Over TLS with certificates of both sides, small and large values and pipelines arrive as they were."""
+    """Over TLS with certificates on both sides, small and large values and pipelines arrive unchanged."""
     port, files = tls_redis
     url = f"rediss://localhost:{port}/1?protocol={protocol}&ssl_ca_certs={files['ca']}&ssl_certfile={files['client']}"
     blob = os.urandom(3_000_000)
@@ -53,7 +53,7 @@ def test_tls_carries_the_same_commands(tls_redis, protocol):
 
 
 def test_a_certificate_that_cannot_be_trusted_is_a_tls_error(tls_redis):
-    """An unknown authority, a wrong name and no certificate of ours each fail as tls, and nothing hangs."""
+    """An unknown authority, a wrong name and a missing client certificate each fail as tls, and nothing hangs."""
     port, files = tls_redis
     client, ca = f"ssl_certfile={files['client']}", f"ssl_ca_certs={files['ca']}"
     for url in (f"rediss://localhost:{port}?{client}", f"rediss://127.0.0.1:{port}?{client}&{ca}"):
@@ -68,7 +68,7 @@ def test_a_certificate_that_cannot_be_trusted_is_a_tls_error(tls_redis):
 
 
 def test_checks_of_the_certificate_can_be_relaxed(tls_redis):
-    """ssl_check_hostname and ssl_cert_reqs let through what they say, and no more."""
+    """ssl_check_hostname and ssl_cert_reqs each relax their own check only."""
     port, files = tls_redis
     client, ca = f"ssl_certfile={files['client']}", f"ssl_ca_certs={files['ca']}"
     for url in (
@@ -80,7 +80,7 @@ def test_checks_of_the_certificate_can_be_relaxed(tls_redis):
 
 
 def test_tls_to_a_server_without_it_fails_in_time(redis_url):
-    """A plain server does not understand the handshake: an error within the time for connecting, not a hung user."""
+    """A plain server does not understand the handshake: an error within the connect timeout, not a hung user."""
     url = redis_url.replace("redis://", "rediss://") + "?socket_connect_timeout=0.3"
     with running_user(url) as user:
         with pytest.raises((redis.ConnectionError, redis.TimeoutError)):
@@ -103,7 +103,7 @@ def test_a_unix_socket_carries_the_same_commands(redis_url, tmp_path):
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_a_connection_has_the_name_and_database_of_its_url(redis_url, protocol):
-    """CLIENT SETNAME and SELECT are done before the first request, again after a reconnect, and never counted."""
+    """CLIENT SETNAME and SELECT are sent before the first request, and after each reconnect, and never counted."""
     base = redis_url.rpartition("/")[0]
     with running_user(f"{base}/3?protocol={protocol}&client_name=probe") as user, client_of(redis_url) as other:
         for _ in range(2):
@@ -122,7 +122,7 @@ def test_a_name_with_several_addresses_is_tried_to_the_end(redis_url):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_an_address_is_not_looked_up_in_a_thread(host, monkeypatch):
-    """Its user waits for no thread, and its stack stays within a page of memory."""
+    """Its user waits for no thread, and its stack stays within one page of memory."""
     monkeypatch.setattr(gevent.socket, "getaddrinfo", None)
     assert [address[0] for _, address in Endpoint(host, 80)._addresses()] == [host]
 
@@ -132,7 +132,7 @@ def test_an_address_is_not_looked_up_in_a_thread(host, monkeypatch):
     [("10.0.0.1", True), ("fe80::1%eth0", True), ("10.0.1", False), ("1.2.3.400", False), ("", False)],
 )
 def test_a_host_is_an_address_or_a_name(host, expected):
-    """A short form of an address is a name: the resolver decides what it stands for."""
+    """A short form of an address is a name: the resolver decides its meaning."""
     assert endpoint.is_address(host) is expected
 
 
@@ -149,7 +149,7 @@ def test_a_timeout_of_the_caller_is_not_taken_for_ours():
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[fe80::1]"])
 def test_redis_at_a_closed_address_is_not_connected_to(address):
-    """The guard of addresses holds for Redis as for HTTP: the request fails as connect and says what opens it."""
+    """The address guard applies to Redis as to HTTP: the request fails as connect, and the error has the remedy."""
     with running_user(f"redis://{address}:6379") as user:
         with pytest.raises(redis.ConnectionError, match=r"where clouds serve .* LOADTEST_ALLOWED_HOSTS"):
             user.client.ping()
@@ -165,7 +165,7 @@ def test_a_name_that_does_not_resolve_is_a_dns_error():
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b", "x\u2044y\ud800"])
 def test_a_name_that_is_none_is_a_dns_error_and_no_traceback(host, capfd):
-    """As a server's redirection may have it."""
+    """A server's redirection may contain such a name."""
     with pytest.raises(TransportError, match="does not resolve") as caught:
         Endpoint(host, 1).connect(5.0)
     assert caught.value.error_class == "dns"
@@ -194,7 +194,7 @@ def test_running_out_of_files_is_the_generators_error(host):
 
 
 def _opened():
-    """A file that was opened; None when no more can be."""
+    """An open file; None when no more can be opened."""
     try:
         return os.open(os.devnull, os.O_RDONLY)
     except OSError:
@@ -202,7 +202,7 @@ def _opened():
 
 
 def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path):
-    """A server that does not accept yet is tried until the timeout, and reached once it accepts."""
+    """A server that does not accept yet is retried until the timeout, and reached once it accepts."""
     path = str(tmp_path / "full.sock")
     with gevent.socket.socket(gevent.socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -218,13 +218,13 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path):
 
 @pytest.mark.parametrize("first", ["silent", "refuses"])
 def test_the_next_address_is_tried_in_parallel_with_a_silent_one(monkeypatch, first):
-    """A name with two addresses is reached by the second, soon, where the first is silent or refuses."""
+    """Of a name with two addresses, the second is soon reached when the first is silent or refuses."""
     with socket.create_server(("127.0.0.2", 0), backlog=0) as silent, gevent.socket.socket() as good:
         port = silent.getsockname()[1]
         good.bind(("127.0.0.3", port))
         good.listen()
         filler = [socket.socket() for _ in range(3)]
-        for each in filler:  # a full queue of connections answers no more
+        for each in filler:  # a full backlog gets no more responses
             each.setblocking(False)
             each.connect_ex(("127.0.0.2", port))
         host = {"silent": "127.0.0.2", "refuses": "127.0.0.4"}[first]
@@ -248,7 +248,7 @@ NOWHERE = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 9))
 
 @pytest.fixture
 def two_addresses(monkeypatch):
-    """A port that is closed on 127.0.0.2, and a name that also has another address, which is asked in any order."""
+    """A port that is closed on 127.0.0.2, and a name that also has another address, in any order."""
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.2", 0))
         port = unheard.getsockname()[1]
@@ -264,7 +264,7 @@ def two_addresses(monkeypatch):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_address_without_a_way_to_it_does_not_hide_why_another_refused(two_addresses, first):
-    """As of a name with an IPv6 address on a machine without IPv6; here it is one that no TCP leads to anywhere."""
+    """A name may have an IPv6 address on a machine without IPv6; here the address is unroutable for TCP."""
     with pytest.raises(TransportError) as caught:
         two_addresses(NOWHERE, first=first).connect(5)
     assert (caught.value.error_class, str(caught.value).rpartition(": ")[2]) == ("connect", "Connection refused")
@@ -272,7 +272,7 @@ def test_an_address_without_a_way_to_it_does_not_hide_why_another_refused(two_ad
 
 @pytest.mark.parametrize("first", [True, False])
 def test_addresses_that_fail_in_different_ways_are_named_with_their_reasons(two_addresses, monkeypatch, first):
-    """Each says its own."""
+    """Each address has its own reason."""
     monkeypatch.setattr("loadtest.clients.transport.endpoint._has_way_to", lambda _address: True)
     with pytest.raises(TransportError) as caught:
         two_addresses(NOWHERE, first=first).connect(5)
@@ -283,7 +283,7 @@ def test_addresses_that_fail_in_different_ways_are_named_with_their_reasons(two_
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_limit_of_the_generator_at_one_address_is_the_reason(two_addresses, monkeypatch, first):
-    """No free port for one address is the generator's fault, whatever another address says."""
+    """No free port for one address is the generator's fault, whatever the other address's reason."""
     monkeypatch.setattr(
         "loadtest.clients.transport.endpoint._has_way_to", lambda address: address[0] in ("127.0.0.2", "::1")
     )
@@ -302,7 +302,7 @@ def test_a_limit_of_the_generator_at_one_address_is_the_reason(two_addresses, mo
 
 
 def test_the_machine_of_a_container_is_advised_where_its_service_has_to_listen(monkeypatch):
-    """A refusal of host.docker.internal says what to do about it."""
+    """A refusal by host.docker.internal says where the service has to listen."""
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.2", 0))
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", unheard.getsockname())]

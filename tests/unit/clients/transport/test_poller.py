@@ -1,4 +1,4 @@
-"""The poller: what is read and sent in a batch of arrivals, and when its event loop ends."""
+"""The poller: the reads and sends of a batch of arrivals, and the end of its event loop."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from loadtest.clients.transport.poller import Poller
 
 
 def test_a_forked_process_gets_a_poller_of_its_own():
-    """The parent's epoll set is never used by a child, which would take the parent's events."""
+    """A child never uses the parent's epoll set, from which it would take events."""
     parent = Poller.current()
     child = gevent.os.fork()
     if child == 0:
@@ -21,7 +21,7 @@ def test_a_forked_process_gets_a_poller_of_its_own():
 
 
 class _Party:
-    """A greenlet that reads and then has something to send, and the log of both."""
+    """A greenlet that reads and then sends, and the log of both."""
 
     def __init__(self, log):
         self.log = log
@@ -49,7 +49,7 @@ class _Party:
 
 
 def test_what_a_batch_of_arrivals_has_to_send_goes_out_together():
-    """Sixteen messages at a time, and the rest at the end of the batch; without a batch nothing is deferred."""
+    """Sixteen messages go out at a time, and the rest at the end of the batch; without a batch nothing is deferred."""
     log = []
     parties = [_Party(log) for _ in range(20)]
     gevent.sleep(0)
@@ -63,7 +63,7 @@ def test_what_a_batch_of_arrivals_has_to_send_goes_out_together():
 
 
 def test_an_event_loop_with_closed_connections_only_can_end(redis_url):
-    """When the last connection is closed, nothing keeps a process alive that has nothing else to do."""
+    """Once the last connection is closed, nothing keeps an idle process alive."""
     program = (
         "import gevent.monkey; gevent.monkey.patch_all()\n"
         "import gevent\n"

@@ -31,7 +31,7 @@ from tests.websocket_harness import (
 
 
 def record_of(user) -> RunRecord:
-    """What was counted since the last look."""
+    """The samples recorded since the last look."""
     record = RunRecord()
     record.add(user.recorder.take(), 0)
     return record
@@ -48,7 +48,7 @@ def classes_of(record: RunRecord) -> dict[str, int]:
 
 
 def ended(record: RunRecord) -> dict[str, int]:
-    """By whom the sessions ended, without zeros."""
+    """Ends of sessions by kind, without zeros."""
     (view,) = record.streams()
     return {who: count for who, count in view.ended_by.items() if count}
 
@@ -67,7 +67,7 @@ def pushing(*pauses_s: float):
 
 
 def test_round_trips_are_matched_by_key_and_events_are_not_taken_for_answers():
-    """An event, and the answer to another key, come first; each figure is its own."""
+    """An event, and the response to another key, arrive first; each has its own figure."""
 
     def script(peer):
         for _ in range(2):
@@ -93,7 +93,7 @@ def test_round_trips_are_matched_by_key_and_events_are_not_taken_for_answers():
 
 
 def test_events_are_timed_when_they_arrive_and_pings_answered_while_the_user_sleeps():
-    """The user reads them only afterwards."""
+    """The user reads the events only afterwards."""
     answered = []
 
     def script(peer):
@@ -120,7 +120,7 @@ def test_events_are_timed_when_they_arrive_and_pings_answered_while_the_user_sle
 
 
 def test_pings_are_round_trips_too():
-    """A pong of another ping is passed over."""
+    """A pong for another ping is skipped."""
 
     def script(peer):
         _, payload = peer.read()
@@ -139,7 +139,7 @@ def test_pings_are_round_trips_too():
 
 
 def test_subprotocol_compression_bytes_and_what_comes_with_the_head():
-    """A message of 300 kB both ways in several frames, compressed, with what came behind the head."""
+    """A message of 300 kB is sent both ways in several frames, compressed, with data right after the head."""
     text = ("Größe " * 50_000).encode()
 
     def serve(peer):
@@ -185,7 +185,7 @@ def test_messages_larger_than_the_kernel_takes_pass_while_the_server_sends():
 
 
 def test_tls_cookies_and_redirects_are_those_of_the_http_client():
-    """A cookie of a request before is sent, and the session follows a redirect, also to wss."""
+    """A cookie of an earlier request is sent, and the session follows a redirect, also to wss."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -222,7 +222,7 @@ def test_tls_cookies_and_redirects_are_those_of_the_http_client():
 
 
 def test_a_session_that_is_not_opened_is_one_failed_request():
-    """The block is not entered, and its class is that of the request."""
+    """The block is not entered, and the class is that of the request."""
     cases = {
         ok(b"hello"): "protocol",
         ok(b"", status="403 Forbidden"): "status_4xx",
@@ -240,7 +240,7 @@ def test_a_session_that_is_not_opened_is_one_failed_request():
 
 
 def test_closed_addresses_are_refused_as_for_http():
-    """No session leads to where clouds keep credentials."""
+    """No session is opened to an address where clouds keep credentials."""
     with running_user("http://127.0.0.1:1", WebSocketUser) as user:
         with pytest.raises(SessionError, match="credentials"), user.client.websocket("ws://169.254.169.254/"):
             pytest.fail("there is no session")
@@ -248,7 +248,7 @@ def test_closed_addresses_are_refused_as_for_http():
 
 
 def test_plain_requests_do_not_switch():
-    """A server that switches unasked, or although the call cannot, fails the request."""
+    """A server that switches unasked, or for a call that cannot, fails the request."""
     head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     for headers in ({}, {"Upgrade": "h2c", "Connection": "Upgrade"}):
         with ScriptedServer(answering(head)) as server, running_user(server.url) as user:
@@ -257,7 +257,7 @@ def test_plain_requests_do_not_switch():
 
 
 def test_close_codes_are_distinguished():
-    """What is said to be wrong fails the session once; a normal end does not."""
+    """An error code fails the session once; a normal close does not."""
     wrong = {"close_code": 1}
     for code, classes, who in ((1000, {}, "server"), (1011, wrong, "error"), (4001, wrong, "error")):
 
@@ -275,7 +275,7 @@ def test_close_codes_are_distinguished():
 
 
 def test_a_round_trip_that_the_session_ends_counts_once():
-    """Also by a normal close: it has no answer."""
+    """This includes a normal close: the round trip has no response."""
 
     def script(peer):
         peer.read()
@@ -293,7 +293,7 @@ def test_a_round_trip_that_the_session_ends_counts_once():
 
 @pytest.mark.parametrize("call", ["round_trip", "ping", "receive", "close"])
 def test_silence_is_a_timeout(call):
-    """Of an answer, a pong, an event, and the answer to the close frame; the session ends with it, counted once."""
+    """This covers a response, a pong, an event and the reply to the close frame; the session ends, counted once."""
 
     def silent(peer):
         with suppress(ConnectionError):
@@ -342,7 +342,7 @@ def test_a_stopped_user_counts_its_round_trip_as_unfinished_and_says_goodbye():
 
 
 def test_a_user_that_is_stopped_while_it_closes_has_ended_its_session():
-    """The close is unfinished, and the session counts once, as any other."""
+    """The close is unfinished, and the session counts once."""
     closing = gevent.event.Event()
 
     def script(peer):
@@ -364,7 +364,7 @@ def test_a_user_that_is_stopped_while_it_closes_has_ended_its_session():
 
 
 def test_an_answer_that_comes_after_its_user_has_given_up_is_no_event():
-    """It is read at the end of the session, with the events that came before it."""
+    """It is read at the end of the session, with the events before it."""
     given_up, answered = gevent.event.Event(), gevent.event.Event()
 
     def script(peer):
@@ -396,7 +396,7 @@ def test_what_the_block_raises_goes_on():
 
 
 def test_calls_that_cannot_be_built_are_refused():
-    """A message without its key, one that is not JSON, a timeout that is none, and two greenlets at once."""
+    """A message without its key, invalid JSON, an invalid timeout, and use by two greenlets at once are refused."""
     with ScriptedServer(accepting(echoing)) as server, running_user(server.url, WebSocketUser) as user:
         with user.client.websocket("/", name="n") as socket:
             for call in (
@@ -417,7 +417,7 @@ def test_calls_that_cannot_be_built_are_refused():
 
 
 def test_last_request_is_that_of_the_latest_message():
-    """What tells a user that waits for events from one that is stuck."""
+    """It distinguishes a user that waits for events from one that is stuck."""
     with ScriptedServer(pushing(0.0, 0.1)) as server, running_user(server.url, WebSocketUser) as user:
         with user.client.websocket("/", name="n") as socket:
             events = list(socket.events(10))

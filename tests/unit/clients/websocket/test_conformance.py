@@ -18,7 +18,7 @@ TEXTS = "κόσμε \U0010ffff é \ufeff\u0000"
 
 
 def echoed(sent: list[bytes], count: int, *fields: str) -> tuple[list[tuple[int, bytes]], list[str | bytes]]:
-    """What a server gets of a client that sends all it receives back; what the client received."""
+    """The messages that a server gets from a client that echoes, and those that the client received."""
     got: list[tuple[int, bytes]] = []
     received: list[str | bytes] = []
 
@@ -47,7 +47,7 @@ def test_messages_of_each_length_of_a_frame_come_and_go(size):
 
 
 def test_pings_and_pongs_may_come_at_any_time():
-    """Group 2: each ping is answered with its payload, in their order; a pong that nobody asked for is nothing."""
+    """Group 2: each ping is answered with its payload, in order; an unsolicited pong is ignored."""
     pings = [
         frame(PING),
         frame(PING, b"\x00\xff" * 62),
@@ -60,7 +60,7 @@ def test_pings_and_pongs_may_come_at_any_time():
 
 @pytest.mark.parametrize("first", [0xA1, 0x91, 0xB1, 0xF1, 0xA9, 0x99, 0x98, *range(0x83, 0x88), *range(0x8B, 0x90)])
 def test_reserved_bits_and_opcodes_end_the_session(first):
-    """Groups 3 and 4: on data and control frames, with compression too; what came before is received."""
+    """Groups 3 and 4: on data and control frames, with compression too; earlier messages are received."""
     for fields in ((), ("Sec-WebSocket-Extensions: permessage-deflate",)):
 
         def script(peer):
@@ -76,7 +76,7 @@ def test_reserved_bits_and_opcodes_end_the_session(first):
 
 
 def test_messages_in_fragments_with_control_frames_between_them():
-    """Group 5: also empty fragments, and a ping between any two."""
+    """Group 5: including empty fragments, and a ping between any two."""
     parts = [b"", b"frag", b"", b"ment", b""]
     frames = [frame(TEXT if not at else 0, part, fin=at == len(parts) - 1) for at, part in enumerate(parts)]
     between = [each for number, one in enumerate(frames) for each in (one, frame(PING, b"%d" % number))]
@@ -99,7 +99,7 @@ def test_text_may_be_divided_within_a_character():
      b"\x80", b"\xfe", b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited"],
 )  # fmt: skip
 def test_text_that_is_no_utf_8_is_refused_at_once(data):
-    """Group 6: overlong forms, surrogates, beyond the last character; before the message has ended."""
+    """Group 6: overlong forms, surrogates and code points out of range; before the message has ended."""
 
     def script(peer):
         peer.send(frame(TEXT, data, fin=False))
@@ -114,7 +114,7 @@ def test_text_that_is_no_utf_8_is_refused_at_once(data):
 
 @pytest.mark.parametrize("code", [None, *range(1000, 1004), *range(1007, 1012), 3000, 3999, 4000, 4999])
 def test_a_close_frame_is_answered_with_its_code(code):
-    """Group 7: without a code, with each that may travel, with the longest reason; what comes after it is nothing."""
+    """Group 7: without a code, with each valid one, with the longest reason; later frames are ignored."""
     payload = b"" if code is None else code.to_bytes(2, "big") + b"*" * 123
     answers = gevent.event.AsyncResult()
 

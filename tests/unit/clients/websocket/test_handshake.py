@@ -1,4 +1,4 @@
-"""The opening handshake: what is offered, and that nothing else is taken for agreed."""
+"""The opening handshake: the client's offers, and the refusal of everything else."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.websocket_harness import accept_of
 
 
 def agreed(offer: Offer, status: int = 101, **fields: str | None) -> Agreement:
-    """What a response with these fields, in addition to the usual ones, agrees to."""
+    """The agreement in a response with these fields, in addition to the usual ones."""
     lines = "\r\n".join(f"{name}: {value}" for name, value in offer.headers().items())
     usual = {"upgrade": "WebSocket", "connection": "keep-alive, Upgrade"}
     usual["sec-websocket-accept"] = accept_of(b"GET / HTTP/1.1\r\n" + lines.encode()).decode()
@@ -18,7 +18,7 @@ def agreed(offer: Offer, status: int = 101, **fields: str | None) -> Agreement:
 
 
 def test_what_is_offered_can_be_agreed_on():
-    """A subprotocol of those offered, and compression with its parameters."""
+    """One of the offered subprotocols, and compression with its parameters, can be agreed on."""
     offer = Offer(("v2", "v1"), compress=True)
     extension = "permessage-deflate; server_no_context_takeover; client_max_window_bits=10"
     found = agreed(offer, sec_websocket_protocol="v1", sec_websocket_extensions=extension)
@@ -50,14 +50,14 @@ def test_what_is_offered_can_be_agreed_on():
     ids=str,
 )
 def test_what_was_not_offered_is_refused(fields):
-    """One sentence of the class protocol."""
+    """The error is one sentence of the class protocol."""
     fields = {"sec_websocket_protocol": "v1", **fields}
     with pytest.raises(ProtocolError, match=r"^the server (responded|switched|chose)|does not belong"):
         agreed(Offer(("v1",), compress=True), **fields)
 
 
 def test_an_extension_without_an_offer_is_refused():
-    """Also where it is the one that could be offered; the same of a subprotocol."""
+    """This includes the one that could have been offered; the same holds for a subprotocol."""
     with pytest.raises(ProtocolError, match="not offered"):
         agreed(Offer((), compress=False), sec_websocket_extensions="permessage-deflate")
     with pytest.raises(ProtocolError, match="offered: none"):
@@ -66,6 +66,6 @@ def test_an_extension_without_an_offer_is_refused():
 
 @pytest.mark.parametrize("names", [("v1", "v1"), ("v 1",), ("",), ("v1\r\nX: y",), (1,)])
 def test_subprotocols_that_are_no_names_are_refused(names):
-    """Before anything is sent."""
+    """Nothing is sent."""
     with pytest.raises(InvalidRequestError, match="allowed are different names"):
         Offer(names, compress=True)

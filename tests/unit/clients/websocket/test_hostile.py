@@ -68,14 +68,14 @@ MALFORMED = {
 
 @pytest.mark.parametrize("what", MALFORMED)
 def test_malformed_frames_are_protocol_errors(what):
-    """Whatever came before is counted as usual."""
+    """Everything before them is counted as usual."""
     error_class, message = outcome(sending(frame(TEXT, b"good"), MALFORMED[what]))
     assert error_class == "protocol"
     assert message.startswith("the server's frame is malformed: ")
 
 
 def test_a_frame_is_refused_by_the_length_that_it_announces():
-    """Of 2 GiB nothing is read; nor of one byte too many."""
+    """Nothing is read of 2 GiB, nor of one byte too many."""
     for announced in (1 << 31, MAX_MESSAGE_BYTES + 1):
         error_class, message = outcome(sending(b"\x82\x7f" + struct.pack("!Q", announced)))
         assert error_class == "too_large"
@@ -83,7 +83,7 @@ def test_a_frame_is_refused_by_the_length_that_it_announces():
 
 
 def test_a_message_without_end_is_refused_in_bounded_memory():
-    """Frames that are small each, more than may be held together."""
+    """Each frame is small, but together they exceed the limit."""
 
     def script(peer):
         piece = frame(0, b"x" * 65_000, fin=False)
@@ -103,7 +103,7 @@ def test_a_message_without_end_is_refused_in_bounded_memory():
 
 
 def test_a_compression_bomb_is_refused_in_bounded_memory():
-    """A message of 1 GiB in a frame of 1 MiB; the limit is that of what it decompresses to."""
+    """A frame of 1 MiB holds a message of 1 GiB; the limit applies to the decompressed size."""
     deflater = zlib.compressobj(wbits=-15, level=9)
     block = deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH)
     bomb = block * 1024
@@ -119,20 +119,20 @@ def test_a_compression_bomb_is_refused_in_bounded_memory():
 
 
 def test_what_cannot_be_decompressed_is_a_protocol_error():
-    """As its class, one sentence."""
+    """The error is one sentence."""
     found = outcome(sending(frame(TEXT, b"\xff\xff\xff", rsv1=True)), DEFLATE)
     assert found == ("protocol", "what the server compressed cannot be decompressed")
 
 
 def test_an_end_without_a_close_frame_is_reported():
-    """By the end of the connection, within a frame too, and by a reset."""
+    """The connection ends, possibly within a frame, or is reset."""
     assert outcome(lambda _: None) == ("closed", "the connection ended without a close frame")
     assert outcome(lambda peer: peer.send(frame(TEXT, b"hello")[:4]))[0] == "closed"
     assert outcome(lambda peer: peer.peer.reset())[0] in {"reset", "closed"}
 
 
 def test_a_server_that_does_not_read_stops_a_large_message_by_its_timeout():
-    """It is counted once, and the session is over."""
+    """It is counted once, and the session ends."""
 
     def script(_peer):
         gevent.sleep(30)
@@ -147,7 +147,7 @@ def test_a_server_that_does_not_read_stops_a_large_message_by_its_timeout():
 
 
 def test_a_flood_of_pings_to_which_nobody_listens_is_bounded():
-    """Pongs are not kept without limit, and messages between the pings still arrive."""
+    """Pongs are not queued without limit, and messages between the pings still arrive."""
 
     def script(peer):
         peer.peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -169,7 +169,7 @@ def test_a_flood_of_pings_to_which_nobody_listens_is_bounded():
 
 
 def test_an_answer_is_looked_for_within_bounds():
-    """What fails in the scenario's own look at a message ends the session, as an exception of its code."""
+    """An exception in the scenario's key function ends the session, counted as an exception."""
 
     def script(peer):
         peer.read()

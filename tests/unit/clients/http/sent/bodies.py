@@ -1,4 +1,4 @@
-"""Cases on what becomes of a body and of files."""
+"""Cases for bodies and files."""
 
 import io
 

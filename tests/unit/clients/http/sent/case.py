@@ -45,7 +45,7 @@ def get(target: str, *expected: str, **arguments: Any) -> Case:
 
 
 def post(*expected: str, fast: str = "", requests: str = "", reason: str = "", **arguments: Any) -> Case:
-    """A POST to /; its type and framing are shown, behind them the body."""
+    """A POST to /; its type and framing are shown, followed by the body."""
     others = {name: tuple(seen.split(" | ")) for name, seen in (("fast", fast), ("requests", requests)) if seen}
     return Case(
         (("POST", "/", arguments),),
@@ -68,7 +68,7 @@ def header(value: Any, *expected: str, name: str = "X-A") -> Case:
 
 
 def cookie(line: str, target: str, expected: str) -> Case:
-    """What a Set-Cookie of /dir/start does to a later request; ``expected`` is its cookies."""
+    """The effect of a Set-Cookie of /dir/start on a later request; ``expected`` is that request's cookies."""
     later = f"GET {target} cookie={expected}" if expected else f"GET {target}"
     return Case(
         (("GET", "/dir/start", {}), ("GET", target, {})),
@@ -81,7 +81,7 @@ def cookie(line: str, target: str, expected: str) -> Case:
 def redirected(
     method: str, status: int, *expected: str, location: str = "/end", shown: tuple[str, ...] = (), **arguments: Any
 ) -> Case:
-    """A call that is redirected, and what follows it."""
+    """A call that is redirected, and the request that follows."""
     return Case(
         ((method, "/start", arguments),),
         (f"{method} /start", *expected) if not arguments else expected,
@@ -106,13 +106,13 @@ UNCOUNTED = "a call that cannot be built counts, so that no report is without it
 
 
 def form(*parts: str) -> str:
-    """A multipart request of these parts, as it is shown."""
+    """A multipart request with these parts, as it is shown."""
     body = "".join(f"--B\\r\\nContent-Disposition: form-data; {part}\\r\\n" for part in parts)
     return f"POST / content-type=multipart/form-data {body}--B--\\r\\n"
 
 
 def files(*typed: str, untyped: tuple[str, ...], **arguments: Any) -> Case:
-    """A form with files, for which ours names the type of each file."""
+    """A form with files; our client names the type of each file."""
     bare = form(*untyped)
     return Case(
         (("POST", "/", arguments),),

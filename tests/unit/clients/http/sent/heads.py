@@ -1,4 +1,4 @@
-"""Cases on targets, header fields and cookies."""
+"""Cases for targets, header fields and cookies."""
 
 from tests.http_harness import ok
 from tests.unit.clients.http.sent.case import AUTH, PLAIN, RAISED, UNCOUNTED, Case, cookie, differs, get, header, post

@@ -1,4 +1,4 @@
-"""Cases on what follows a redirect."""
+"""Cases for the request after a redirect."""
 
 from tests.unit.clients.http.sent.case import AUTH, Case, chunks, differs, redirected
 from tests.unit.clients.http.test_differential import redirect
