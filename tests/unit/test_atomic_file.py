@@ -8,7 +8,7 @@ from loadtest import atomic_file
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    """The new content takes the place of the old, and no other file is left."""
+    """The new content replaces the old one, and no other file is left."""
     path = tmp_path / "a.json"
     for content in (b"a long old text", b"new"):
         atomic_file.replace(path, content)
@@ -17,7 +17,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    """A folder in the way of the file is an error, and the part that was written is removed."""
+    """A folder in place of the file is an error, and the partial file is removed."""
     path = tmp_path / "a.json"
     path.mkdir()
     with pytest.raises(OSError, match=r"a\.json"):
@@ -26,7 +26,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_link_in_a_folder_from_elsewhere_leads_to_no_other_file(tmp_path: Path) -> None:
-    """Whatever names the folder holds as links, what they lead to stays as it was."""
+    """Links in the folder, under whatever name, leave their targets unchanged."""
     mine, folder = tmp_path / "mine", tmp_path / "folder"
     mine.write_bytes(b"mine")
     folder.mkdir()
@@ -37,7 +37,7 @@ def test_a_link_in_a_folder_from_elsewhere_leads_to_no_other_file(tmp_path: Path
 
 
 def test_the_part_has_a_name_of_its_own_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that exists already is not written over."""
+    """An existing file of that name is not overwritten."""
     monkeypatch.setattr(atomic_file.secrets, "token_hex", lambda _bytes: "guessed")
     (tmp_path / ".a.guessed.part").symlink_to(tmp_path / "other")
     with pytest.raises(FileExistsError):

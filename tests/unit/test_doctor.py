@@ -1,4 +1,4 @@
-"""Doctor: results of its checks, and the next steps for failures."""
+"""Doctor: the results of its checks, and the next steps after failures."""
 
 import http.server
 import itertools
@@ -27,7 +27,7 @@ def checks(**options: object) -> dict[str, Check]:
 
 
 def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: str) -> None:
-    """With its servers there, every check is fine."""
+    """With its servers running, every check is fine."""
     found = checks(redis_url=redis_url, host=target_url)
     assert [check for check in found.values() if not check.healthy] == []
     assert set(found) == {
@@ -47,7 +47,7 @@ def test_a_machine_that_runs_the_tests_is_healthy(redis_url: str, target_url: st
 
 
 def test_no_password_is_shown() -> None:
-    """What a check found is printed, and copied into questions to others."""
+    """Findings are printed, and copied into questions to others."""
     environ = {"LOADTEST_HOST": "grpc://ann:hunter2@127.0.0.1:9?token=hunter2"}
     found = next(examine(Config.load(FREE, environ=environ, file=Path("/nonexistent"))))
     assert found.sentence.startswith("grpc://***@127.0.0.1:9?token=*** is not an HTTP base URL")
@@ -73,7 +73,7 @@ def test_a_port_in_use_is_found() -> None:
     ],
 )
 def test_what_is_wrong_is_said(options: dict[str, object], name: str, words: str) -> None:
-    """Each bad thing is found by its check, with a next step; the other checks go on."""
+    """Each problem is found by its check, with a next step; the other checks continue."""
     found = checks(**options)
     assert not found[name].healthy
     assert words in found[name].sentence
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said(options: dict[str, object], name: str, words: str
 
 
 def test_users_that_do_not_fit_are_found() -> None:
-    """The requested number counts for files, ports and memory, even if the run is too short to reach it."""
+    """The requested number is used for files, ports and memory, even if the run is too short to reach it."""
     found = checks(users=1_000_000, spawn_rate=10, run_time="1m", workers=1)
     ports = found["local ports"]  # at most 65,535 on any machine
     assert not ports.healthy
@@ -95,7 +95,7 @@ def test_users_that_do_not_fit_are_found() -> None:
 
 
 def test_a_run_whose_users_do_not_fit_is_refused() -> None:
-    """The error comes before there is any load, and ten users always fit."""
+    """The error comes before there is any load; ten users always fit."""
     config = Config.load({**FREE, "users": 1_000_000}, environ={}, file=Path("/nonexistent"))
     with pytest.raises(UsageError) as caught:
         check_users_fit(config)
@@ -107,7 +107,7 @@ def test_a_run_whose_users_do_not_fit_is_refused() -> None:
 def test_a_clock_that_is_too_coarse_is_found(
     monkeypatch: pytest.MonkeyPatch, resolution_s: float, *, monotonic: bool
 ) -> None:
-    """A clock with a coarse resolution, or one that may go back, is reported before it affects histograms."""
+    """A clock with a coarse resolution, or one that may go back, is reported before it distorts histograms."""
     clock = SimpleNamespace(monotonic=monotonic, resolution=resolution_s)
     monkeypatch.setattr("loadtest.doctor.time.get_clock_info", lambda _name: clock)
     found = checks()["clock"]
@@ -116,7 +116,7 @@ def test_a_clock_that_is_too_coarse_is_found(
 
 
 def test_a_containers_quota_counts(tmp_path: Path) -> None:
-    """Half a core is half a core, however many the machine has; without a quota all that may be used count."""
+    """Half a core counts as half a core, however many the machine has; without a quota, all available cores count."""
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "none").write_text("max 100000\n")
     found = [usable_cores(tmp_path / name) for name in ("cpu.max", "none", "not there")]
@@ -124,7 +124,7 @@ def test_a_containers_quota_counts(tmp_path: Path) -> None:
 
 
 def test_a_service_with_another_time_of_day_is_found() -> None:
-    """A difference of more than a few seconds is reported; a response without a Date, or an odd one, is not judged."""
+    """A difference of more than a few seconds is reported; a response with a missing or odd Date is not judged."""
     dates = ["Sat, 01 Jan 2000 00:00:00 GMT", "yesterday", f"Sat, 01 Jan 2000 00:00:00 +{'9' * 20}", None]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -135,7 +135,7 @@ def test_a_service_with_another_time_of_day_is_found() -> None:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -147,7 +147,7 @@ def test_a_service_with_another_time_of_day_is_found() -> None:
 
 
 def test_a_machine_without_redis_gets_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where only the imitation is left, that is a red line with the next step."""
+    """If only the imitation is left, the check is red and has the next step."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(redis_server, "can_install", lambda: False)
     found = checks()["redis"]
@@ -156,7 +156,7 @@ def test_a_machine_without_redis_gets_advice(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_what_a_scenario_does_not_need_is_not_said_to_be_started(tmp_path: Path) -> None:
-    """No sample target for users of Redis, and no Redis for those who all name their own, or load another service."""
+    """Users of Redis need no sample target, and users with their own Redis, or of another service, need no Redis."""
     classes = {
         "redis": "from loadtest.clients.redis import RedisJsonUser\nclass A(RedisJsonUser):\n"
         "    redis_url = 'redis://:secret@shop:1'\n",

@@ -26,7 +26,7 @@ COMMAND_LINE = [Path(sys.executable).with_name("loadtest"), "run"]
 
 
 def errors(command: list[str | Path], **settings: str) -> list[str]:
-    """Return the lines with which a command with a wrong argument ends."""
+    """Return the error lines of a command with a wrong argument."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("LOADTEST_", "LOCUST_"))}
     done = subprocess.run(command, cwd=ROOT, env=clean | settings, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.USAGE, done.stdout + done.stderr
@@ -36,7 +36,7 @@ def errors(command: list[str | Path], **settings: str) -> list[str]:
 @pytest.mark.parametrize("command", [LOCUST, COMMAND_LINE], ids=["locust", "loadtest"])
 @pytest.mark.parametrize("right", [None, "LOADTEST_USERS", "LOADTEST_SCENARIO"])
 def test_everything_that_is_wrong_is_said_once(command: list[str | Path], right: str | None) -> None:
-    """Whichever of the mistakes is noticed first."""
+    """The same lines are printed whichever mistake is noticed first."""
     wrong = {name: both for name, both in WRONG.items() if name != right}
     ports = {"LOADTEST_EXPORTER_PORT": "0", "LOADTEST_TARGET_PORT": "0"}
     lines = errors(command, **ports, **{name: value for name, (value, _) in wrong.items()})
@@ -45,7 +45,7 @@ def test_everything_that_is_wrong_is_said_once(command: list[str | Path], right:
 
 
 def test_what_a_run_needs_around_it_is_said_with_the_rest() -> None:
-    """A port in use, a service that does not answer, and an exporter that the command itself could not read."""
+    """Examples are a port in use, a service that does not respond, and an exporter that the command could not read."""
     with socket.create_server(("127.0.0.1", 0)) as used:
         port = str(used.getsockname()[1])
         host = f"http://127.0.0.1:{free_port()}"

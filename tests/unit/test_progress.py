@@ -19,7 +19,7 @@ from loadtest.progress import Steps
     ("oldest_s", "ending"), [(1.9, "p99 3.00 ms"), (12.4, "p99 3.00 ms  7 unanswered, up to 12 s")]
 )
 def test_a_hang_is_seen_while_it_lasts(oldest_s: float, ending: str) -> None:
-    """The line says how many requests wait for an answer, and how long, once one waits for seconds."""
+    """The line has the number of waiting requests, and their age, once one has waited for seconds."""
     line = progress.progress_text(
         Snapshot(20.0, 10, 0.0, 0, 0.001, 0.002, 0.003, in_flight=InFlight(7, oldest_s)), 60.0
     )
@@ -27,7 +27,7 @@ def test_a_hang_is_seen_while_it_lasts(oldest_s: float, ending: str) -> None:
 
 
 def test_the_line_says_how_far_the_run_is_and_what_fails() -> None:
-    """The share that is done, the time left and the most frequent class of errors."""
+    """The line has the completed share, the time left and the most frequent class of errors."""
     line = progress.progress_text(Snapshot(20.0, 10, 1234.4, 17, 0.001, 0.02, 0.3, "timeout_read"), 60.0)
     assert line == (
         "0:20/1:00 33% 0:40 left  users 10  1,234 requests/s  errors 17 timeout_read  p50 1.00 p95 20.0 p99 300 ms"
@@ -37,7 +37,7 @@ def test_the_line_says_how_far_the_run_is_and_what_fails() -> None:
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 requests"), (1, "1 request"), (1_200, "1,200 requests")])
 def test_one_is_singular(number: int, words: str) -> None:
-    """A number agrees with its noun."""
+    """A noun agrees with its number."""
     assert progress.counted(number, "request") == words
 
 
@@ -45,12 +45,12 @@ def test_one_is_singular(number: int, words: str) -> None:
     ("count", "words"), [(0, "0 B"), (999, "999 B"), (1_234, "1.23 kB"), (999_600, "1 MB"), (52_100_000_000, "52.1 GB")]
 )
 def test_bytes_have_three_digits(count: int, words: str) -> None:
-    """A size has a unit that leaves it three digits."""
+    """The unit of a size is chosen so that it has three digits."""
     assert progress.size(count) == words
 
 
 def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a build's log a line says how far the work is, and not more often than every few seconds."""
+    """In a build's log a line shows the progress, at most every few seconds."""
     now_s = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now_s)
     file = io.StringIO()
@@ -63,14 +63,14 @@ def test_elsewhere_steps_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_on_a_terminal_steps_are_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar with both numbers is drawn, and gone when the work is done."""
+    """A bar with both numbers is drawn, and removed when the work is done."""
     monkeypatch.setenv("TERM", "xterm")
     terminal, end = pty.openpty()
     with os.fdopen(end, "w") as file, Steps("comparing", file) as steps:
         steps.show(3, 40)
         steps._bar.refresh()
         written = ""
-        while "3/40" not in written:  # what is not drawn hangs, and the test's time limit says so
+        while "3/40" not in written:  # without output this hangs until the test's timeout
             written += os.read(terminal, 65_536).decode()
     os.close(terminal)
     assert "3/40" in written
@@ -81,7 +81,7 @@ HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31mname\u202egnp\r\x08"
 
 
 def test_text_that_no_encoding_has_is_shown() -> None:
-    """JSON can say half a character, and names of files can hold other bytes than their encoding's."""
+    """JSON may contain lone surrogates, and file names bytes that are invalid in their encoding."""
     file = io.TextIOWrapper(io.BytesIO(), "utf-8")
     progress.output(file).print("a\ud800b\udcffc", markup=False)
     file.seek(0)
@@ -90,7 +90,7 @@ def test_text_that_no_encoding_has_is_shown() -> None:
 
 
 def test_text_from_elsewhere_commands_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of requests, folders and errors are shown without what a terminal would obey; our own colours stay."""
+    """Names of requests, folders and errors are shown without control characters; our own colours stay."""
     monkeypatch.setenv("TERM", "xterm")
     file = io.StringIO()
     monkeypatch.setattr(file, "isatty", lambda: True)
@@ -107,18 +107,18 @@ def test_text_from_elsewhere_commands_no_terminal(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_name_from_elsewhere_begins_no_line() -> None:
-    """Whatever breaks a line is a space; a pair that breaks it once is one."""
+    """Every line break becomes a space; CRLF becomes one."""
     shown = progress.one_line("a\r\nb\rc\nd\ve\x85f\u2028g\u2029h\x1b[2J\ti")
     assert (shown, len(shown.splitlines())) == ("a b c d e f g h?[2J\ti", 1)
 
 
 def test_json_commands_no_terminal() -> None:
-    """It says the same: what JSON may hold as it is, a terminal may not."""
+    """The JSON has the same meaning, with escapes for the characters that a terminal may not get."""
     text = json.dumps({"a": HOSTILE, "b": [1, "é"]}, ensure_ascii=False, indent=1)
     shown = progress.printable_json(text)
     assert (json.loads(shown), progress.printable(shown)) == (json.loads(text), shown)
 
 
 def test_a_line_from_elsewhere_is_printable() -> None:
-    """Line breaks and tabs stay, letters of all languages too."""
+    """Line breaks, tabs and letters of all languages are kept."""
     assert progress.printable(f"é\t語\n{HOSTILE}") == "é\t語\n?]0;title??[2J?31mname?gnp??"

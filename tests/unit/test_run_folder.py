@@ -1,4 +1,4 @@
-"""RunFolder: names and places of runs."""
+"""RunFolder: names and paths of runs."""
 
 import re
 import stat
@@ -11,13 +11,13 @@ from loadtest.run_folder import RunFolder, check_writable, new_run_id
 
 
 def held(runs_dir: Path, name: str) -> None:
-    """Make a folder that holds a run."""
+    """Make a folder that contains a run."""
     (runs_dir / name).mkdir(parents=True)
     (runs_dir / name / "record.stream").touch()
 
 
 def test_a_new_run_is_named_by_time_and_what_it_runs() -> None:
-    """The time in UTC to the second, then the parts, whose letters may be others than those of a RUN_ID."""
+    """The name is the UTC time to the second, then the parts, which may contain other letters than a RUN_ID."""
     assert re.fullmatch(r"\d{8}T\d{6}Z-documents-quick", new_run_id("documents", "quick"))
     assert re.fullmatch(r"\d{8}T\d{6}Z-my-shop-k-rve", new_run_id("my shop", "kürve"))
     assert re.fullmatch(r"\d{8}T\d{6}Z-shop", new_run_id("shop", "曲线"))
@@ -25,7 +25,7 @@ def test_a_new_run_is_named_by_time_and_what_it_runs() -> None:
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
-    """Also when the folder is empty: somebody may be about to write to it."""
+    """This includes an empty folder: another process may be about to write to it."""
     folder = RunFolder.create(tmp_path / "runs", "night")
     assert folder.path.is_dir()
     with pytest.raises(UsageError, match="RUN_ID=night is taken"):
@@ -33,7 +33,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_runs_that_begin_within_a_second_get_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They were generated, so another name can be chosen; other obstacles to a folder are still reported."""
+    """Generated names may be changed; other reasons why a folder cannot be made are still reported."""
     monkeypatch.setattr("loadtest.run_folder.new_run_id", lambda *parts: "-".join(("now", *parts)))
     names = [RunFolder.begin(tmp_path, None, "health", "quick").name for _ in range(3)]
     assert names == ["now-health-quick", "now-health-quick-2", "now-health-quick-3"]
@@ -46,13 +46,13 @@ def test_runs_that_begin_within_a_second_get_a_number(tmp_path: Path, monkeypatc
 
 
 def test_the_results_of_a_run_are_its_accounts_alone(tmp_path: Path) -> None:
-    """They may hold what a service says of persons; the runs folder may be made by anybody."""
+    """They may contain personal data from a service; anybody may have made the runs folder."""
     for folder in (RunFolder.create(tmp_path / "runs", "night"), RunFolder.create_next(tmp_path / "runs", "day")):
         assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
 def test_a_later_run_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
-    """A folder that holds no run yet is used; one that does is left alone."""
+    """A folder without a run is used; one with a run is left unchanged."""
     RunFolder.create(tmp_path, "night")
     assert RunFolder.create_next(tmp_path, "night").name == "night"
     held(tmp_path, "day")
@@ -62,20 +62,20 @@ def test_a_later_run_of_the_same_name_gets_a_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("create", [RunFolder.create, RunFolder.create_next])
 def test_a_runs_folder_that_cannot_be_written_is_named(create: object) -> None:
-    """With the reason and the setting that moves it."""
+    """The error has the reason and the setting with another place."""
     with pytest.raises(UsageError, match=r"RUNS_DIR=/proc/version cannot be written \(Not a directory\)"):
         create(Path("/proc/version"), "night")
 
 
 @pytest.mark.parametrize("runs_dir", ["/proc/version", "/proc/version/runs", "/proc/runs", "/proc/self"])
 def test_a_runs_folder_that_cannot_be_written_is_found_before_a_run(runs_dir: str) -> None:
-    """A file, a path below a file, a folder that cannot be created, and one that not even root can write to."""
+    """These are a file, a path below a file, a folder that cannot be made, and one that not even root can write to."""
     with pytest.raises(UsageError, match=rf"RUNS_DIR={runs_dir} cannot be written \(.*Next: "):
         check_writable(Path(runs_dir))
 
 
 def test_looking_whether_runs_can_be_written_leaves_nothing(tmp_path: Path) -> None:
-    """Neither the folder nor a file in it is made."""
+    """Neither the folder nor a file in it is left."""
     check_writable(tmp_path)
     check_writable(tmp_path / "runs" / "of today")
     assert list(tmp_path.iterdir()) == []
@@ -88,7 +88,7 @@ def test_a_folder_of_somebody_else_in_the_runs_folder_is_refused() -> None:
 
 
 def test_a_run_is_found_by_its_path_or_its_name(tmp_path: Path) -> None:
-    """An existing path wins; anything else is a name in the runs folder."""
+    """An existing path takes precedence; anything else is a name in the runs folder."""
     held(tmp_path, "night")
     assert RunFolder.find(str(tmp_path / "night"), Path("runs")) == RunFolder(tmp_path / "night")
     assert RunFolder.find("night", tmp_path) == RunFolder(tmp_path / "night")

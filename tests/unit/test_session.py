@@ -1,4 +1,4 @@
-"""Objects stored with an Environment are found by their type."""
+"""Objects stored with an Environment are found by type."""
 
 from locust.env import Environment
 
@@ -10,14 +10,14 @@ class Counter:
 
 
 def test_an_environment_has_one_session() -> None:
-    """Asked again it is the same; another Environment has another."""
+    """Later calls return the same one; another Environment has another."""
     environment = Environment()
     assert Session.of(environment) is Session.of(environment)
     assert Session.of(environment) is not Session.of(Environment())
 
 
 def test_a_part_is_made_once() -> None:
-    """The first who asks makes it; from then on it is found."""
+    """The first caller makes it; later ones get the same."""
     session = Session()
     assert session.find(Counter) is None
     made = session.find_or_make(Counter, Counter)
@@ -26,7 +26,7 @@ def test_a_part_is_made_once() -> None:
 
 
 def test_a_part_can_be_replaced() -> None:
-    """The last one that was put is the one that is found, and None takes it out."""
+    """The latest part is found, and None removes it."""
     session, part = Session(), Counter()
     session.put(Counter, Counter())
     session.put(Counter, part)

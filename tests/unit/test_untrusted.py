@@ -17,7 +17,7 @@ from loadtest import untrusted
 
 
 def test_a_regular_file_is_read_up_to_a_size(tmp_path: Path) -> None:
-    """A longer one is refused without being read whole."""
+    """A larger one is refused without being read completely."""
     file = tmp_path / "file"
     file.write_bytes(b"12345")
     assert untrusted.read_file(file, 5) == b"12345"
@@ -26,7 +26,7 @@ def test_a_regular_file_is_read_up_to_a_size(tmp_path: Path) -> None:
 
 
 def test_what_never_ends_or_never_comes_is_no_file(tmp_path: Path) -> None:
-    """A named pipe is not waited for, and a device is not read."""
+    """A named pipe is refused without a wait, and a device is not read."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/zero"), tmp_path):
@@ -44,13 +44,13 @@ def test_what_never_ends_or_never_comes_is_no_file(tmp_path: Path) -> None:
     ],
 )
 def test_json_is_refused_before_it_is_parsed(data: bytes, why: str) -> None:
-    """It is too deep or holds too much."""
+    """It is nested too deeply or contains too many values."""
     with pytest.raises(ValueError, match=why):
         untrusted.check_json(data, 500_000)
 
 
 def test_brackets_in_text_are_no_nesting() -> None:
-    """JSON is read as JSON is: text may hold brackets and escaped quotes."""
+    """As in JSON itself, strings may contain brackets and escaped quotes."""
     untrusted.check_json(json.dumps(["[" * 1000, '"{[' * 1000, {"\\": "\\"}] * 20).encode(), 200_000)
 
 
@@ -63,7 +63,7 @@ VALUES = st.recursive(
 
 
 def count(value: Any) -> int:
-    """How many values there are, keys included."""
+    """The number of values, including keys."""
     if isinstance(value, dict):
         return 1 + sum(1 + count(item) for item in value.values())
     return 1 + sum(map(count, value)) if isinstance(value, list) else 1
@@ -71,7 +71,7 @@ def count(value: Any) -> int:
 
 @given(VALUES)
 def test_values_of_messagepack_are_counted_as_they_are(value: Any) -> None:
-    """Exactly as many as there are may be in it, and one fewer is too few."""
+    """The exact number passes as the limit, and one less is too little."""
     data, values = msgpack.packb([value, PADDING]), count([value, PADDING])
     untrusted.check_msgpack(data, values)
     with pytest.raises(ValueError, match="it holds more than"):
@@ -81,7 +81,7 @@ def test_values_of_messagepack_are_counted_as_they_are(value: Any) -> None:
 
 
 def test_extensions_of_messagepack_are_skipped() -> None:
-    """Short and long ones are one value each."""
+    """Short and long extensions count as one value each."""
     extensions = [msgpack.ExtType(1, b"x" * length) for length in (1, 2, 4, 8, 16, 20, 300, 70_000)]
     untrusted.check_msgpack(msgpack.packb([*extensions, 1]), len(extensions) + 2)
     with pytest.raises(ValueError, match="a byte that MessagePack does not have"):
@@ -89,7 +89,7 @@ def test_extensions_of_messagepack_are_skipped() -> None:
 
 
 def test_a_limit_of_processor_time_that_was_dropped_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python drops what is raised while it collects garbage or finalises an object: the work would go on for ever."""
+    """Python drops exceptions during garbage collection and finalisation: the work would otherwise go on for ever."""
     monkeypatch.setattr(untrusted, "_AGAIN_S", 0.05)
     dropped = 0
 
@@ -108,7 +108,7 @@ def test_a_limit_of_processor_time_that_was_dropped_comes_again(monkeypatch: pyt
 
 
 def archive_of(*members: tuple[str, bytes, str]) -> tarfile.TarFile:
-    """Return an archive of files and links, each with its type and what it leads to."""
+    """Return an archive of files and links, each with its type and link target."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as made:
         for name, kind, target in members:
@@ -120,7 +120,7 @@ def archive_of(*members: tuple[str, bytes, str]) -> tarfile.TarFile:
 
 
 def test_an_archive_is_unpacked_as_ones_own(tmp_path: Path) -> None:
-    """Files and folders, without the owner that it names, nor the right to run as that."""
+    """Files and folders are unpacked without the archive's owner and its setuid bit."""
     with archive_of(("run", tarfile.DIRTYPE, ""), ("run/record.json", tarfile.REGTYPE, "")) as archive:
         untrusted.unpack(archive, tmp_path)
     found = (tmp_path / "run" / "record.json").stat()
@@ -133,7 +133,7 @@ def test_an_archive_is_unpacked_as_ones_own(tmp_path: Path) -> None:
     ids=["above", "symbolic link", "hard link"],
 )
 def test_nothing_is_unpacked_outside(member: tuple[str, bytes, str], tmp_path: Path) -> None:
-    """Neither a file above the folder nor a link that leads out of it."""
+    """Neither a file above the folder nor a link that leads out of it is unpacked."""
     (tmp_path / "in").mkdir()
     with archive_of(member) as archive, pytest.raises(tarfile.TarError):
         untrusted.unpack(archive, tmp_path / "in")

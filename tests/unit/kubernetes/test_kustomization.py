@@ -59,7 +59,7 @@ def test_every_setting_that_is_passed_on_exists() -> None:
 
 
 def test_files_become_keys_that_pods_see_in_one_folder(tmp_path: Path, scenario: Path) -> None:
-    """Scenario and thresholds; the rules of this folder are those of the run, whatever the image has."""
+    """The keys are scenario and thresholds; this folder's rules are those of the run, whatever the image has."""
     own = tmp_path / "own.toml"
     own.write_text("")
     whole, settings = written(of_run(scenario=str(scenario), thresholds_file=str(own)), tmp_path / "run")

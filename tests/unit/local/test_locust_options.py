@@ -34,7 +34,7 @@ def test_what_connects_the_stacks_processes_is_refused(option: str) -> None:
 
 
 def test_a_worker_writes_no_files() -> None:
-    """Options against files are added whatever was given, before the names of User classes."""
+    """The options that prevent them are added whatever was given, before the names of User classes."""
     given = ["--csv", "out", "--", "Shopper"]
     assert locust_options.for_worker(given) == [
         *("--csv", "out", "--csv", "", "--html", "", "--json-file", "", "--", "Shopper")

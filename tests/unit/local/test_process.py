@@ -51,7 +51,7 @@ def test_a_free_port_is_none_that_a_connection_could_have() -> None:
 
 
 def test_where_no_port_is_free_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is the same when the requested port is taken."""
+    """Here the only possible port is taken."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setattr("loadtest.local.process._PORTS", range(port, port + 1))

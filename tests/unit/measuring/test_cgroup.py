@@ -36,7 +36,7 @@ def groups(folder: Path, membership: str, files: dict[str, str]) -> Groups:
 def test_throttling_is_found_wherever_the_quota_is(
     tmp_path: Path, membership: str, files: dict[str, str], throttled_s: float
 ) -> None:
-    """In the process's own group or one around it, in version 2, version 1 or both, on the host or in a container."""
+    """It may be in the process's own group or an outer one, in version 2, version 1 or both, in a container or not."""
     assert groups(tmp_path, membership, files).throttled_s() == throttled_s
 
 

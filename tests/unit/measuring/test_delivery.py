@@ -295,7 +295,7 @@ def test_a_missing_delta_is_named_with_its_interval() -> None:
 
 
 def test_a_worker_that_dies_misses_one_interval() -> None:
-    """Without a final delta one interval is missing, from the last one's end, as soon as the worker is not alive."""
+    """Without a final delta one interval is missing, from the end of the last one, once the worker is dead."""
     ledger = Ledger("run")
     ledger.expect("w", 0, 0.0)
     for sequence in (1, 2, 3):

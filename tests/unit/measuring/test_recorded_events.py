@@ -1,4 +1,4 @@
-"""Locust's request event: what stock users' requests become in the recorder."""
+"""Locust's request event: how requests of stock users reach the recorder."""
 
 import math
 import time
@@ -45,7 +45,7 @@ def run_for_a_moment(environment: Environment) -> None:
 
 
 def test_stock_users_are_recorded_in_the_place_of_locusts_statistics() -> None:
-    """A request of a stock user is recorded under its user's scenario, and not by Locust's own listener."""
+    """A request of a stock user is recorded under its user's scenario, but not by Locust's own listener."""
     environment = Environment(user_classes=[Shopper])
     environment.create_local_runner()
     counts = Recorder.of(environment)
@@ -70,7 +70,7 @@ def test_a_recorder_made_before_the_runner_still_replaces_locusts_listener() -> 
 
 
 def test_under_plain_locust_its_statistics_count_every_request() -> None:
-    """Without a record, nothing is kept for one, and Locust's own listener receives the clients' events."""
+    """Without a record nothing is stored for one, and Locust's own listener receives the clients' events."""
     environment = Environment(user_classes=[Shopper])
     environment.create_local_runner()
     recorder = Recorder.alongside_locust(environment)
@@ -82,7 +82,7 @@ def test_under_plain_locust_its_statistics_count_every_request() -> None:
     recorder.notify(**request, exception=None)
     series.failure(1.0, 1.0, 1.007, 3, "reset", "gone")
     recorder.notify(**request, exception=ConnectionResetError("gone"))
-    recorder.notify(**request, exception=UnfinishedError())  # which Locust does not count, and would end with code 1
+    recorder.notify(**request, exception=UnfinishedError())  # Locust does not count it, and would end with code 1
     counted = environment.stats.get("look", "GET")
     assert (counted.num_requests, counted.num_failures, counted.avg_response_time) == (2, 1, 7.0)
     assert environment.stats.get("buy", "POST").num_requests >= 5
@@ -91,7 +91,7 @@ def test_under_plain_locust_its_statistics_count_every_request() -> None:
 
 
 def test_a_user_made_before_the_runner_is_recorded() -> None:
-    """There are no statistics of Locust's to leave the counting to."""
+    """Locust's statistics do not exist yet, so counting cannot be left to them."""
     environment = Environment(user_classes=[Shopper])
     recorder = Recorder.alongside_locust(environment)
     recorder.series("shop", "GET", "look").success(1.0, 1.0, 1.007, 3)
@@ -118,7 +118,7 @@ def test_other_listeners_still_get_every_request() -> None:
 
 
 def test_whoever_held_the_event_before_the_recorder_still_feeds_it() -> None:
-    """The hook itself, its fire() and its add_listener(), bound before there is a recorder, work as before."""
+    """The hook itself, its fire() and its add_listener(), referenced before there is a recorder, work as before."""
     environment = Environment(user_classes=[Shopper])
     hook, seen = environment.events.request, []
     request_fire, request_add = hook.fire, hook.add_listener
@@ -135,7 +135,7 @@ def test_whoever_held_the_event_before_the_recorder_still_feeds_it() -> None:
 
 
 def test_the_last_recorder_of_shared_events_counts_alone() -> None:
-    """Two environments with the same events count a request once, in the one whose recorder came last."""
+    """Two environments with the same events count a request once, in the one with the latest recorder."""
     first = Environment(user_classes=[Shopper])
     before = Recorder.of(first)
     after = Recorder.of(Environment(user_classes=[Shopper], events=first.events))
@@ -144,7 +144,7 @@ def test_the_last_recorder_of_shared_events_counts_alone() -> None:
 
 
 def fire(environment: Environment, **arguments: object) -> Measurements:
-    """Fire one request and take what was recorded."""
+    """Fire one request and return what was recorded."""
     counts = Recorder.of(environment)
     complete = {"request_type": "GET", "name": "n", "response_time": 1.0, "response_length": 0} | arguments
     environment.events.request.fire(**complete)
@@ -166,7 +166,7 @@ def fire(environment: Environment, **arguments: object) -> Measurements:
     ],
 )
 def test_errors_of_stock_users_get_a_class(exception: BaseException | str, expected: str) -> None:
-    """What a stock client reports as exception is counted under a class of the bounded vocabulary."""
+    """A stock client's exception is counted under a class of the bounded vocabulary."""
     taken = fire(Environment(), exception=exception)
     assert [error.error_class for error in taken.errors] == [expected]
     assert expected in ERROR_CLASSES
@@ -196,7 +196,7 @@ def test_a_request_without_duration_is_counted() -> None:
 def test_a_request_that_nobody_can_count_is_a_finding(
     part: str, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends no user, spoils no other request, and is named with its place in the record."""
+    """It ends no user, affects no other request, and is named with its place in the record."""
     environment = Environment()
     assert fire(environment, response_length=7).response_bytes.tolist() == [7]
     taken = fire(environment, **{part: value})
@@ -210,7 +210,7 @@ def test_a_request_that_nobody_can_count_is_a_finding(
 
 
 def test_an_event_without_what_it_should_tell_is_a_finding() -> None:
-    """A client of one's own may fire anything."""
+    """A custom client may fire anything."""
     environment = Environment()
     counts = Recorder.of(environment)
     environment.events.request.fire(request_type="GET", name="n")
@@ -220,13 +220,13 @@ def test_an_event_without_what_it_should_tell_is_a_finding() -> None:
 
 @pytest.mark.parametrize(("length", "size_bytes"), [(None, 0), (2.5, 2), ("12", 12), (1 << 50, 1 << 50)])
 def test_a_size_counts_in_whole_bytes(length: object, size_bytes: int) -> None:
-    """However a client gives it."""
+    """A client may give the size in any form."""
     taken = fire(Environment(), response_length=length)
     assert (taken.response_bytes.tolist(), taken.exceptions) == ([size_bytes], ())
 
 
 def test_an_intended_start_is_consumed_by_the_first_request() -> None:
-    """A stock user's request takes the intended start of its iteration, once."""
+    """The first request of a stock user takes the intended start of its iteration; later ones do not."""
     environment = Environment(user_classes=[Shopper])
     user = Shopper(environment)
     counts = Recorder()

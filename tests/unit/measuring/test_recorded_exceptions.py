@@ -1,4 +1,4 @@
-"""Exceptions that a scenario's code raised, as the recorder counts them."""
+"""Exceptions raised by a scenario's code, as the recorder counts them."""
 
 import json
 
@@ -21,7 +21,7 @@ class Raising:
 
 
 def test_an_exception_is_counted_where_the_scenario_raised_it() -> None:
-    """The place is the last line of the scenario's own code, not the library's, and equal ones count together."""
+    """The place is the last line of the scenario's own code, not the library's; equal exceptions count together."""
     recorder = Recorder()
     for _ in range(3):
         try:
@@ -36,7 +36,7 @@ def test_an_exception_is_counted_where_the_scenario_raised_it() -> None:
 
 
 def test_an_exception_that_says_how_a_request_failed_is_that_requests() -> None:
-    """What raise_for_status() raises is counted already, as a failed request: of our clients, and of stock ones."""
+    """raise_for_status() raises for a request that is already counted as failed: of our clients, and of stock ones."""
     recorder = Recorder()
     ours, theirs = StatusError(503), requests.HTTPError("503", response=requests.Response())
     mark_counted(ours)
@@ -47,7 +47,7 @@ def test_an_exception_that_says_how_a_request_failed_is_that_requests() -> None:
 
 
 def test_an_exception_of_a_request_that_nobody_counted_is_one_of_the_scenario() -> None:
-    """Such as that of a body which broke off behind its head, or of a client that reports nothing."""
+    """Examples are a body that was cut off after its head, and a client that reports nothing."""
     recorder = Recorder()
     for failure in (StatusError(503), requests.HTTPError("503", response=requests.Response())):
         recorder.on_user_error(None, failure)
@@ -55,7 +55,7 @@ def test_an_exception_of_a_request_that_nobody_counted_is_one_of_the_scenario() 
 
 
 def test_distinct_exceptions_are_bounded_and_none_is_lost() -> None:
-    """Beyond the bound the message goes, never the count."""
+    """Beyond the bound the message is dropped, but never the count."""
     recorder = Recorder()
     for number in range(3 * MAX_MESSAGES):
         recorder.on_user_error(None, KeyError(number))

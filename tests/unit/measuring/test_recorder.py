@@ -1,4 +1,4 @@
-"""From requests to counts, and how the recorder takes its place in Locust."""
+"""From requests to counts, and how the recorder replaces Locust's listener."""
 
 import math
 
@@ -26,7 +26,7 @@ def series_of(measured: Measurements) -> dict[SeriesKey, int]:
 
 
 def test_a_request_is_counted_with_its_three_times() -> None:
-    """Response time runs from the intended start, service time from the send, schedule lag is the difference."""
+    """Response time runs from the intended start, service time from the send; schedule lag is the difference."""
     counts = Recorder()
     series = counts.series("documents", "GET", "documents/read")
     series.success(10.0, 10.25, 11.0, 123)
@@ -41,7 +41,7 @@ def test_a_request_is_counted_with_its_three_times() -> None:
 
 
 def test_no_failure_leaves_evidence_where_none_is_kept() -> None:
-    """It counts all the same, and is not even made."""
+    """It is counted all the same, and evidence is not even made."""
     counts = Recorder()
     counts.keep_evidence(False)
     counts.series("s", "GET", "n").failure(1.0, 1.0, 2.0, 0, "check", "no", lambda: pytest.fail("it is made"))
@@ -50,7 +50,7 @@ def test_no_failure_leaves_evidence_where_none_is_kept() -> None:
 
 
 def test_a_request_without_an_intended_start_has_no_lag() -> None:
-    """When the intended start is the send, response and service time are one, and there is no lag to count."""
+    """When the intended start is the send, response and service time are equal, and there is no lag to count."""
     counts = Recorder()
     sent = 10.0
     counts.series("s", "GET", "n").success(sent, sent, 10.5, 0)
@@ -80,7 +80,7 @@ sample = st.tuples(
 
 @given(st.lists(st.lists(sample, max_size=40), max_size=5))
 def test_no_sample_is_lost_or_counted_twice(takes: list[list[tuple[int, float | None, float, int, bool]]]) -> None:
-    """Whatever is recorded between takes, all takes together hold each sample exactly once."""
+    """Whatever is recorded between takes, all takes together have each sample exactly once."""
     counts = Recorder()
     response, service, lag = Histogram(), Histogram(), Histogram()
     taken_response, taken_service, taken_lag = Histogram(), Histogram(), Histogram()
@@ -113,7 +113,7 @@ def test_no_sample_is_lost_or_counted_twice(takes: list[list[tuple[int, float | 
 
 
 def test_a_fold_is_bounded_by_count() -> None:
-    """No slice folds more than its bound, however much waits, and slices together fold everything."""
+    """No slice folds more than its bound, however much is waiting, and all slices together fold everything."""
     counts = Recorder()
     quick, late = counts.series("s", "GET", "quick"), counts.series("s", "GET", "late")
     for _ in range(3 * FOLD_SLICE):
@@ -132,7 +132,7 @@ def test_a_fold_is_bounded_by_count() -> None:
 
 
 def test_a_fold_is_bounded_by_series() -> None:
-    """With many names a slice folds only some of them, and slices together fold all."""
+    """With many names a slice folds only some of them, and all slices together fold all."""
     counts = Recorder()
     for number in range(3 * SERIES_SLICE):
         counts.series("s", "GET", str(number)).success(1.0, 1.0, 1.5, 1)
@@ -144,7 +144,7 @@ def test_a_fold_is_bounded_by_series() -> None:
 
 
 def test_one_series_is_folded_in_pieces() -> None:
-    """A series with more than a slice of both kinds of samples is folded piece by piece, none beyond the bound."""
+    """A series with more samples of both kinds than fit into a slice is folded in pieces, none beyond the bound."""
     counts = Recorder()
     series = counts.series("s", "GET", "n")
     for _ in range(FOLD_SLICE + 10):
@@ -160,7 +160,7 @@ def test_one_series_is_folded_in_pieces() -> None:
 
 
 def test_a_fold_folds_all_that_waited() -> None:
-    """However badly the series fill the slices, one fold leaves nothing behind."""
+    """However badly the series fit into slices, one fold leaves nothing behind."""
     counts = Recorder()
     for number in range(6):
         series = counts.series("s", "GET", str(number))
@@ -171,7 +171,7 @@ def test_a_fold_folds_all_that_waited() -> None:
 
 
 def test_taking_amid_a_fold_takes_everything() -> None:
-    """Samples of series that a fold under way has behind it are taken too."""
+    """Samples of series that a fold in progress has already passed are taken too."""
     counts = Recorder()
     for number in range(2 * SERIES_SLICE):
         counts.series("s", "GET", str(number)).success(1.0, 1.0, 1.5, 1)
@@ -181,7 +181,7 @@ def test_taking_amid_a_fold_takes_everything() -> None:
 
 
 def test_folding_early_waits_until_it_pays() -> None:
-    """Few samples wait for the end of the second, as do those of many names; many samples are folded at once."""
+    """Few samples, or those of many names, wait for the end of the second; many samples are folded immediately."""
     counts = Recorder()
     quick, other = counts.series("s", "GET", "quick"), counts.series("s", "GET", "other")
     other.success(1.0, 1.0, 1.5, 1)
@@ -198,7 +198,7 @@ def test_folding_early_waits_until_it_pays() -> None:
 
 
 def test_a_fold_gives_way_between_slices() -> None:
-    """While a lot is folded, what has arrived is read."""
+    """Arrived data is read between the slices of a long fold."""
     counts = Recorder()
     series = counts.series("s", "GET", "n")
     for _ in range(5 * FOLD_SLICE):
@@ -211,7 +211,7 @@ def test_a_fold_gives_way_between_slices() -> None:
 
 @pytest.mark.parametrize("bad_end", [0.5, math.nan])
 def test_an_impossible_duration_is_refused_and_the_request_counted(bad_end: float) -> None:
-    """A negative duration or NaN does not enter the times; the request is counted all the same."""
+    """A negative duration or NaN is not in the times, but the request is counted."""
     counts = Recorder()
     counts.series("s", "GET", "n").success(1.0, 1.0, bad_end, 0)
     taken = counts.take()
@@ -220,7 +220,7 @@ def test_an_impossible_duration_is_refused_and_the_request_counted(bad_end: floa
 
 
 def test_names_beyond_the_cap_count_as_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undeclared names cannot grow memory: beyond the cap they count as other, and totals stay exact."""
+    """Beyond the cap, undeclared names count as other, so that memory is bounded, and totals stay exact."""
     monkeypatch.setattr(labels, "MAX_SERIES", 3)
     monkeypatch.setattr(labels, "MAX_OTHER_SERIES", 1)
     monkeypatch.setattr(measuring_series, "_LOOKED_UP", 6)
@@ -239,7 +239,7 @@ def test_names_beyond_the_cap_count_as_other(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_error_messages_are_bounded() -> None:
-    """Distinct messages beyond the cap are counted under one, long ones are cut, addresses are left out."""
+    """Distinct messages beyond the cap are counted as one, long ones are truncated, addresses are left out."""
     counts = Recorder()
     series = counts.series("s", "GET", "n")
     for number in range(MAX_MESSAGES + 50):
@@ -252,7 +252,7 @@ def test_error_messages_are_bounded() -> None:
 
 
 def test_an_error_message_holds_no_secret_of_a_url() -> None:
-    """What the library requests says of a failure has the URL in it, and so may what a scenario raises."""
+    """The library requests puts the URL into its messages, and a scenario may do so, too."""
     counts = Recorder()
     said = "Max retries exceeded with url: /x?access_token=hunter2 (Caused by a port)"
     counts.series("s", "GET", "n").failure(1.0, 1.0, 2.0, 0, "connect", said)
@@ -263,14 +263,14 @@ def test_an_error_message_holds_no_secret_of_a_url() -> None:
 
 
 def test_an_unknown_error_class_counts_as_other() -> None:
-    """The label ``class`` keeps its vocabulary."""
+    """The label ``class`` has a fixed vocabulary."""
     counts = Recorder()
     counts.series("s", "GET", "n").failure(1.0, 1.0, 2.0, 0, "my own class", "x")
     assert [error.error_class for error in counts.take().errors] == ["other"]
 
 
 def test_dropped_iterations_are_counted_by_scenario() -> None:
-    """Iterations that were never begun are counted once, by scenario."""
+    """Iterations that never began are counted once, by scenario."""
     counts = Recorder()
     counts.drop_iterations("a")
     counts.drop_iterations("b", 5)
@@ -280,7 +280,7 @@ def test_dropped_iterations_are_counted_by_scenario() -> None:
 
 
 def test_an_attribute_of_the_scenario_is_no_phase() -> None:
-    """A user may have a `phase` of its own; its requests are load."""
+    """A user may have its own attribute `phase`; its requests are load."""
     recorder = Recorder()
     recorder.on_request("GET", "page", 1.0, 0, user=type("Shopper", (), {"phase": "checkout"})())
     recorder.series("shop", "GET", "page", "checkout").success(1.0, 1.0, 1.1, 0)
@@ -291,12 +291,12 @@ def test_an_attribute_of_the_scenario_is_no_phase() -> None:
     ("place", "expected"), [("", True), ("/a", True), ("/b", False), ("http://[", False), ("['/a', '/b']", False)]
 )
 def test_a_redirect_that_is_not_followed_leads_nowhere_or_to_another_place(place: str, expected: bool) -> None:
-    """What is not a URL is another place, and no reason to lose the request."""
+    """An invalid URL counts as another place, and the request is not lost."""
     assert leads_nowhere(302, (), "http://127.0.0.1/a", place) is expected
 
 
 def test_phases_of_connections_are_no_requests_and_bounded() -> None:
-    """Each is kept by scenario and host, the first hosts apart; none is in a figure of requests, or a tally."""
+    """They are kept by scenario and host, the first hosts separately; none is in a figure of requests, or a tally."""
     counts, record = Recorder(), RunRecord()
     series = counts.series("shop", "GET", "buy")
     series.tally(labels.DNS, "shop.example:443", 0.5)

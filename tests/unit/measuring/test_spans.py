@@ -1,4 +1,4 @@
-"""Spans go to a real receiver of OTLP over HTTP with the ids and times of the requests; a dead one costs no figure."""
+"""Spans are sent to a real OTLP/HTTP receiver with the ids and times of the requests; a dead one affects no figure."""
 
 import logging
 import re
@@ -26,14 +26,14 @@ CLIENT, FAILED = 3, 2
 
 
 class Receiver:
-    """A receiver of OTLP over HTTP, which keeps what it gets."""
+    """An OTLP/HTTP receiver that keeps its batches."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
         self.services: set[str] = set()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        """Answer one batch."""
+        """Respond to one batch."""
         assert (environ["PATH_INFO"], environ["CONTENT_TYPE"]) == ("/v1/traces", "application/x-protobuf")
         batch = ExportTraceServiceRequest.FromString(environ["wsgi.input"].read())
         for part in batch.resource_spans:
@@ -45,7 +45,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """One that the environment names."""
+    """A receiver set in the environment."""
     made = Receiver()
     server = WSGIServer(("127.0.0.1", 0), made, log=None)
     server.start()
@@ -56,7 +56,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 @contextmanager
 def traced_user(url: str) -> Iterator[Any]:
-    """A user of whose requests each is traced."""
+    """A user with every request traced."""
     user_class = type("TestUser", (HttpUser,), {"host": url})
     environment = Environment(user_classes=[user_class])
     sampler = Recorder.of(environment).sampler
@@ -71,7 +71,7 @@ def traced_user(url: str) -> Iterator[Any]:
 
 
 def test_a_traced_request_is_exported_with_its_ids_and_times(receiver: Receiver) -> None:
-    """Its span is the parent that was sent to the service; a request with the scenario's own header is not exported."""
+    """Its span is the parent sent to the service; a request with the scenario's own header is not exported."""
     heads = []
 
     def serve(peer: Peer) -> None:
@@ -99,7 +99,7 @@ def test_a_traced_request_is_exported_with_its_ids_and_times(receiver: Receiver)
 def test_a_dead_collector_changes_no_figure_and_is_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing listens: requests are counted as usual, the end waits no longer than its limit, and one line says so."""
+    """Nothing listens: requests count as usual, the end waits no longer than its limit, and one line reports it."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     monkeypatch.setattr(spans, "LAST_S", 0.5)
@@ -120,7 +120,7 @@ def test_a_dead_collector_changes_no_figure_and_is_told_once(
 
 
 def test_a_swarm_exports_where_the_environment_says_so(receiver: Receiver) -> None:
-    """The process that has the users opens the export before its first run, and closes it when it quits."""
+    """The process with the users opens the export before its first run, and closes it when it quits."""
     environment = Environment(user_classes=[HttpUser])
     environment.create_local_runner()
     start(environment)
@@ -149,14 +149,14 @@ def test_a_swarm_exports_where_the_environment_says_so(receiver: Receiver) -> No
     ],
 )
 def test_the_standard_variables_decide(variables: dict[str, str], expected: str) -> None:
-    """An endpoint for traces goes first; no endpoint, another exporter, or an SDK that is off, is no export."""
+    """An endpoint for traces takes precedence; no endpoint, another exporter or a disabled SDK mean no export."""
     assert spans.endpoint(variables) == expected
 
 
 def test_without_the_packages_a_run_that_wants_spans_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where a run is started it is refused; a worker elsewhere says it, and sends its requests with their headers."""
+    """The start of a run is refused; a worker elsewhere reports it, and sends its requests with their headers."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     spans.check(1.0)
     monkeypatch.setattr(spans, "_PACKAGES", ("opentelemetry.no_such_part.of_it",))

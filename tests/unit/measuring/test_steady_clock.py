@@ -1,4 +1,4 @@
-"""The steady clock tells the time, and advances evenly even when the machine's clock is set."""
+"""The steady clock tells the time, and advances evenly even if the machine's clock is set."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_it_tells_the_time() -> None:
 
 
 def test_a_clock_that_is_set_moves_nothing(tmp_path: Path) -> None:
-    """An hour ahead and an hour back, as a process sees it whose clock is set: no second of it is in the steady one."""
+    """The machine's clock is set an hour ahead and an hour back; the steady clock is not affected."""
     clock = tmp_path / "clock"
     clock.write_text("+0")
     environment = {

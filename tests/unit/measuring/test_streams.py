@@ -1,4 +1,4 @@
-"""Streams: what is counted of streamed responses is in figures of its own, and in no other."""
+"""Streams: their counts are in figures of their own, and in no other."""
 
 import math
 
@@ -14,7 +14,7 @@ from tests.reports import stream
 
 
 def recorder_of(*answers: tuple[str, str]) -> Recorder:
-    """A recorder that counted streamed responses, by name and what ended them, and one request each."""
+    """A recorder with streamed responses, by name and kind of end, and one request each."""
     recorder = Recorder()
     for name, ended_by in answers:
         stream(recorder, name, ended_by)
@@ -23,7 +23,7 @@ def recorder_of(*answers: tuple[str, str]) -> Recorder:
 
 
 def test_phases_are_put_together_by_name() -> None:
-    """Over the wire, and merged from two workers: each figure of each name is exact."""
+    """After the wire, and merged from two workers, each figure of each name is exact."""
     packed = [
         PackedMeasurements.of(recorder_of(("a", "server"), ("b", "user")).take()),
         PackedMeasurements.of(recorder_of(("a", "timeout"), ("a", "server")).take()),
@@ -41,7 +41,7 @@ def test_phases_are_put_together_by_name() -> None:
 
 
 def test_phases_are_in_no_figure_of_requests() -> None:
-    """Not in the record's totals, its series, time line and blocks, nor in what the master holds against a worker."""
+    """They are not in the record's totals, series, time line and blocks, nor in the load of a worker."""
     measured = recorder_of(("a", "server"), ("b", "user")).take()
     assert summed([PackedMeasurements.of(measured)]) == [(2, pytest.approx(0.14))]
     record = RunRecord()
@@ -54,7 +54,7 @@ def test_phases_are_in_no_figure_of_requests() -> None:
 
 
 def test_a_reset_takes_streams_too_and_a_warm_up_leaves_them_out() -> None:
-    """As all other counts."""
+    """Streams behave like all other counts."""
     record = RunRecord()
     later = record.since(5)
     for second in (0, 5):
@@ -65,7 +65,7 @@ def test_a_reset_takes_streams_too_and_a_warm_up_leaves_them_out() -> None:
 
 
 def test_names_can_be_added_up() -> None:
-    """Into one that counts the rest."""
+    """The sum counts the remaining names."""
     record = RunRecord()
     record.add(recorder_of(("a", "server"), ("b", "error")).take(), 0)
     both = StreamView("other", "other", "other")

@@ -1,4 +1,4 @@
-"""What is counted in addition to the requests: from a series to the record, over the wire and back."""
+"""Events counted in addition to the requests: from a series to the record, over the wire and back."""
 
 import json
 
@@ -17,7 +17,7 @@ from loadtest.measuring.wire import Delta
 
 
 def test_tallies_come_with_the_requests_of_their_name() -> None:
-    """A connection that was opened for a request that is under way waits for it."""
+    """The tally of a connection that was opened for a request waits until that request ends."""
     recorder = Recorder()
     series = recorder.series("shop", "GET", "buy")
     series.tally(CONNECTION, "10.0.0.7", 0.25)
@@ -28,7 +28,7 @@ def test_tallies_come_with_the_requests_of_their_name() -> None:
 
 
 def test_tallies_of_workers_add_up_in_the_record_and_set_up_is_apart() -> None:
-    """Over the wire, several workers together."""
+    """Tallies of several workers are sent over the wire and merged."""
     record = RunRecord()
     for _ in range(3):
         recorder = Recorder()
@@ -55,7 +55,7 @@ def test_tallies_of_workers_add_up_in_the_record_and_set_up_is_apart() -> None:
     "wrong", [(9, SIZE, "1", 1, 0.0), (0, "colour", "", 1, 0.0), (0, SIZE, "1", -1, 0.0), (0, SIZE, "1", 1, -1.0)]
 )
 def test_a_wrong_tally_is_refused(wrong: tuple) -> None:
-    """A worker of another version, or a forged one, does not fill the record."""
+    """A worker of another version, or a forged message, cannot fill the record."""
     recorder = Recorder()
     recorder.series("shop", "GET", "buy").success(1.0, 1.0, 1.1, 1)
     packed = PackedMeasurements.of(recorder.take())._replace(tallies=(TallyCount(*wrong),))
@@ -64,7 +64,7 @@ def test_a_wrong_tally_is_refused(wrong: tuple) -> None:
 
 
 def test_details_are_bounded_and_none_is_lost() -> None:
-    """A scenario may go through any number of hosts."""
+    """A scenario may use any number of hosts."""
     recorder = Recorder()
     series = recorder.series("shop", "GET", "buy")
     series.success(1.0, 1.0, 1.1, 1)
@@ -76,7 +76,7 @@ def test_details_are_bounded_and_none_is_lost() -> None:
 
 
 def test_only_new_extremes_of_sizes_are_counted_and_none_where_the_scenario_looks() -> None:
-    """So a request costs nothing more, and `expect` or catch_response ends the advice to use them."""
+    """A request thus costs nothing more, and with `expect` or catch_response the advice to use them ends."""
     recorder = Recorder()
     series = recorder.series("shop", "GET", "buy")
     series.success(1.0, 1.0, 1.1, 1)
@@ -92,7 +92,7 @@ def test_only_new_extremes_of_sizes_are_counted_and_none_where_the_scenario_look
 
 
 def test_versions_of_the_service_are_those_of_set_up_and_load() -> None:
-    """Each once, as they first came: a connection may be opened by either."""
+    """Each is kept once, in order of appearance: either phase may open a connection."""
     recorder = Recorder()
     for phase, versions in (("load", ("2", "1", "2")), ("setup", ("1",))):
         series = recorder.series("shop", "GET", "buy", phase)

@@ -40,7 +40,7 @@ def test_a_second_is_a_point() -> None:
 
 
 def test_response_and_service_times_stay_apart() -> None:
-    """A point, and a window of points, keep the two times apart."""
+    """A point, and a window of points, keep the two times separate."""
     line = Timeline()
     line.add(0, 1, 0, times(0.5), times(0.1))
     add(line, 1, 0.7)
@@ -73,7 +73,7 @@ def test_a_window_merges_its_seconds() -> None:
 
 
 def test_an_empty_time_line_has_an_empty_window() -> None:
-    """Before anything came a window is empty, not an error."""
+    """Before the first sample a window is empty, not an error."""
     window = Timeline().window(10)
     assert (window.requests, window.users, window.requests_per_s) == (0, 0, 0.0)
 
@@ -81,7 +81,7 @@ def test_an_empty_time_line_has_an_empty_window() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 3)), max_size=100), st.randoms(use_true_random=False))
 def test_coarse_points_are_exact_merges(seconds: list[tuple[int, int]], source: random.Random) -> None:
-    """Whatever comes, in whatever order, the time line stays bounded and no count is lost or moved out of its point."""
+    """Whatever is added, in whatever order, the time line stays bounded and no count is lost or moved elsewhere."""
     small = (12, 8, 12)
     truth: dict[int, list[float]] = {}
     line = Timeline()
@@ -121,7 +121,7 @@ def test_a_day_fits() -> None:
 
 
 def test_a_straggler_joins_the_coarse_point_that_holds_its_second() -> None:
-    """What comes late for a second that is long past is added to the point that holds it."""
+    """A late count for a second that is long past is added to the point that contains it."""
     line = Timeline()
     one = times(0.01)
     for second in range(6000):

@@ -11,14 +11,14 @@ OWN = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
 
 def sampler(ratio: float) -> Sampler:
-    """One that traces this share."""
+    """A sampler with this ratio."""
     made = Sampler()
     made.ratio = ratio
     return made
 
 
 def test_a_share_of_the_requests_gets_a_header() -> None:
-    """As W3C Trace Context says: version 00, two random ids, sampled; no two of them are equal."""
+    """The header is as in W3C Trace Context: version 00, two random ids, sampled; no two of them are equal."""
     one_in_four = sampler(0.25)
     asked = [one_in_four.apply({"A": "b"}) for _ in range(2_000)]
     values = [headers["traceparent"] for headers, is_traced in asked if is_traced]
@@ -30,7 +30,7 @@ def test_a_share_of_the_requests_gets_a_header() -> None:
 
 
 def test_a_header_of_the_scenarios_own_is_kept() -> None:
-    """In whatever case, whether it is of the request alone or of all."""
+    """It is kept in any case, whether it is of the request alone or of all."""
     everyone = sampler(1.0)
     assert everyone.apply({"TraceParent": OWN}) == ({"TraceParent": OWN}, True)
     assert everyone.apply(None, ("host", "traceparent")) == (None, True)
@@ -42,7 +42,7 @@ def test_a_header_of_the_scenarios_own_is_kept() -> None:
         (OWN, "ab" * 16),
         (OWN.encode(), "ab" * 16),
         (OWN.replace("00-", "cc-") + "-more", "ab" * 16),
-        (OWN[:-2] + "00", ""),  # not sampled: nobody keeps that trace
+        (OWN[:-2] + "00", ""),  # not sampled: that trace is not stored
         (OWN.replace("00-", "ff-"), ""),
         (f"00-{'0' * 32}-{'cd' * 8}-01", ""),
         (f"00-{'ab' * 16}-{'0' * 16}-01", ""),
@@ -52,12 +52,12 @@ def test_a_header_of_the_scenarios_own_is_kept() -> None:
     ],
 )
 def test_the_id_of_a_header(value: object, trace_id: str) -> None:
-    """Only of a header that is valid and sampled."""
+    """Only a valid and sampled header has an id."""
     assert ids_of({"Other": "x", "Traceparent": value})[0] == trace_id
 
 
 def test_the_slowest_of_each_name_and_outcome_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever comes, there are at most so many."""
+    """Their number is bounded in any case."""
     monkeypatch.setattr(traces, "MAX_KINDS", 2)
     kept = Traces()
     for number in (3, 1, 5, 2, 4):

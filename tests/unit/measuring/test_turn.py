@@ -1,4 +1,4 @@
-"""What a turn's end lets run."""
+"""The end of a turn, and the work that it lets run."""
 
 from statistics import median
 from time import perf_counter
@@ -13,7 +13,7 @@ TURNS = 20
 
 
 def test_the_end_of_a_turn_lets_others_run_and_what_has_arrived_be_read() -> None:
-    """After each of many turns there is a look at the sockets, a turn of the others, and no pause."""
+    """After each of many turns, the sockets are polled and other greenlets get a turn, without a pause."""
     others = 0
 
     def other() -> None:
@@ -36,7 +36,7 @@ def test_the_end_of_a_turn_lets_others_run_and_what_has_arrived_be_read() -> Non
 
 
 def test_all_else_has_a_multiple_of_the_time_of_a_turn_and_no_more_than_a_limit() -> None:
-    """The pause after a turn grows with it, so that what came due meanwhile is not started between further turns."""
+    """The pause after a turn grows with it, so that work due meanwhile is not started between further turns."""
 
     def pause_s(turn_s: float) -> float:
         turns, until_s = Turns(), perf_counter() + turn_s
@@ -64,7 +64,7 @@ def test_a_turn_begins_when_the_one_before_has_ended() -> None:
 
 
 def test_a_sleep_takes_its_time() -> None:
-    """Its time counts from the call, not from the event loop's last look at the clock."""
+    """Its time counts from the call, not from the event loop's last update of its clock."""
     work_until_s = perf_counter() + 0.05
     while perf_counter() < work_until_s:
         pass
@@ -74,7 +74,7 @@ def test_a_sleep_takes_its_time() -> None:
 
 
 def test_what_ends_a_wait_leaves_nothing_that_wakes_its_greenlet_later() -> None:
-    """Of several watchers one ends the wait; a later one, or one of a wait that was broken off, would end the next."""
+    """One of several watchers ends the wait; a later one, or one of an aborted wait, would end the next."""
     loop, waits_s = gevent.get_hub().loop, []
 
     def wait_twice() -> None:

@@ -38,7 +38,7 @@ COLUMNS = ("lengths", "bins", "counts", "summaries")
 
 
 def measured(samples: list, dropped: int = 0) -> Measurements:
-    """What a recorder counts of these requests."""
+    """The recorder's measurements of these requests."""
     recorder = Recorder()
     for name, late, duration, size, failed in samples:
         series = recorder.series("scenario", "GET", name)
@@ -61,7 +61,7 @@ def delta_of(measurements: Measurements) -> Delta:
 
 
 def asdict_of(view: SeriesView) -> tuple:
-    """What a view holds, comparable."""
+    """The content of a view, comparable."""
     return (
         view.name,
         view.requests,
@@ -105,7 +105,7 @@ def same_arrays(one: Measurements, other: Measurements) -> bool:
 
 @given(requests, st.integers(0, 1 << 33))
 def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
-    """Whatever was measured arrives unchanged."""
+    """Any measurements arrive unchanged."""
     content = measured(samples, dropped)
     sent = delta_of(content)
     read = Delta.from_bytes(sent.to_bytes())
@@ -121,7 +121,7 @@ def test_a_delta_is_read_back_equal(samples: list, dropped: int) -> None:
 
 @given(st.lists(requests, max_size=4))
 def test_many_are_merged_to_what_they_are_one_by_one(parts: list[list]) -> None:
-    """Merged at once, second after second, the workers' measurements add up exactly."""
+    """Merged at once, second by second, the workers' measurements add up exactly."""
     one_by_one, at_once = RunRecord(), RunRecord()
     for second in (parts, parts[:1]):
         packed = [Delta.from_bytes(delta_of(measured(part)).to_bytes()).packed for part in second]
@@ -134,12 +134,12 @@ def test_many_are_merged_to_what_they_are_one_by_one(parts: list[list]) -> None:
 
 
 def test_nothing_is_merged_to_nothing() -> None:
-    """A second in which no worker reported holds no series."""
+    """A second in which no worker reported has no series."""
     assert not merge([], Labels())
 
 
 def test_merged_series_come_once_and_in_order() -> None:
-    """However the workers name them, and however many they are, the merged series follow the labels."""
+    """However the workers name them, and however many there are, the merged series are in the order of their labels."""
     labels = Labels()
     contents = [[(name, None, 1.0, 7, False) for name in names] for names in ("ab", "ca", "c")]
     packed = [PackedMeasurements.of(measured(content)) for content in contents]
@@ -151,7 +151,7 @@ def test_merged_series_come_once_and_in_order() -> None:
 
 
 def test_the_same_labels_are_the_same_object() -> None:
-    """A worker that names the same series again costs the master no second look at them."""
+    """When a worker repeats a series, the master does not process its labels again."""
     data = delta_of(measured([("a", None, 1.0, 1, False)])).to_bytes()
     assert Delta.from_bytes(data).packed.series is Delta.from_bytes(data).packed.series
 
@@ -162,7 +162,7 @@ def test_a_delta_without_samples_is_small() -> None:
 
 
 def test_damage_anywhere_is_an_error() -> None:
-    """Whichever bit is turned, and wherever the delta is cut, it is refused instead of counted wrongly."""
+    """Whichever bit is flipped, and wherever the delta is cut, it is refused instead of counted wrongly."""
     data = delta_of(measured([("a", None, 1.0, 1, True), ("b", 0.25, 1.0, 1, False)])).to_bytes()
     for at in range(len(data)):
         with pytest.raises(RecordError):
@@ -172,7 +172,7 @@ def test_damage_anywhere_is_an_error() -> None:
 
 
 def test_a_newer_delta_is_an_error_with_both_versions() -> None:
-    """Workers and master of different releases get an error that says so."""
+    """Workers and master of different releases get an error with both versions."""
     data = bytearray(delta_of(Accumulator().take()).to_bytes())
     data[2] = 8
     with pytest.raises(RecordError, match="version 8, this program reads up to 7; run the same release"):
@@ -180,7 +180,7 @@ def test_a_newer_delta_is_an_error_with_both_versions() -> None:
 
 
 def test_traces_travel_and_are_checked() -> None:
-    """A trace arrives with its series; one that is none is refused, and so is one of a series that is not there."""
+    """A trace arrives with its series; an invalid one, or one of an unknown series, is refused."""
     recorder = Recorder()
     for name in ("a", "b"):
         recorder.series("shop", "GET", name).success(0.0, 0.0, 0.5, 1)
@@ -201,7 +201,7 @@ def test_traces_travel_and_are_checked() -> None:
 
 
 def forged(change: object) -> bytes:
-    """A delta with a right checksum and a changed body."""
+    """A delta with a valid checksum and a changed body."""
     data = delta_of(measured([("a", None, 1.0, 1, True)])).to_bytes()
     body = msgpack.unpackb(data[7:])
     change(body)
@@ -234,13 +234,13 @@ def forged(change: object) -> bytes:
     ],
 )
 def test_a_delta_that_contradicts_itself_is_an_error(change: object) -> None:
-    """Even with a right checksum, content that does not fit together is refused."""
+    """Even with a valid checksum, inconsistent content is refused."""
     with pytest.raises(RecordError, match="is damaged"):
         Delta.from_bytes(forged(change))
 
 
 def test_evidence_arrives_once() -> None:
-    """Of two workers with the same failure the first one's is kept, also where many are merged at once."""
+    """Of two workers with the same failure the first one's is kept, even if many are merged at once."""
     packed = []
     for worker in range(2):
         recorder = Recorder()
@@ -253,7 +253,7 @@ def test_evidence_arrives_once() -> None:
 
 
 def test_what_the_scenarios_code_did_arrives_whole() -> None:
-    """Begun tasks and exceptions come through, also alone in a delta, and merging two workers adds them up."""
+    """Begun tasks and exceptions arrive, also alone in a delta, and merging two workers adds them up."""
     recorder = Recorder()
     recorder.begun("shop")[measured] += 3
     recorder.idle("shop")[measured] += 1
@@ -277,14 +277,14 @@ def test_what_the_scenarios_code_did_arrives_whole() -> None:
     ],
 )
 def test_impossible_counts_of_the_scenarios_code_are_refused(tasks: list, exceptions: list) -> None:
-    """What cannot be added up is not counted."""
+    """Values that cannot be added up are not counted."""
     wire = list(PackedMeasurements.of(Accumulator().take()))
     with pytest.raises((ValueError, TypeError)):
         PackedMeasurements.from_wire([*wire[:-2], tasks, exceptions])
 
 
 def test_sums_are_each_workers_own_requests() -> None:
-    """Of several workers, some without a request, each has its number and its seconds; a transaction is no request."""
+    """Several workers, some without a request, each have their number and seconds; a transaction is not a request."""
     nothing = PackedMeasurements.of(Recorder().take())
     one, two = Recorder(), Recorder()
     for _ in range(3):

@@ -11,11 +11,11 @@ from tests.link_peers import eventually
 
 @pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
 def test_an_alarm_wakes_at_its_time(kind: type) -> None:
-    """An alarm goes off once, at its time and not before, and soon after it even on a busy machine."""
+    """An alarm goes off once, never early, and soon after its time even on a busy machine."""
     alarms: list[float] = []
     alarm = kind(lambda: alarms.append(time.perf_counter()))
     late_s = []
-    while len(late_s) < 20 or (min(late_s) >= 2e-3 and len(late_s) < 500):  # a busy machine may be late long
+    while len(late_s) < 20 or (min(late_s) >= 2e-3 and len(late_s) < 500):  # a busy machine may be very late
         at_s = time.perf_counter() + 0.003
         alarm.set(at_s)
         eventually(lambda: alarms)
@@ -29,7 +29,7 @@ def test_an_alarm_wakes_at_its_time(kind: type) -> None:
 
 @pytest.mark.parametrize("kind", [TimerfdAlarm, LoopAlarm])
 def test_an_alarm_can_be_moved_and_taken_back(kind: type) -> None:
-    """Only the last time that was set counts; a cancelled alarm is silent; a past time goes off at once."""
+    """Only the latest time counts; a cancelled alarm is silent; a time in the past goes off immediately."""
     alarms: list[float] = []
     alarm = kind(lambda: alarms.append(time.perf_counter()))
     began_s = time.perf_counter()

@@ -32,7 +32,7 @@ def all_times(arrivals: Arrivals, from_s: float = 0.0, until_s: float = math.inf
 @PATIENT
 @given(CURVES)
 def test_even_arrivals_follow_the_integral(curve: LoadCurve) -> None:
-    """Arrival k lies where the rate's integral reaches k + 1/2, so no count is off by more than a half."""
+    """Arrival k is where the integral of the rate reaches k + 1/2, so that no count is off by more than a half."""
     times = all_times(Arrivals(curve))
     assert abs(len(times) - curve.total) <= 0.5 + 1e-6
     reached = np.array([curve.integral_to(time) for time in times])
@@ -55,7 +55,7 @@ def test_arrivals_are_where_the_curve_says(curve: LoadCurve) -> None:
 @PATIENT
 @given(CURVES, SPACINGS, st.integers(1, 9))
 def test_shares_are_disjoint_and_complete(curve: LoadCurve, spacing: str, workers: int) -> None:
-    """The shares of n workers together are the whole, each arrival once."""
+    """The shares of n workers together are the whole, with each arrival once."""
     arrivals = Arrivals(curve, spacing, 7)
     parts = np.concatenate([all_times(arrivals, share=Share(rest, workers)) for rest in range(workers)])
     assert np.array_equal(all_times(arrivals), np.sort(parts))
@@ -64,7 +64,7 @@ def test_shares_are_disjoint_and_complete(curve: LoadCurve, spacing: str, worker
 @PATIENT
 @given(SPACINGS, st.integers(1, 5), st.integers(1, 5))
 def test_a_split_share_is_the_share(spacing: str, workers: int, heirs: int) -> None:
-    """The parts of a split share are together what the share was."""
+    """The parts of a split share add up to it."""
     arrivals = Arrivals(LoadCurve.of([Stage(20, 300, "step")]), spacing, 3)
     share = Share(workers - 1, workers)
     parts = np.concatenate([all_times(arrivals, share=share.split(part, heirs)) for part in range(heirs)])
@@ -74,7 +74,7 @@ def test_a_split_share_is_the_share(spacing: str, workers: int, heirs: int) -> N
 @PATIENT
 @given(CURVES, SPACINGS, st.floats(0, 100), st.floats(0, 100))
 def test_a_window_is_a_part_of_the_whole(curve: LoadCurve, spacing: str, one_s: float, other_s: float) -> None:
-    """What lies between two instants can be had without what came before, and is the same."""
+    """The arrivals between two instants are the same when computed without those before."""
     from_s, until_s = sorted((one_s, other_s))
     arrivals = Arrivals(curve, spacing, 11)
     whole = all_times(arrivals)
@@ -101,7 +101,7 @@ def test_poisson_gaps_are_exponential() -> None:
 
 
 def test_poisson_counts_vary_as_they_should() -> None:
-    """Counts per second have the same mean and variance, across the borders of cells too, and are independent."""
+    """Counts per second have equal mean and variance, even across the borders of cells, and are independent."""
     counts = np.bincount(all_times(Arrivals(LoadCurve.of([Stage(2000, 100, "step")]), "poisson", 2)).astype(int))
     assert counts.sum() > CELL
     assert counts.mean() == pytest.approx(100, rel=0.02)
@@ -110,7 +110,7 @@ def test_poisson_counts_vary_as_they_should() -> None:
 
 
 def test_poisson_counts_of_a_cell_vary_as_they_should() -> None:
-    """The number of arrivals in a whole cell has the Poisson distribution's variance over the seeds."""
+    """The number of arrivals in a whole cell has the variance of a Poisson distribution over the seeds."""
     curve = LoadCurve.of([Stage(1, CELL, "step")])
     counts = np.array([len(all_times(Arrivals(curve, "poisson", seed))) for seed in range(300)])
     assert counts.mean() == pytest.approx(CELL, rel=0.005)
@@ -118,7 +118,7 @@ def test_poisson_counts_of_a_cell_vary_as_they_should() -> None:
 
 
 def test_poisson_follows_a_ramp() -> None:
-    """On a ramp from 0, the share of arrivals until t grows with the square of t."""
+    """On a ramp from 0, the fraction of arrivals until t grows with the square of t."""
     times = all_times(Arrivals(LoadCurve.of([Stage(100, 2000, "linear")]), "poisson", 4))
     assert len(times) == pytest.approx(100_000, rel=0.02)
     for part in (0.25, 0.5, 0.75):
@@ -126,7 +126,7 @@ def test_poisson_follows_a_ramp() -> None:
 
 
 def test_the_seed_decides() -> None:
-    """The same seed gives the same arrivals, another seed others."""
+    """The same seed gives the same arrivals, another seed gives others."""
     curve = LoadCurve.of([Stage(10, 50, "step")])
     assert np.array_equal(all_times(Arrivals(curve, "poisson", 1)), all_times(Arrivals(curve, "poisson", 1)))
     assert not np.array_equal(all_times(Arrivals(curve, "poisson", 1)), all_times(Arrivals(curve, "poisson", 2)))
@@ -135,7 +135,7 @@ def test_the_seed_decides() -> None:
 @PATIENT
 @given(CURVES, SPACINGS)
 def test_arrivals_survive_the_wire(curve: LoadCurve, spacing: str) -> None:
-    """What a message carries is the same arrivals."""
+    """A message transports the same arrivals."""
     arrivals = Arrivals(curve, spacing, 9)
     assert Arrivals.from_wire(arrivals.to_wire()) == arrivals
 
@@ -144,7 +144,7 @@ STARTS = np.array([0.0, 1e-6, 0.5, 2.75, *np.linspace(3, 4, 10_000)])
 
 
 def test_known_starts_are_taken_as_they_are() -> None:
-    """Shared over workers, cut at any instant, and carried by a message; each is found again by its time."""
+    """They can be shared over workers, cut at any instant, and sent in a message; each is found again by its time."""
     curve = LoadCurve.of([Stage(5.0, len(STARTS) / 5, "step")])
     arrivals = Arrivals.from_wire(Arrivals(curve, starts=STARTS.tobytes()).to_wire())
     origin_s = 1e6
@@ -159,6 +159,6 @@ def test_known_starts_are_taken_as_they_are() -> None:
 
 
 def test_a_single_known_start_is_found() -> None:
-    """Whatever the time."""
+    """It is found at any time."""
     arrivals = Arrivals(LoadCurve.of([Stage(1.0, 1.0, "step")]), starts=np.zeros(1).tobytes())
     assert [arrivals.number_at(t_s) for t_s in (-1.0, 0.0, 1.0)] == [0, 0, 0]

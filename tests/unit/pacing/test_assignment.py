@@ -31,7 +31,7 @@ class SimulatedWorker:
         self.started: list[float] = []
 
     def work_until(self, master_s: float) -> None:
-        """Start everything due before an instant of the master's clock; what is ready is in the order of time."""
+        """Start everything due before an instant of the master's clock, in order of time."""
         agenda = self.agenda
         while agenda.position < len(agenda.ready) or agenda.refill():
             if agenda.position == 0:
@@ -51,7 +51,7 @@ EVENTS = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(EVENTS, st.sampled_from(["even", "poisson"]))
-@example([(0.355, "join", 0)], "even")  # the change-over falls on an arrival, to the last bit
+@example([(0.355, "join", 0)], "even")  # the change-over coincides exactly with an arrival
 def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spacing: str) -> None:
     """Workers join, die, leave and are given up; every arrival of the schedule is started by exactly one of them.
 
@@ -95,7 +95,7 @@ def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spa
 @settings(deadline=None, max_examples=60)
 @given(st.floats(0.5, 5), st.floats(10, 300))
 def test_a_changed_rate_holds_from_its_instant(at_s: float, rate_per_s: float) -> None:
-    """Up to the instant the old rate's arrivals are started, from it on the new one's, by all workers together."""
+    """Before the instant the old rate's arrivals are started, from then on the new one's, by all workers together."""
     before, from_s = schedule(), 1000.0 + at_s
     allocator = ArrivalAllocator(before)
     workers = {name: SimulatedWorker() for name in "abc"}
@@ -121,7 +121,7 @@ def test_a_worker_that_is_out_is_reported() -> None:
 
 
 def test_a_second_loss_passes_on_what_was_inherited() -> None:
-    """The arrivals of a lost worker include those that it had inherited from another one."""
+    """The arrivals of a lost worker include those it had inherited from another one."""
     whole = schedule()
     allocator = ArrivalAllocator(whole)
     survivor = SimulatedWorker()
@@ -136,7 +136,7 @@ def test_a_second_loss_passes_on_what_was_inherited() -> None:
 
 
 def test_what_was_due_is_counted_when_an_agenda_is_given_up() -> None:
-    """Giving up an agenda says how many starts were due, however many cells they span."""
+    """Giving up an agenda returns how many starts were due, however many cells they span."""
     agenda = Agenda(lambda: 0.0)
     agenda.take(ArrivalAllocator(schedule(rate_per_s=1000.0)).assign(["a"], 1000.0)["a"])
     agenda.refill()

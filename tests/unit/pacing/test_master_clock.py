@@ -1,4 +1,4 @@
-"""The master's time, as a worker knows it."""
+"""The master's time, as known to a worker."""
 
 import os
 
@@ -21,7 +21,7 @@ def test_a_master_elsewhere_is_followed_by_the_best_exchange() -> None:
 
 
 def test_a_master_on_this_machine_has_the_same_clock() -> None:
-    """Processes of one machine share the monotonic clock: the offset is exactly 0 after one exchange."""
+    """Processes on one machine share the monotonic clock: the offset is exactly 0 after one exchange."""
     clock = MasterClock()
     clock.learn(1.0, 99.0, 2.0, clock_identity())
     assert (clock.is_known, clock.offset_s, clock.error_s) == (True, 0.0, 0.0)

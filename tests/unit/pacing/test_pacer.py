@@ -19,7 +19,7 @@ def assignment_of(rate_per_s: float, duration_s: float, from_s: float) -> Assign
 
 
 def test_starts_are_made_at_their_times() -> None:
-    """A pacer makes its assignment's starts in order, leaves none out, none is early, and each at once that can be."""
+    """A pacer makes its assignment's starts in order, without omission, never early, and each as soon as possible."""
     began: list[tuple[float, float]] = []
     pacer = Pacer(lambda intended_s: began.append((intended_s, time.perf_counter())), lambda: 0.0)
     from_s = time.perf_counter() + 0.05
@@ -34,7 +34,7 @@ def test_starts_are_made_at_their_times() -> None:
 
 
 def test_a_late_pacer_makes_every_start() -> None:
-    """What became due while the process was busy is started late, none of it left out."""
+    """Starts that became due while the process was busy are made late, none omitted."""
     began: list[float] = []
     pacer = Pacer(began.append, lambda: 0.0)
     pacer.take(assignment_of(10_000, 0.2, time.perf_counter()))
@@ -47,7 +47,7 @@ def test_a_late_pacer_makes_every_start() -> None:
 
 
 def test_the_network_is_served_between_late_starts() -> None:
-    """A pacer that has much to catch up with gives way to the event loop again and again."""
+    """A pacer that has much to catch up with yields to the event loop again and again."""
     turns = [0]
     pacer = Pacer(lambda _: None, lambda: 0.0)
 
@@ -66,7 +66,7 @@ def test_the_network_is_served_between_late_starts() -> None:
 
 
 def test_a_stopped_pacer_says_what_was_due() -> None:
-    """Stopping tells how many starts were due, before the stop, and not made; nothing is started afterwards."""
+    """Stopping returns how many starts were due before the stop but not made; nothing is started afterwards."""
     began: list[float] = []
     pacer = Pacer(began.append, lambda: 0.0)
     from_s = time.perf_counter() - 2
@@ -81,7 +81,7 @@ def test_a_stopped_pacer_says_what_was_due() -> None:
 
 
 def test_a_start_may_stop_the_pacer() -> None:
-    """An iteration that ends the run is started, and is not among what was due and not made."""
+    """An iteration that ends the run is started, and does not count as due and not made."""
     due: list[int] = []
     pacer = Pacer(lambda _: due.append(pacer.stop()), lambda: 0.0)
     pacer.take(assignment_of(1000, 0.01, time.perf_counter() - 2))

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.timeout(60)
 
 
 class Job(LoadUser):
-    """Notes when it was to begin."""
+    """Records its intended and its actual start."""
 
     @task
     def work(self) -> None:
-        """Note it."""
+        """Record it."""
         starts.append(self.intended_start_s)
 
 
@@ -63,7 +63,7 @@ class Link:
         return environment
 
     def begin(self, asked: LoadProfile) -> tuple[pacing.ArrivalCoordinator, list[float]]:
-        """Begin a run; return its coordinator, and a list that gets the time of its end."""
+        """Begin a run; return its coordinator, and a list that receives the time of its end."""
         ended: list[float] = []
         coordinator = pacing.prepare(self.master.environment, asked, lambda: ended.append(time.perf_counter()))
         self.master.start(asked.max_users, asked.max_users)
@@ -88,7 +88,7 @@ def link() -> Iterator[Link]:
 
 
 def wait_until(condition: Any, timeout_s: float = 15) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     deadline_s = time.perf_counter() + timeout_s
     while not condition():
         assert time.perf_counter() < deadline_s
@@ -111,7 +111,7 @@ def test_a_run_starts_every_arrival_and_ends(link: Link) -> None:
 
 
 def test_a_worker_that_is_still_set_up_when_the_run_begins_starts_arrivals_too() -> None:
-    """The first spawn message comes as soon as it has connected: no user loops meanwhile."""
+    """The first spawn message arrives as soon as it has connected: no user loops meanwhile."""
     starts.clear()
     link = Link(Job)
     environment = link._environment()
@@ -147,7 +147,7 @@ def test_the_rate_can_be_changed_live(link: Link) -> None:
 
 
 def test_a_worker_joins_a_run(link: Link) -> None:
-    """A worker that connects during a run gets its share from an instant on; no arrival is starts twice or never."""
+    """A worker that connects during a run gets its share from an instant on; no arrival is started twice or never."""
     coordinator, ended = link.begin(profile(100, 4))
     wait_until(lambda: len(starts) > 50)
     joined = link.add_worker()
@@ -184,7 +184,7 @@ def test_a_closed_run_may_follow_an_open_one(link: Link) -> None:
 
 
 def test_only_a_master_conducts() -> None:
-    """A process without a master refuses an open-model profile, with the next step."""
+    """A process without a master refuses an open-model profile, and the error has the next step."""
     environment = Environment(user_classes=[Job])
     environment.create_local_runner()
     started(environment, pacing.service)

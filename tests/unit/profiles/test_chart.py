@@ -16,19 +16,19 @@ ARRIVALS = LoadProfile("rate", "open", (Stage(60, 5, "step"),), max_users=9, arr
 
 
 def shown(profiles: list[LoadProfile], **options: object) -> list[str]:
-    """Return the lines that a console of this kind gets."""
+    """Return the lines for a console of this kind."""
     file = io.StringIO()
     chart.show(profiles, Console(file=file, color_system=None, **options))
     return file.getvalue().splitlines()
 
 
 def test_a_curve_rises_with_the_level_to_the_full_block() -> None:
-    """The first half climbs through all eight blocks, the second holds the highest."""
+    """The first half climbs through all eight blocks, the second half stays at the highest."""
     assert chart.curve_line(RAMP, 16) == "▁▂▃▄▅▆▇█████████"
 
 
 def test_no_load_is_blank_and_little_load_is_not() -> None:
-    """An empty stage draws nothing; the smallest level draws the lowest block."""
+    """An empty stage draws nothing; the lowest level draws the lowest block."""
     profile = LoadProfile("gap", "closed", (Stage(1, 1000, "step"), Stage(1, 1, "step"), Stage(1, 0, "step")), "", 1e9)
     assert chart.curve_line(profile, 3) == "█▁ "
 
@@ -43,7 +43,7 @@ def test_a_terminal_gets_two_lines_that_fit_its_width(width: int) -> None:
 
 
 def test_elsewhere_a_profile_is_one_plain_line() -> None:
-    """Without a terminal there are no curves, no colours and no line breaks."""
+    """Without a terminal there are no curves, colours or line breaks."""
     expected = [
         "up    up to 80 users, 0:16  ([bold]rising)",
         "rate  5 arrivals/s, Poisson, at most 9 users, 1:00",
@@ -64,13 +64,13 @@ def test_summaries_of_shipped_profiles() -> None:
 
 @pytest.mark.parametrize("profile", [RAMP, replace(RAMP, think_time=(1.0, 3.0)), read_profiles()["soak"]])
 def test_a_profile_is_the_same_when_it_is_read_back(profile: LoadProfile) -> None:
-    """Else no earlier run, which was read, would be of the history of one that has just ended, which was not."""
+    """Otherwise an earlier run, which was read, would not be in the history of a run that has just ended."""
     made = chart.as_dict(profile)
     assert json.loads(json.dumps(made)) == made
 
 
 def test_json_holds_every_stage() -> None:
-    """The JSON form can be written and holds stages, model and length."""
+    """The JSON form can be serialized and has stages, model and length."""
     document = json.loads(json.dumps(chart.as_dict(RAMP)))
     assert (
         document["name"],

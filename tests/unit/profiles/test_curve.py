@@ -15,7 +15,7 @@ patient = settings(deadline=None)
 
 
 def numeric_integral(curve: LoadCurve, until_s: float) -> float:
-    """Return the integral by Simpson's rule, exact for polynomials up to the third degree, segment by segment."""
+    """Return the integral by Simpson's rule, segment by segment, which is exact up to the third degree."""
     total = 0.0
     for segment in curve.segments:
         end_s = min(until_s, segment.start_s + segment.duration_s)
@@ -29,7 +29,7 @@ def numeric_integral(curve: LoadCurve, until_s: float) -> float:
 @patient
 @given(curves, st.floats(0, 1))
 def test_the_integral_is_that_of_the_level(curve: LoadCurve, share: float) -> None:
-    """The closed formulas agree with a numerical integral of the level, at any time."""
+    """The closed formulas agree with a numerical integral of the level at any time."""
     t_s = share * curve.duration_s
     assert numeric_integral(curve, t_s) == pytest.approx(curve.integral_to(t_s), rel=1e-9, abs=1e-6)
 
@@ -37,7 +37,7 @@ def test_the_integral_is_that_of_the_level(curve: LoadCurve, share: float) -> No
 @patient
 @given(curves, st.floats(0, 1))
 def test_the_inverse_leads_back(curve: LoadCurve, share: float) -> None:
-    """The time of an integral has that integral, and the whole is never reached after the end."""
+    """The time of an integral has that integral, and the total is never reached after the end."""
     wanted = share * curve.total
     t_s = curve.time_of(wanted)
     assert 0 <= t_s <= curve.duration_s * (1 + 1e-12)
@@ -47,7 +47,7 @@ def test_the_inverse_leads_back(curve: LoadCurve, share: float) -> None:
 @patient
 @given(curves)
 def test_levels_stay_between_nothing_and_the_peak(curve: LoadCurve) -> None:
-    """No ramp overshoots, the integral never falls, and outside of the curve there is nothing."""
+    """No ramp overshoots, the integral never falls, and outside the curve there is no load."""
     times = [curve.duration_s * index / 50 for index in range(51)]
     assert all(0 <= curve.level_at(t_s) <= curve.peak * (1 + 1e-12) for t_s in times)
     sums = [curve.integral_to(t_s) for t_s in times]
@@ -63,7 +63,7 @@ def test_levels_stay_between_nothing_and_the_peak(curve: LoadCurve) -> None:
 
 @given(stages)
 def test_segments_follow_each_other_without_a_gap(several: list[Stage]) -> None:
-    """Each stage begins where the one before ended, and the curve is as long as its stages."""
+    """Each stage begins where its predecessor ended, and the curve is as long as its stages."""
     curve = LoadCurve.of(several)
     ends = [segment.start_s + segment.duration_s for segment in curve.segments]
     assert [segment.start_s for segment in curve.segments] == [0, *ends[:-1]]
@@ -72,7 +72,7 @@ def test_segments_follow_each_other_without_a_gap(several: list[Stage]) -> None:
 
 @given(levels, levels, st.floats(1, 1e4))
 def test_a_step_goes_no_faster_than_it_may(first: float, second: float, steps_per_s: float) -> None:
-    """With a limit on steps the level changes by that much each second, up or down, until it reaches its target."""
+    """With a limit on steps, the level changes by that much each second, up or down, until it reaches its target."""
     assume(abs(first - second) > 1)
     curve = LoadCurve.of([Stage(1e6, first, "step"), Stage(1e6, second, "step")], steps_per_s)
     half_s = abs(second - first) / steps_per_s / 2
@@ -81,7 +81,7 @@ def test_a_step_goes_no_faster_than_it_may(first: float, second: float, steps_pe
 
 
 def test_a_step_without_time_ends_where_it_got_to() -> None:
-    """A stage of one second at 10 per second reaches 10 of 100; the next continues from there."""
+    """A stage of one second at 10 per second reaches 10 of 100; the next one continues from there."""
     curve = LoadCurve.of([Stage(1, 100, "step"), Stage(1, 20, "linear")], 10)
     assert [curve.level_at(t_s) for t_s in (0.5, 1.0, 1.5)] == [5, 10, 15]
     curve = LoadCurve.of([Stage(20, 100, "step"), Stage(1, 0, "step"), Stage(1, 90, "linear")], 10)

@@ -21,7 +21,7 @@ RATES = (Stage(10.0, 5.0, "step"), Stage(20.0, 0.0, "step"), Stage(20.0, 7.5, "s
 
 
 def answer(*values: Any, kind: str = "matrix", series: int = 1) -> str:
-    """Return what Prometheus answers."""
+    """Return a response of Prometheus."""
     result = [{"metric": {}, "values": list(values)} for _ in range(series)]
     return json.dumps({"status": "success", "data": {"resultType": kind, "result": result}})
 
@@ -37,13 +37,13 @@ def answer(*values: Any, kind: str = "matrix", series: int = 1) -> str:
     ],
 )
 def test_a_rate_holds_until_the_next_time(tmp_path: Path, name: str, text: str) -> None:
-    """Whatever the form of the times, and whatever separates the columns."""
+    """This holds for any format of the times, and any separator of the columns."""
     (tmp_path / name).write_text(text)
     assert CurveFile(tmp_path / name).stages == RATES
 
 
 def test_single_arrivals_are_at_their_times(tmp_path: Path) -> None:
-    """Counted from the first one; those at one time come one after the other, and the stages have as many."""
+    """Times count from the first one; simultaneous arrivals come one after the other, and the stages have as many."""
     path = tmp_path / "starts.csv.gz"
     path.write_bytes(gzip.compress(b"start\n100.5\n100.5\n101\n103.25\n"))
     profile = LoadProfile.of(Config(profile=str(path)))
@@ -56,13 +56,13 @@ def test_single_arrivals_are_at_their_times(tmp_path: Path) -> None:
 
 
 def test_one_arrival_is_load_too(tmp_path: Path) -> None:
-    """A second of it."""
+    """It is a second of load."""
     (tmp_path / "one.csv").write_text("start\n7\n")
     assert CurveFile(tmp_path / "one.csv").stages == (Stage(1.0, 1.0, "step"),)
 
 
 def test_the_load_of_a_run_can_be_a_file(tmp_path: Path) -> None:
-    """As for any profile of the open model: its rate and its users can be set, and the web UI can start it."""
+    """As for any open-model profile, its rate and its users can be set, and the web UI can start it."""
     path = tmp_path / "noon.csv"
     path.write_text("time,rate\n0,5\n10,0\n30,7.5\n")
     profile = LoadProfile.of(Config(profile=str(path)))
@@ -116,7 +116,7 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, case: str) -> No
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, str], ids=["folder", "pipe", "missing"])
 @pytest.mark.parametrize("name", ["a.csv", "a.json"])
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
-    """And not waited for."""
+    """The command does not wait for it."""
     make(tmp_path / name)
     with pytest.raises(UsageError, match="cannot be read"):
         CurveFile(tmp_path / name)

@@ -15,10 +15,10 @@ OPTIONS = {"headless": True, "autostart": False, "num_users": None, "spawn_rate"
 
 
 class OwnShape(LoadTestShape):
-    """A shape of somebody's locustfile."""
+    """A shape in a person's locustfile."""
 
     def tick(self) -> None:
-        """End at once."""
+        """End immediately."""
 
 
 def factory(**options: object) -> LoadFactory:
@@ -27,14 +27,14 @@ def factory(**options: object) -> LoadFactory:
 
 
 def environment(shape: LoadTestShape | None = None, **options: object) -> Environment:
-    """What Locust has made of its command line."""
+    """The options that Locust parsed from its command line."""
     made = Environment(shape_class=shape)
     made.parsed_options = Namespace(**{**OPTIONS, **options})
     return made
 
 
 def test_a_flat_profile_becomes_locusts_own_numbers() -> None:
-    """Users and spawn rate go into Locust's options; this product ends the test; the record has the plan."""
+    """Users and spawn rate become Locust's options; this product ends the test; the record has the plan."""
     locust = environment()
     load = factory(profile="quick", users=7).automatic(locust)
     assert (locust.parsed_options.num_users, load.profile, load.plan and load.plan.peak_users) == (7, None, 7)
@@ -43,7 +43,7 @@ def test_a_flat_profile_becomes_locusts_own_numbers() -> None:
 
 @pytest.mark.parametrize("name", ["ramp", "constant-arrival-rate"])
 def test_a_profile_that_ramps_or_is_open_is_followed(name: str) -> None:
-    """To its end, which it decides itself."""
+    """The profile determines its end."""
     load = factory(profile=name).automatic(environment())
     assert load.profile is not None
     assert (load.profile.name, load.plan, load.end_after_s) == (name, load.profile, None)
@@ -51,14 +51,14 @@ def test_a_profile_that_ramps_or_is_open_is_followed(name: str) -> None:
 
 
 def test_locusts_own_options_take_precedence() -> None:
-    """With a number of users on Locust's command line a profile that ramps is not followed."""
+    """With a number of users on Locust's command line, a profile that ramps is not followed."""
     locust = environment(num_users=3)
     load = factory(profile="ramp").automatic(locust)
     assert (locust.parsed_options.num_users, load.profile) == (3, None)
 
 
 def test_locusts_own_numbers_are_a_plan() -> None:
-    """So a run in which their users never came is found, and a ramp that is too long for it is announced."""
+    """A run whose users never came is thus found, and a ramp that is too long for it is announced."""
     loads = factory(profile="quick")
     entered = {"load_profile": AS_ENTERED, "user_count": "100", "spawn_rate": "1", "run_time": "5s"}
     on_command_line = environment(num_users=100, spawn_rate=1.0, run_time=5)
@@ -71,7 +71,7 @@ def test_locusts_own_numbers_are_a_plan() -> None:
 
 
 def test_a_shape_of_the_locustfile_takes_precedence() -> None:
-    """Nothing is followed, planned or ended, at an automatic start and at one from the form."""
+    """Nothing is followed, planned or ended, whether the start is automatic or from the form."""
     locust = environment(OwnShape())
     loads = factory(profile="ramp")
     for load in (loads.automatic(locust), loads.entered({"load_profile": "stress"}, locust)):
@@ -79,7 +79,7 @@ def test_a_shape_of_the_locustfile_takes_precedence() -> None:
 
 
 def test_the_command_line_chooses_another_profile() -> None:
-    """With its own users and times: those of the settings belong to the profile of the settings."""
+    """It has its own users and times: those in the settings belong to the profile in the settings."""
     load = factory(profile="quick", users=7).automatic(environment(load_profile="stress", thresholds="p99 < 1s"))
     assert (load.config.profile, load.config.users, load.config.threshold) == ("stress", None, "p99 < 1s")
     assert load.plan is not None
@@ -94,7 +94,7 @@ def test_a_form_that_names_a_profile_follows_it() -> None:
 
 
 def test_locusts_own_fields_are_kept_for_the_record() -> None:
-    """As entered: the record has the users and the time."""
+    """The record has users and time as entered."""
     values = {"load_profile": AS_ENTERED, "user_count": "3", "spawn_rate": "2", "run_time": "4s"}
     load = factory(profile="ramp").entered(values, environment())
     assert (load.profile, load.expected_s) == (None, 4.0)
@@ -102,7 +102,7 @@ def test_locusts_own_fields_are_kept_for_the_record() -> None:
 
 
 def test_each_choice_has_its_run_time() -> None:
-    """That of the settings applies to their profile, and as-entered has it too where Locust's numbers can say it."""
+    """That of the settings applies to their profile, and to as-entered if Locust's numbers can express it."""
     flat, ramping = factory(profile="quick", run_time=90.5), factory(profile="ramp")
     assert [flat.run_times.get(name) for name in ("quick", "medium", "soak", AS_ENTERED)] == [
         *("90.5s", "5m", "120m"),
@@ -113,7 +113,7 @@ def test_each_choice_has_its_run_time() -> None:
 
 
 def test_everything_wrong_with_a_form_is_reported_together() -> None:
-    """A line for each wrong value."""
+    """Each wrong value has a line."""
     values = {"load_profile": "quick", "arrival_rate": "fast", "run_time": "soon", "thresholds": "p99"}
     with pytest.raises(UsageError) as caught:
         factory().entered(values, environment())

@@ -45,7 +45,7 @@ def problems_of(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_shipped_profiles_carry_the_numbers_people_know() -> None:
-    """The named profiles of one level hold the users, the rates and the lengths that they are known for."""
+    """The named profiles of one level have the users, rates and lengths they are known for."""
     shipped = {
         name: (p.peak_users, p.spawn_rate_per_s, p.run_time_s) for name, p in read_profiles().items() if p.is_flat
     }
@@ -98,21 +98,21 @@ def test_the_number_of_arrivals_is_the_exact_integral_of_the_rate(tmp_path: Path
 
 
 def test_single_values_replace_the_profiles() -> None:
-    """USERS, SPAWN_RATE and RUN_TIME each replace one value of a profile of one level."""
+    """USERS, SPAWN_RATE and RUN_TIME each replace one value of a single-level profile."""
     profile = LoadProfile.of(config(profile="stress", users=7, run_time="20s"))
     assert (profile.peak_users, profile.spawn_rate_per_s, profile.run_time_s) == (7, 10, 20)
     assert LoadProfile.of(config(profile="stress", spawn_rate=2)).users_at(1) == 2
 
 
 def test_run_time_and_users_keep_the_shape_of_stages() -> None:
-    """RUN_TIME and USERS stretch every stage in proportion: a tenth of the ramp is a tenth everywhere."""
+    """RUN_TIME and USERS scale every stage: a tenth of the ramp is a tenth everywhere."""
     whole, tenth = read_profiles()["ramp"], LoadProfile.of(config(profile="ramp", users=10, run_time="1m"))
     assert [tenth.users_at(t) for t in (0, 15, 30, 48)] == [whole.users_at(t) / 10 for t in (0, 150, 300, 480)]
     assert tenth.run_time_s == 60
 
 
 def test_rate_and_users_of_an_open_profile() -> None:
-    """RATE scales the rates to a new peak; USERS is the pool's maximum, which bounds the pre-allocated users too."""
+    """RATE scales the rates to a new peak; USERS is the maximum of the pool, which also limits pre-allocated users."""
     profile = LoadProfile.of(config(profile="ramping-arrival-rate", rate=20, users=4))
     assert (profile.curve.level_at(0), profile.peak_rate_per_s, profile.peak_users, profile.users_at(0)) == (
         2,
@@ -138,7 +138,7 @@ def test_settings_that_do_not_fit_are_refused(options: dict[str, object], expect
 
 
 def test_own_profiles_add_to_the_shipped_ones(tmp_path: Path) -> None:
-    """One's own file adds profiles, and wins where it has the name of a shipped one."""
+    """A custom file adds profiles, and overrides shipped ones of the same name."""
     file = tmp_path / "mine.toml"
     file.write_text('[quick]\nusers = 3\nrun_time = "5s"\n[mine]\nusers = 4\nrun_time = "5s"\n')
     profiles = all_profiles(file)
@@ -147,7 +147,7 @@ def test_own_profiles_add_to_the_shipped_ones(tmp_path: Path) -> None:
 
 
 def test_think_time_is_one_duration_or_two_bounds(tmp_path: Path) -> None:
-    """A single duration is both bounds; a list holds the shortest and the longest."""
+    """A single duration is both bounds; a list has the shortest and the longest."""
     assert profile_of(tmp_path, CLOSED + 'think_time = "1s"\n').think_time == ThinkTime(1.0, 1.0)
     assert profile_of(tmp_path, CLOSED + 'think_time = ["1s", "3s"]\n').think_time == ThinkTime(1.0, 3.0)
 
@@ -232,13 +232,13 @@ def test_all_wrong_values_are_reported_together(tmp_path: Path) -> None:
 
 
 def test_a_gap_between_stages_holds_the_level(tmp_path: Path) -> None:
-    """A stage that starts later than the one before ends finds its level held until then."""
+    """If a stage starts later than its predecessor ends, the level is held until then."""
     text = '[a]\nstages = [{ users = 10, duration = "10s" }, { users = 20, start = "20s", duration = "10s" }]'
     profile = profile_of(tmp_path, text)
     assert [profile.users_at(t) for t in (10, 19, 25)] == [10, 10, 15]
 
 
 def test_a_missing_file_is_named() -> None:
-    """It is reported before anything starts."""
+    """The error comes before anything starts."""
     with pytest.raises(UsageError, match=r"/nonexistent/profiles.toml cannot be read .*correct the name"):
         read_profiles(Path("/nonexistent/profiles.toml"))

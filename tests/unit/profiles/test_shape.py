@@ -1,4 +1,4 @@
-"""ProfileShape: what Locust is asked for, tick by tick."""
+"""ProfileShape: the numbers that Locust is asked for, tick by tick."""
 
 import time
 
@@ -8,7 +8,7 @@ from loadtest.profiles.shape import ProfileShape
 
 
 def ticks(profile: LoadProfile, *times_s: float) -> list[tuple[int, float] | None]:
-    """Return what a profile's shape says at these times of a run."""
+    """Return the values of a profile's shape at these times of a run."""
     shape = ProfileShape(profile)
     said = []
     for t_s in times_s:
@@ -25,7 +25,7 @@ def test_a_ramp_is_a_staircase_through_the_middle_of_the_curve() -> None:
 
 
 def test_the_first_ramp_up_ends_at_the_first_peak() -> None:
-    """Until the staircase has reached the level at which the profile first stops rising it is a ramp-up, later not."""
+    """Until the staircase has reached the level at which the profile first stops rising, it is a ramp-up."""
     stages = (Stage(2, 10), Stage(2, 30), Stage(10, 30), Stage(4, 10), Stage(2, 50))
     shape = ProfileShape(LoadProfile("hills", "closed", stages))
     ramping = {}
@@ -37,14 +37,14 @@ def test_the_first_ramp_up_ends_at_the_first_peak() -> None:
 
 
 def test_a_hold_says_the_same_again() -> None:
-    """Locust acts on changes only, so while nothing changes the spawn rate does not either."""
+    """Locust acts on changes only, so the spawn rate stays the same while nothing else changes."""
     profile = LoadProfile("flat", "closed", (Stage(10, 4, "step"),))
     first, second, third = ticks(profile, 0, 3, 8)
     assert first == second == third
 
 
 def test_it_ends_on_time_when_nothing_changes_any_more() -> None:
-    """The last tick waits for the end; a tick after the end ends at once."""
+    """The last tick waits for the end; a tick after the end ends immediately."""
     profile = LoadProfile("short", "closed", (Stage(2.2, 4, "step"),))
     before_s = time.perf_counter()
     assert ticks(profile, 0, 2)[1] is None
@@ -59,13 +59,13 @@ def test_a_change_in_the_last_second_is_still_made() -> None:
 
 
 def test_a_profile_shorter_than_a_tick_still_runs() -> None:
-    """Half a second of load is begun before it is ended."""
+    """Half a second of load begins before it ends."""
     profile = LoadProfile("blink", "closed", (Stage(0.5, 4, "step"),))
     assert ticks(profile, 0, 0.6) == [(4, 4.0), None]
 
 
 def test_a_level_that_is_held_takes_the_place_of_what_is_left() -> None:
-    """It is reached as fast as a step, whatever the profile had in mind, and the end stays where it was."""
+    """The level is reached as fast as a step, whatever the profile planned, and the end stays the same."""
     stages = (Stage(10, 10, "step"), Stage(10, 50, "step"))
     shape = ProfileShape(LoadProfile("two", "closed", stages, spawn_rate_per_s=5.0))
     said = {}

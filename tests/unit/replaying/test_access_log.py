@@ -1,4 +1,4 @@
-"""Logs of production: what each format says of a request, and what is wrong with a line."""
+"""Production logs: the fields of a request in each format, and errors in a line."""
 
 import gzip
 import json
@@ -127,7 +127,7 @@ READ: dict[str, tuple[str, str, tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("case", READ)
 def test_what_a_log_says_of_a_request(tmp_path: Path, case: str) -> None:
-    """Start, method, path with query, host, status and body."""
+    """Start, method, path with query, host, status and body are read."""
     name, text, expected = READ[case]
     (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     (found,) = AccessLog(tmp_path / name).requests
@@ -138,7 +138,7 @@ def test_what_a_log_says_of_a_request(tmp_path: Path, case: str) -> None:
     "request_line", [r"\x16\x03\x01", "-", "", "GET", "CONNECT a:443 HTTP/1.1", "OPTIONS * HTTP/1.1"]
 )
 def test_what_is_no_request_is_counted_and_left_out(tmp_path: Path, request_line: str) -> None:
-    """A public service's log is full of it."""
+    """Logs of a public service are full of such lines."""
     (tmp_path / "a.log").write_text(
         CLF.format(request=request_line, status=400) + CLF.format(request="GET /", status=200)
     )
@@ -147,7 +147,7 @@ def test_what_is_no_request_is_counted_and_left_out(tmp_path: Path, request_line
 
 
 def test_requests_are_in_the_order_of_their_starts_and_spread_over_their_second(tmp_path: Path) -> None:
-    """A log is written in the order of the ends; whole seconds are no bursts, parts of a second stay as they are."""
+    """A log is in order of the ends; whole seconds are spread out, parts of a second stay as they are."""
     lines = [CLF.format(request=f"GET /{number}", status=200) for number in range(4)]
     lines.insert(0, lines[0].replace("13:00:00", "13:00:01"))
     (tmp_path / "a.log").write_text("".join(lines))
@@ -219,14 +219,14 @@ def test_a_wrong_log_is_refused_with_its_place(tmp_path: Path, case: str) -> Non
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, str], ids=["folder", "pipe", "missing"])
 @pytest.mark.parametrize("name", ["a.log", "a.har"])
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
-    """And not waited for."""
+    """The command does not wait for it."""
     make(tmp_path / name)
     with pytest.raises(UsageError, match="cannot be read"):
         AccessLog(tmp_path / name)
 
 
 def test_a_log_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to do; requests that are not wanted do not count."""
+    """The error has a remedy; requests that are filtered out do not count."""
     monkeypatch.setattr(access_log, "MAX_REQUESTS", 2)
     (tmp_path / "a.log").write_text(GOOD * 3)
     with pytest.raises(UsageError, match="line 3, column 1: more than 2 requests"):
@@ -235,11 +235,11 @@ def test_a_log_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 def test_fields_within_a_field_of_a_long_name_are_left_out() -> None:
-    """Each would have that name before its own, and ten thousand of them a gigabyte."""
+    """Each name would be prefixed with that of its parent, and ten thousand of them take a gigabyte."""
     assert [*access_log._flat({"x" * 101: {"time": 1}, "a": {"B-2": 3}})] == [("a", {"B-2": 3}), ("ab2", 3)]
 
 
 def test_a_media_type_cannot_add_a_header() -> None:
-    """What a log says of a body goes into the head of a request."""
+    """The type of a body in a log becomes part of a request's head."""
     assert har.media_type("text/plain; charset=utf-8") == "text/plain; charset=utf-8"
     assert har.media_type("text/plain\r\nX-Evil: 1") == "application/octet-stream"

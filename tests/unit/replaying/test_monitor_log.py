@@ -26,7 +26,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_commands_are_read_as_redis_executed_them(tmp_path: Path, ending: str) -> None:
-    """In the order of their times, byte by byte, from any client."""
+    """They are in order of time, byte by byte, from any client."""
     path = tmp_path / f"a.log{ending}"
     path.write_bytes(gzip.compress(LINES.encode()) if ending else LINES.encode())
     assert MonitorLog(path).commands == COMMANDS
@@ -56,7 +56,7 @@ def test_what_is_cut_or_none_is_one_sentence_with_its_line(tmp_path: Path, text:
 
 
 def test_too_many_commands_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before they fill the memory."""
+    """They are refused before they fill the memory."""
     monkeypatch.setattr(monitor_log, "MAX_REQUESTS", 3)
     path = tmp_path / "a.log"
     path.write_text(LINES)

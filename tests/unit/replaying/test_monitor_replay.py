@@ -1,4 +1,4 @@
-"""Which commands of MONITOR's output are replayed, against a real Redis that tells its commands."""
+"""The commands of MONITOR's output that are replayed, against a real Redis with its list of commands."""
 
 from pathlib import Path
 
@@ -25,14 +25,14 @@ LEFT_OUT = (
 
 
 def written(folder: Path, *commands: str, db: int = 0) -> Path:
-    """Write a log of one command each tenth of a second."""
+    """Write a log of one command per tenth of a second."""
     path = folder / "monitor.log"
     path.write_text("".join(f"{100 + at / 10:.6f} [{db} 127.0.0.1:1] {one}\n" for at, one in enumerate(commands)))
     return path
 
 
 def test_commands_that_name_a_key_are_sent_and_no_other(redis_url: str, tmp_path: Path) -> None:
-    """None of administration, of transactions or scripts, none that waits, and none that Redis does not know."""
+    """Administration, transactions, scripts, blocking and unknown commands are left out."""
     path = written(tmp_path, *SENT, *LEFT_OUT)
     replay = MonitorReplay.of(path, Selection(), redis_url)
     assert [b" ".join(f'"{word.decode()}"'.encode() for word in one.words).decode() for one in replay.commands] == [
@@ -43,7 +43,7 @@ def test_commands_that_name_a_key_are_sent_and_no_other(redis_url: str, tmp_path
 
 
 def test_names_come_from_keys_and_times_from_the_log(redis_url: str, tmp_path: Path) -> None:
-    """At any speed; what tells one key from the next is `:id`."""
+    """This holds at any speed; the variable part of a key is `:id`."""
     replay = MonitorReplay.of(written(tmp_path, *SENT[:3]), Selection(speed=2), redis_url)
     assert replay.names == ["replay/cart/:id", "replay/cart/:id/open", "replay/cart/:id"]
     assert [round(start_s, 6) for start_s in replay.starts_s] == [0.0, 0.05, 0.1]
@@ -55,7 +55,7 @@ def test_names_come_from_keys_and_times_from_the_log(redis_url: str, tmp_path: P
 
 
 def test_a_database_of_its_own_and_a_sample_are_replayed(redis_url: str, tmp_path: Path) -> None:
-    """Commands of another database than the URL's are left out, and said."""
+    """Commands of another database than the URL's are left out, and reported."""
     path = written(tmp_path, *SENT * 20, db=4)
     with pytest.raises(UsageError, match="no request is left of 160"):
         MonitorReplay.of(path, Selection(), redis_url)
@@ -67,7 +67,7 @@ def test_a_database_of_its_own_and_a_sample_are_replayed(redis_url: str, tmp_pat
 
 
 def test_a_redis_that_is_away_is_one_sentence() -> None:
-    """Before anything starts."""
+    """The error comes before anything starts."""
     with pytest.raises(StackError, match=r"does not list its commands \(.*\)\. Allowed: .* Next: "):
         key_places(f"redis://127.0.0.1:{free_port()}/0")
 
@@ -85,7 +85,7 @@ def test_a_redis_that_is_away_is_one_sentence() -> None:
 def test_wrong_usage_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
 ) -> None:
-    """And nothing is started."""
+    """Nothing is started."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REDIS_URL", raising=False)
     done = CliRunner().invoke(main, ["replay", *arguments])

@@ -1,4 +1,4 @@
-"""Names of requests: ids in paths are found, words stay."""
+"""Names of requests: ids in paths are replaced, words stay."""
 
 import time
 
@@ -27,19 +27,19 @@ from loadtest.replaying.path_names import MAX_SIBLINGS, names_of
     ],
 )
 def test_ids_in_paths(target: str, name: str) -> None:
-    """Numbers, dates, UUIDs, hashes, tokens and addresses; words, versions and extensions are no ids."""
+    """Ids are numbers, dates, UUIDs, hashes, tokens and addresses, but not words, versions or extensions."""
     assert names_of([target]) == {target: name}
 
 
 def test_a_long_part_takes_little_time() -> None:
-    """It is an id, and is not looked at again and again."""
+    """It is an id, and is not scanned repeatedly."""
     began_s = time.process_time()
     assert set(names_of([f"/a@{'.' * 60_000}@{number}" for number in range(10)]).values()) == {"/:id"}
     assert time.process_time() - began_s < 5
 
 
 def test_many_siblings_are_values() -> None:
-    """Names of articles have no digit; what lies below each stays apart."""
+    """Names of articles have no digit; the paths below each stay apart."""
     words = [f"{first}{second}" for first in "abcdefgh" for second in "klmnop"]
     assert len(words) > MAX_SIBLINGS
     names = names_of(f"/p/{word}/{below}" for word in words for below in ("reviews", "photos"))

@@ -1,4 +1,4 @@
-"""Which part of a log is replayed, and what is written for a run."""
+"""Replays: the part of a log that is replayed, and the files that are written for a run."""
 
 import json
 import stat
@@ -24,7 +24,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_a_log_keeps_its_spacing_at_any_speed(log: Path) -> None:
-    """From its first request on."""
+    """It keeps it from its first request on."""
     replay = Replay.of(log, Selection(speed=4))
     assert [round(start_s, 6) for start_s in replay.starts_s[:3]] == [0.0, 0.025, 0.05]
     (sentence,) = replay.sentences
@@ -37,20 +37,20 @@ def test_a_log_keeps_its_spacing_at_any_speed(log: Path) -> None:
     ("from_", "until"), [("10s", "30s"), ("2026-01-31T12:00:10Z", "20260131T130030+0100"), ("10", str(NOON_S + 30))]
 )
 def test_a_time_window(log: Path, from_: str, until: str) -> None:
-    """By durations since the first request, or by times."""
+    """It is given by durations since the first request, or by times."""
     replay = Replay.of(log, Selection(from_=from_, until=until))
     assert (len(replay.requests), replay.requests[0].target, replay.starts_s[0]) == (200, "/a/100", 0.0)
 
 
 def test_a_sample_is_by_chance_and_the_same_each_time(log: Path) -> None:
-    """Not each tenth request, which could all be of one kind."""
+    """Every tenth request could be all of one kind."""
     chosen = [request.target for request in Replay.of(log, Selection(share=0.1)).requests]
     assert 60 < len(chosen) < 140
     assert chosen == [request.target for request in Replay.of(log, Selection(share=0.1)).requests]
 
 
 def test_requests_of_several_hosts_are_refused_until_one_is_named(log: Path) -> None:
-    """Those to a service that counts visits are not this service's load."""
+    """Requests to a service that counts visits, for example, are not load of this service."""
     with log.open("a") as file:
         for host in ("shop.example", "shop.example", "ads.example"):
             file.write(json.dumps({"ts": NOON_S, "method": "GET", "uri": "/b", "host": f"{host}:443"}) + "\n")
@@ -70,13 +70,13 @@ def test_requests_of_several_hosts_are_refused_until_one_is_named(log: Path) -> 
     ],
 )
 def test_what_cannot_be_replayed(log: Path, selection: Selection, words: str) -> None:
-    """Says what to change."""
+    """The error says what to change."""
     with pytest.raises(UsageError, match=words):
         Replay.of(log, selection)
 
 
 def test_its_files_are_private_and_removed(log: Path, tmp_path: Path) -> None:
-    """A log contains users' requests and tokens; two simultaneous replays would otherwise remove each other's files."""
+    """A log contains users' requests and tokens; two concurrent replays would otherwise remove each other's files."""
     with private_folder(tmp_path / "runs", log) as folder:
         Replay.of(log, Selection()).write(folder)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -89,7 +89,7 @@ def test_its_files_are_private_and_removed(log: Path, tmp_path: Path) -> None:
 
 
 def test_a_link_that_somebody_left_there_is_not_followed(log: Path, tmp_path: Path) -> None:
-    """A runs folder from elsewhere may hold one under the name of a file that is written."""
+    """A runs folder from elsewhere may contain a link with the name of a file that is written."""
     (tmp_path / "mine").write_text("precious")
     with private_folder(tmp_path / "runs", log) as folder:
         """Its name is known now."""
@@ -101,7 +101,7 @@ def test_a_link_that_somebody_left_there_is_not_followed(log: Path, tmp_path: Pa
 
 
 def test_a_folder_with_what_is_not_ours_is_refused(tmp_path: Path) -> None:
-    """A folder in it is not removed, and no traceback."""
+    """A subfolder is not removed, and there is no traceback."""
     log = tmp_path / "access.log"
     with private_folder(tmp_path / "runs", log) as folder:
         pass

@@ -1,4 +1,4 @@
-"""Tables on the terminal: whole at any width."""
+"""Tables on the terminal are complete at any width."""
 
 import io
 import os
@@ -27,7 +27,7 @@ def printed(width: int, names: int = 2) -> list[str]:
 
 @pytest.mark.parametrize("width", [120, 80, 60, 40, 20])
 def test_a_table_is_whole_at_any_width(width: int) -> None:
-    """No line is longer than the terminal is wide, and no figure and no part of a name is missing."""
+    """No line is wider than the terminal, and no figure or part of a name is missing."""
     lines = printed(width)
     assert max(map(len, lines)) <= width
     text = "".join("".join(lines).split())
@@ -51,7 +51,7 @@ def test_a_narrow_terminal_gets_the_figures_below_the_name() -> None:
 
 
 def test_a_sentence_is_broken_beside_its_word_on_a_terminal_only() -> None:
-    """A log keeps each sentence in one line, so that it can be searched."""
+    """A log keeps each sentence on one line, so that it can be searched."""
     text = "the service shares the 2 cores of its machine with the load generator; they were busy " * 2
     terminal, end = pty.openpty()
     with os.fdopen(end, "w") as file:

@@ -17,7 +17,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_every_name_has_a_row_and_all_together_the_last() -> None:
-    """Counts, rates and times by name; the total has no name."""
+    """The rows have counts, rates and times; the total has no name."""
     found = rows(csv_tables.stats(reports.run_document(reports.record(10, failing="b"))))
     assert [(row["name"], row["requests"], row["failures"]) for row in found] == [
         ("a", "200", "0"),
@@ -32,7 +32,7 @@ def test_every_name_has_a_row_and_all_together_the_last() -> None:
 
 
 def test_every_transaction_and_check_has_a_row() -> None:
-    """With its counts; a check has no times, and neither is among the requests."""
+    """The rows have their counts; a check has no times, and neither is among the requests."""
     run = reports.run_document(reports.add_steps(reports.record(10)))
     buy, check = rows(csv_tables.steps(run))
     assert [buy[name] for name in ("kind", "name", "made", "failures", "error_ratio")] == [
@@ -47,14 +47,14 @@ def test_every_transaction_and_check_has_a_row() -> None:
 
 
 def test_every_point_has_a_row() -> None:
-    """Seconds in order with their rate; an empty run has none."""
+    """Seconds are in order with their rate; an empty run has none."""
     found = rows(csv_tables.timeline(reports.run_document(reports.record(3))))
     assert [(row["second"], row["requests_per_s"]) for row in found] == [("0", "40.0"), ("1", "40.0"), ("2", "40.0")]
     assert rows(csv_tables.timeline(reports.run_document(RunRecord("none", 0.0)))) == []
 
 
 def test_a_name_commands_no_terminal() -> None:
-    """Tables are looked at with `cat` and `column` too."""
+    """Tables are also shown with `cat` and `column`."""
     found = rows(csv_tables.stats(reports.run_document(reports.record(1, names=("a\x1b]0;b\x07",)))))
     assert found[0]["name"] == "a?]0;b?"
 
@@ -66,7 +66,7 @@ def test_a_name_is_no_formula() -> None:
 
 
 def test_iterations_are_steps_too() -> None:
-    """With those that were dropped; they do not fail."""
+    """Dropped iterations are included; iterations do not fail."""
     (row,) = rows(csv_tables.steps(reports.run_document(reports.add_iterations(reports.record(10)))))
     shown = {name: row[name] for name in ("kind", "scenario", "name", "made", "dropped", "failures", "error_ratio")}
     assert shown == {

@@ -1,4 +1,4 @@
-"""Document: a run's folder read back, however the run ended."""
+"""Document: a run's folder is read back, however the run ended."""
 
 import io
 import json
@@ -38,20 +38,20 @@ def write(folder: Path, text: str) -> None:
 
 
 def test_a_run_that_was_cut_off_is_interrupted(cut_off: Path) -> None:
-    """Without record.json there is no verdict, and the record shows until where it goes."""
+    """Without record.json there is no verdict, and the record shows how far it goes."""
     read = document.read(cut_off)
     assert (read["run_id"], read["verdict"]["name"]) == ("cut", "interrupted")
 
 
 def test_a_document_is_read_back_as_it_was(tmp_path: Path) -> None:
-    """What was written is what is read."""
+    """The document that is read equals the one that was written."""
     made = reports.run_document()
     write(tmp_path, json.dumps(made))
     assert document.read(tmp_path) == json.loads(json.dumps(made))
 
 
 def test_a_cut_off_record_says_what_interrupted_the_run(tmp_path: Path) -> None:
-    """The master closed the record and ended before it could report: the stream knows why."""
+    """The master closed the record and ended before it could report: the stream has the reason."""
     record = RunRecord("cut", 1_700_000_000.0, interruption=Interruption("SIGHUP", 2.5, 2.0, 20.0))
     RecordFile(tmp_path / STREAM, record).close()
     assert document.read(tmp_path)["verdict"]["reasons"] == [
@@ -71,7 +71,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -> None:
-    """The error for a truncated, older, newer or foreign record.json says what can be read, and the next step."""
+    """The error for a truncated, older, newer or foreign record.json has the supported version and the next step."""
     text, words = WRONG[case]
     write(cut_off, text)
     with pytest.raises(RecordError, match=words) as raised:
@@ -81,7 +81,7 @@ def test_a_wrong_document_says_which_version_is_read(cut_off: Path, case: str) -
 
 
 def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
-    """A folder that is not a run's, or does not exist, is an error that says so."""
+    """A folder that is not a run's, or does not exist, is an error."""
     with pytest.raises(RecordError, match=r"record\.stream cannot be read"):
         document.read(tmp_path)
     with pytest.raises(RecordError, match=r"there is no run in .*nowhere.*loadtest history"):
@@ -90,7 +90,7 @@ def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["whole", "empty", "interrupted", "cut off"])
 def test_documents_follow_the_schema(cut_off: Path, kind: str) -> None:
-    """A run with everything, an empty one and one that was cut off are what the schema says."""
+    """A run with everything, an empty one and one that was cut off are valid by the schema."""
     made = {
         "whole": lambda: reports.run_document(reports.record(failing="a")),
         "interrupted": lambda: reports.run_document(
@@ -103,7 +103,7 @@ def test_documents_follow_the_schema(cut_off: Path, kind: str) -> None:
 
 
 def test_the_schema_is_strict() -> None:
-    """The schema is valid itself, knows the version that is written, and refuses what it does not know."""
+    """The schema itself is valid, knows the current version, and refuses unknown members."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     made = json.loads(json.dumps(reports.run_document()))
     for change in ({"format": 1}, {"surprise": 1}, {"duration_s": "20"}):
@@ -111,7 +111,7 @@ def test_the_schema_is_strict() -> None:
 
 
 def test_a_percentile_of_too_few_requests_is_no_number() -> None:
-    """The 99th needs 299 requests, as in thresholds; a sentence says which need more."""
+    """The 99th needs 299 requests, as in thresholds; a sentence says which percentiles need more."""
     few, enough = reports.run_document(reports.record(10)), reports.run_document(reports.record(15))
     times = [one["series"][0]["response_time"] for one in (few, enough)]
     shown = [document.percentile_ms(one, "p99_s") for one in times]
@@ -126,7 +126,7 @@ def test_a_percentile_of_too_few_requests_is_no_number() -> None:
 
 
 def test_a_dash_is_explained_wherever_it_stands() -> None:
-    """Enough requests, and too few transactions and streamed responses: these have dashes, too."""
+    """Even with enough requests, transactions and streamed responses may be too few and have dashes."""
     made = reports.run_document(reports.add_steps(reports.record(20, per_s=20, streamed="b")))
     assert document.times_sentences(made, ("p95_s", "p99_s"))[-1] == (
         "a dash marks a percentile with too few samples: p99 needs 299; the fewest are 100"
@@ -134,7 +134,7 @@ def test_a_dash_is_explained_wherever_it_stands() -> None:
 
 
 def test_the_most_frequent_reasons_of_failures_come_first() -> None:
-    """One line for each class and message, with the first of the names that it met, and without a page of text."""
+    """Each class and message has one line, with the first name that had it, and without a page of text."""
     made = reports.run_document(reports.record(5, failing="b"))
     error = made["errors"][0]
     made["errors"] = [
@@ -171,7 +171,7 @@ def test_streamed_answers_are_in_every_report() -> None:
 
 
 def times_of(part: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the figures of each histogram in a document that counted something, with their place."""
+    """Yield the figures of each non-empty histogram in a document, with their place."""
     if isinstance(part, dict):
         if part.get("histogram") and part["count"]:
             yield place, part
@@ -183,7 +183,7 @@ def times_of(part: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def test_each_percentile_of_a_run_has_an_interval_that_holds_it() -> None:
-    """Wherever the document has one of enough samples, whatever it is of; a day's document has no other."""
+    """This holds for each percentile of enough samples in the document; a day's document has no other."""
     made = reports.run_document(reports.everything(60))
     places = []
     for place, times in times_of(made):
@@ -197,14 +197,14 @@ def test_each_percentile_of_a_run_has_an_interval_that_holds_it() -> None:
 
 
 def test_names_beyond_the_most_frequent_have_no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of thousands of names ends all the same."""
+    """This way a run of thousands of names still ends."""
     monkeypatch.setattr(percentile_intervals, "MAX_PERCENTILES", 1)
     made = reports.run_document(reports.record(20, names=("a", "b", "c")))
     assert sum("intervals" in one["response_time"] for one in made["series"]) == 1
 
 
 def test_a_run_that_was_cut_off_has_intervals(tmp_path: Path) -> None:
-    """They come from what its stream holds."""
+    """They are computed from its stream."""
     stream, recorder = RecordFile(tmp_path / STREAM, RunRecord("cut", 1_700_000_000.0)), Recorder()
     for second in range(60):
         for request in range(20):
@@ -215,7 +215,7 @@ def test_a_run_that_was_cut_off_has_intervals(tmp_path: Path) -> None:
 
 
 def test_a_group_of_names_has_intervals() -> None:
-    """As its members have: twelve names, half of them below each of two prefixes."""
+    """So do its members: twelve names, half of them under each of two prefixes."""
     made = reports.run_document(reports.record(60, names=tuple(f"{half}/{name}" for half in "xy" for name in range(6))))
     assert [(one["prefix"], len(one["members"])) for one in made["groups"]] == [("x", 6), ("y", 6)]
     quick, slow = (one["response_time"]["intervals"]["p50_s"] for one in made["groups"])
@@ -223,7 +223,7 @@ def test_a_group_of_names_has_intervals() -> None:
 
 
 def test_names_that_two_scenarios_have_are_distinguished() -> None:
-    """As in a duet, whose sides make the same requests: on the terminal, in the comment, on the page and its charts."""
+    """The sides of a duet make the same requests: on the terminal, in the comment, on the page and its charts."""
     recorder, record = Recorder(), RunRecord("duet", 1_700_000_000.0)
     for scenario, name in (("base", "a"), ("new", "a"), ("new", "own")):
         for _ in range(20):
@@ -241,7 +241,7 @@ def test_names_that_two_scenarios_have_are_distinguished() -> None:
 
 
 def test_a_run_too_short_for_intervals_says_so() -> None:
-    """It has none, and a sentence in their place."""
+    """A sentence replaces them."""
     made = reports.run_document(reports.record(3))
     assert document.times_sentences(made) == [
         "no 95 % intervals: the run is too short, with fewer than six independent segments"
@@ -255,12 +255,12 @@ def test_a_run_too_short_for_intervals_says_so() -> None:
     [(None, ""), ([0.0, None], ""), ([0.002, None], "≥ 2.00"), ([0.0, 0.5], "0.000 to 500")],
 )
 def test_an_interval_without_ends_is_not_shown(ends: list[float | None] | None, words: str) -> None:
-    """Of few requests, and of one that is known at one end alone, what is known is shown."""
+    """With few requests, or if only one end is known, only the known value is shown."""
     assert document.interval_ms({"intervals": {"p50_s": ends}}, "p50_s") == words
 
 
 def test_text_and_page_show_each_percentile_with_its_interval() -> None:
-    """The median of each kind that they have a table of."""
+    """This covers the median of each kind with a table."""
     made = reports.run_document(reports.everything(60))
     console = Console(width=200, record=True, file=io.StringIO())
     summary.show(made, console)

@@ -1,4 +1,4 @@
-"""The files of a run: each made from its document, each whole or not at all, whatever the disk does."""
+"""The files of a run: each is made from its document, whole or not at all, whatever the disk does."""
 
 import io
 import json
@@ -24,7 +24,7 @@ NAMES = {"record.json", "report.html", "summary.md", "junit.xml", "stats.csv", "
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB of its own, with 28 KiB left; it takes root to make one."""
+    """A file system of 64 KiB, with 28 KiB left; only root can make one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
@@ -34,7 +34,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_everything_is_made_again_from_the_record(tmp_path: Path) -> None:
-    """From record.json alone come the same files as at the run's end."""
+    """From record.json alone the same files are made as at the run's end."""
     made = reports.run_document(reports.record(failing="b"))
     assert files.write(tmp_path, files.of(made)) == []
     assert {path.name for path in tmp_path.iterdir()} == NAMES
@@ -44,7 +44,7 @@ def test_everything_is_made_again_from_the_record(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
 def test_a_full_disk_is_named_and_leaves_no_torn_file(full_disk: Path) -> None:
-    """What does not fit is named, what fits is written, nothing is left half, and the verdict is still shown."""
+    """Files that do not fit are named, others are written, none is torn, and the verdict is still shown."""
     made = reports.run_document()
     problems = files.write(full_disk, files.of(made))
     written = {path.name for path in full_disk.iterdir()} - {"ballast"}
@@ -61,7 +61,7 @@ def test_a_full_disk_is_named_and_leaves_no_torn_file(full_disk: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of one's own takes root")
 @pytest.mark.parametrize("is_streamed", [True, False])
 def test_reporting_again_is_advised_only_where_the_disk_holds_the_run(full_disk: Path, is_streamed: bool) -> None:
-    """Where neither record.json nor record.stream could be written whole, the advice is to repeat the run."""
+    """If neither record.json nor record.stream could be written whole, the advice is to repeat the run."""
     (full_disk / "more_ballast").write_bytes(bytes(22 * 1024))
     problems = files.write(full_disk, files.of(reports.run_document()), is_streamed=is_streamed)
     assert any("record.json could not be written" in one for one in problems)
@@ -80,7 +80,7 @@ def test_reporting_again_is_advised_only_where_the_disk_holds_the_run(full_disk:
     ids=["failed", "no data"],
 )
 def test_the_verdict_is_written_into_a_file_that_is_there(tmp_path: Path, run: RunRecord, first: str) -> None:
-    """Name, run and reasons; in the file's own place, because a pod's is mounted."""
+    """It has name, run and reasons, and is written in place, because a pod's file is mounted."""
     (file := tmp_path / "termination-log").touch()
     place = file.stat().st_ino
     made = reports.run_document(run)
@@ -92,7 +92,7 @@ def test_the_verdict_is_written_into_a_file_that_is_there(tmp_path: Path, run: R
 
 
 def test_the_verdict_of_a_pass_says_what_its_thresholds_came_to(tmp_path: Path) -> None:
-    """It has no reasons."""
+    """A pass has no reasons."""
     made = reports.run_document(reports.record(10))
     made["verdict"] = {"name": "passed", "reasons": []}
     files.write_verdict(tmp_path / "verdict", made)
@@ -102,7 +102,7 @@ def test_the_verdict_of_a_pass_says_what_its_thresholds_came_to(tmp_path: Path) 
 
 
 def test_what_a_service_sent_commands_no_terminal_that_shows_the_verdict(tmp_path: Path) -> None:
-    """A reason may have the words of the service under test."""
+    """A reason may quote the service under test."""
     made = reports.run_document(reports.record(10))
     made["verdict"]["reasons"] = ["most often with \x1b]0;title\x07"]
     files.write_verdict(tmp_path / "verdict", made)
@@ -120,19 +120,19 @@ def test_a_verdict_is_no_longer_than_kubernetes_keeps(tmp_path: Path) -> None:
 
 
 def test_a_verdict_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """With the setting that names the file, and the reason."""
+    """The error has the setting with the file's name, and the reason."""
     (problem,) = files.write_verdict(tmp_path / "gone" / "verdict", reports.run_document())
     assert problem.startswith(f"VERDICT_FILE={tmp_path}/gone/verdict could not be written (No such file or directory).")
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
-    """Without the folder every file is named."""
+    """Without the folder, every file is named."""
     problems = files.write(tmp_path / "gone", files.of(reports.run_document()))
     assert (len(problems), all("No such file" in one for one in problems)) == (len(NAMES), True)
 
 
 def made_of(name: str) -> dict[str, str]:
-    """The texts that a run with this name in all its parts leaves, and what it prints, by file."""
+    """The texts and the output of a run with this name in all its parts, by file."""
     made = reports.run_document(reports.add_steps(reports.record(10, names=(name, "b"), failing=name, streamed=name)))
     made |= {"run_id": name, "verdict": {"name": name, "reasons": [name], "notes": [name]}}
     made["thresholds"][0] |= dict.fromkeys(("rule", "worded", "spread", "sentence", "outcome"), name)
@@ -143,7 +143,7 @@ def made_of(name: str) -> dict[str, str]:
 
 
 def test_no_name_begins_a_line_or_commands_a_terminal() -> None:
-    """Every text of a run has the lines that it has with a plain name, and no character that a terminal obeys."""
+    """Every text of a run has the same lines as with a plain name, and no control character for a terminal."""
     plain, hostile = made_of("a"), made_of("a\r\n| b\rc\vd\x85e\u2028f\x1b[2J\x9b31m\u202eg")
     for file, text in hostile.items():
         assert text.count("\n") == plain[file].count("\n"), file
@@ -151,7 +151,7 @@ def test_no_name_begins_a_line_or_commands_a_terminal() -> None:
 
 
 def test_hostile_names_survive_in_the_document(tmp_path: Path) -> None:
-    """A request's name may be anything that a string can be, a lone surrogate too."""
+    """A request's name may be any string, even a lone surrogate."""
     made = reports.run_document(reports.record(3, names=(reports.HOSTILE, "\udc00")))
     assert files.write(tmp_path, files.of(made)) == []
     names = {one["name"] for one in json.loads((tmp_path / "record.json").read_text())["series"]}
@@ -159,7 +159,7 @@ def test_hostile_names_survive_in_the_document(tmp_path: Path) -> None:
 
 
 def test_iterations_have_intervals_in_text_and_in_junit() -> None:
-    """As requests have, where they go on for long enough."""
+    """Like requests, they have them if the run is long enough."""
     record, recorder, chance = reports.record(60), Recorder(), Random(5)
     for second in range(60):
         for _ in range(40):
@@ -175,7 +175,7 @@ def test_iterations_have_intervals_in_text_and_in_junit() -> None:
 
 
 def test_the_terminal_has_tables_of_transactions_and_checks() -> None:
-    """Both are shown after the requests, with their failures."""
+    """Both follow the requests, with their failures."""
     console = Console(file=io.StringIO(), width=120)
     summary.show(reports.run_document(reports.add_steps(reports.record())), console)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
@@ -185,7 +185,7 @@ def test_the_terminal_has_tables_of_transactions_and_checks() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_the_terminal_says_how_many_iterations_there_were(width: int) -> None:
-    """In a line of its own, however narrow the terminal is."""
+    """This has its own line, however narrow the terminal is."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     summary.show(reports.run_document(reports.add_iterations(reports.record(10))), console)
     text = console.file.getvalue()

@@ -27,7 +27,7 @@ def cases(text: str) -> tuple[dict[str, str], dict[str, ET.Element]]:
 
 
 def test_each_threshold_is_a_test_case() -> None:
-    """Passed, failed and no data are a plain case, a failure and an error, and the suite counts them."""
+    """Passed, failed and no data become a plain case, a failure and an error, and the suite counts them."""
     rules = parse('p99 < 50ms, max{name="a<b&c"} < 50ms, min < 1s', "here")
     results = [Result.of(rule, value) for rule, value in zip(rules, (0.02, 0.0612, None), strict=True)]
     attributes, found = cases(document(results, []))
@@ -45,7 +45,7 @@ def test_each_threshold_is_a_test_case() -> None:
 
 
 def test_an_unfit_generator_is_an_error() -> None:
-    """The trust case holds every finding, without the characters that XML forbids."""
+    """The trust case has every finding, without the characters that XML forbids."""
     attributes, found = cases(document([], [VIOLATION, VIOLATION]))
     (error,) = found["the load generator was fit to measure"]
     assert (attributes["errors"], error.attrib["message"]) == ("1", "worker 1 was at 99% CPU\N{REPLACEMENT CHARACTER}")
@@ -53,7 +53,7 @@ def test_an_unfit_generator_is_an_error() -> None:
 
 
 def test_a_run_without_requests_is_an_error() -> None:
-    """Nothing is known about the system, and no rule says so: the test case of the run itself does."""
+    """Nothing is known about the service, and no rule reports it, so the test case of the run does."""
     attributes, found = cases(document([], [], RunRecord("none", 0.0)))
     (error,) = found["the run sent requests and ran to its end"]
     assert (attributes["errors"], error.attrib["type"]) == ("1", "no data")
@@ -72,7 +72,7 @@ def test_an_interrupted_run_is_errors_and_no_failure() -> None:
 
 
 def test_a_run_that_a_threshold_aborted_did_not_run_to_its_end() -> None:
-    """The case of the run says which, and how much of the plan was run."""
+    """The case of the run names it, with the completed part of the plan."""
     record = reports.record(2)
     record.note(2.0, ABORTED, "error_ratio < 1% ended the run after 2 s of 20 s of load")
     results = [Result.of(rule, 0.5) for rule in parse("error_ratio < 1% abort_on_fail", "here")]
@@ -83,7 +83,7 @@ def test_a_run_that_a_threshold_aborted_did_not_run_to_its_end() -> None:
 
 
 def test_why_requests_failed_is_in_the_cases() -> None:
-    """A failed threshold has the reasons, with first and last seen; the case of the run has a sample as well."""
+    """A failed threshold has the reasons, with first and last time; the case of the run also has a sample."""
     record = reports.record(10, failing="b")
     results = [Result.of(rule, 0.5) for rule in parse("error_ratio < 1%", "here")]
     _, found = cases(document(results, [], record))
@@ -96,7 +96,7 @@ def test_why_requests_failed_is_in_the_cases() -> None:
 
 
 def test_iterations_are_a_property() -> None:
-    """Beside the notes: they are figures, not test cases."""
+    """They are next to the notes, since they are figures, not test cases."""
     (suite,) = ET.fromstring(document([], [], reports.add_iterations(reports.record(2))))  # noqa: S314 - our own
     told = {one.attrib["name"]: one.attrib["value"] for one in suite.iter("property")}
     assert told["iterations"] == "400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms"

@@ -1,4 +1,4 @@
-"""Locust's own tables: as Locust writes them, and no cell is a formula."""
+"""Locust's own tables: unchanged, except that no cell is a formula."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ def environment() -> Environment:
 
 
 def test_no_cell_is_a_formula(environment: Environment) -> None:
-    """Neither in the files of a run nor in the web UI's downloads."""
+    """This applies to the files of a run and to the web UI's downloads."""
     tables = PlainTables(StatsCSV(environment, PERCENTILES_TO_REPORT))
     texts = [text() for name, text in locust_files.of(environment).items() if name.endswith(".csv")]
     writers: tuple[Callable[..., None], ...] = (tables.requests_csv, tables.failures_csv, tables.exceptions_csv)
@@ -54,7 +54,7 @@ def test_everything_else_is_locusts(environment: Environment) -> None:
 
 @pytest.mark.parametrize("place", ["the environment", "a class"])
 def test_the_page_shows_no_password_of_a_host(place: str) -> None:
-    """It is shared, as the other reports are."""
+    """The page is shared, like the other reports."""
     url = "http://ann:hunter2@127.0.0.1:9"
     kind = type("Shopper", (User,), {"host": url, "tasks": [lambda _user: None]})
     environment = Environment(user_classes=[kind], host=url if place == "the environment" else None)

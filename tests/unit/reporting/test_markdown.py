@@ -1,4 +1,4 @@
-"""summary.md: what a pull request's comment shows."""
+"""summary.md: the content of a pull request's comment."""
 
 from loadtest.measuring.record import RunRecord
 from loadtest.reporting import markdown
@@ -6,7 +6,7 @@ from tests import reports
 
 
 def test_verdict_thresholds_and_names_are_there() -> None:
-    """The verdict is the heading, then its reasons, the rules and a row for each name."""
+    """The verdict is the heading, followed by its reasons, the rules and a row for each name."""
     text = markdown.summary(reports.run_document(reports.record(10)))
     assert text.startswith(
         "### ❌ Load test failed: documents with quick\nTarget: https://a.example (HOST, \\<b\\> of A)\n\n"
@@ -18,7 +18,7 @@ def test_verdict_thresholds_and_names_are_there() -> None:
 
 
 def test_why_requests_failed_is_shown_with_the_verdict() -> None:
-    """With the most frequent reason first."""
+    """The most frequent reason comes first."""
     text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
     (line,) = [line for line in text.split("| threshold |")[0].splitlines() if line.startswith("- Failed: ")]
     assert line.startswith("- Failed: 40 with status\\_5xx: 503 from")
@@ -26,7 +26,7 @@ def test_why_requests_failed_is_shown_with_the_verdict() -> None:
 
 
 def test_a_failed_request_is_shown_with_its_answer() -> None:
-    """Folded, in a fence that its content cannot close, and without mentions that notify people."""
+    """It is folded, in a fence that its content cannot close, and without mentions that notify people."""
     text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
     folded = text[text.index("<details>") : text.index("</details>")]
     assert folded.startswith("<details><summary>A failed request: GET b: status_5xx</summary>\n\n````\nPOST https://")
@@ -35,14 +35,14 @@ def test_a_failed_request_is_shown_with_its_answer() -> None:
 
 
 def test_successes_and_failures_are_apart_where_a_name_has_both() -> None:
-    """Of 200 requests each fifth failed; a name without failures has one row."""
+    """Every fifth of 200 requests failed; a name without failures has one row."""
     text = markdown.summary(reports.run_document(reports.record(10, failing="b")))
     rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| …")]
     assert rows == [[" … succeeded ", " 160 ", " 0 "], [" … failed ", " 40 ", " 40 "]]
 
 
 def test_transactions_and_checks_have_tables() -> None:
-    """Each has a row by its name, and the requests stay as they are."""
+    """Each has a row under its name, and the requests are unchanged."""
     text = markdown.summary(reports.run_document(reports.add_steps(reports.record(10))))
     assert "400 requests in 0:10" in text
     assert "| transactions | made | failed | p50 ms | p95 ms | p99 ms |\n|---|---:|---:|---:|---:|---:|\n" in text
@@ -52,7 +52,7 @@ def test_transactions_and_checks_have_tables() -> None:
 
 
 def test_iterations_have_a_line() -> None:
-    """How many per scenario, how many were dropped, and how long they took; a percentile of too few samples says so."""
+    """It has their number, the dropped ones, and their duration; a percentile of too few samples says so."""
     text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10))))
     assert "\n- Iterations: 400 of documents, 7 dropped; p50 250 ms, p95 250 ms, p99 250 ms\n" in text
     text = markdown.summary(reports.run_document(reports.add_iterations(reports.record(10), 30)))
@@ -63,7 +63,7 @@ def test_iterations_have_a_line() -> None:
 
 
 def test_names_cannot_break_out() -> None:
-    """Neither HTML, nor a table's bar, nor a line break of a name has an effect, and no mention notifies anybody."""
+    """HTML, a table's bar and a line break in a name have no effect, and no mention notifies anybody."""
     text = markdown.summary(reports.run_document(reports.record(1, names=(reports.HOSTILE, "@team"))))
     (row,) = [line for line in text.splitlines() if "script" in line]
     assert row.startswith("| GET \\</script\\>\\<img src=x onerror=alert(1)\\>\"'& \\|\\`")
@@ -71,13 +71,13 @@ def test_names_cannot_break_out() -> None:
 
 
 def test_names_command_no_terminal() -> None:
-    """The summary is in the logs of builds too."""
+    """The summary is in the logs of builds, too."""
     text = markdown.summary(reports.run_document(reports.record(1, names=("a\x1b]0;b\x07",))))
     assert ("a?\\]0;b?" in text, "\x1b" in text) == (True, False)
 
 
 def test_many_names_are_cut() -> None:
-    """A comment has a limit: names beyond it are counted."""
+    """A comment has a limit: further names are counted."""
     names = tuple(f"n{number}" for number in range(markdown.MAX_NAMES + 3))
     text = markdown.summary(reports.run_document(reports.record(1, names=names, per_s=1)))
     assert "3 more names are in the report." in text

@@ -1,4 +1,4 @@
-"""Provenance: what a run was made with, without secrets."""
+"""Provenance: the environment of a run, without secrets."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from tests.servers import imitation
 
 
 def test_secrets_are_masked() -> None:
-    """Passwords in addresses and values of secret names are hidden; the rest stays."""
+    """Passwords in addresses and values with secret names are hidden; the rest stays."""
     settings = {
         "redis_url": "redis://user:hunter2@127.0.0.1:6379/0",
         "mongo_url": "mongodb://user:hunter2@db/x",
@@ -53,7 +53,7 @@ def test_the_plan_says_the_level_over_time() -> None:
 
 
 def test_a_scenario_in_a_repository_has_its_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The file, the commit, and whether something was changed since; None outside of a repository."""
+    """It has the file, the commit, and whether something was changed since; None outside of a repository."""
     package = tmp_path / "own_scenarios"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -75,7 +75,7 @@ def test_a_scenario_in_a_repository_has_its_commit(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_imitation_of_redis_is_told_from_redis(redis_url: str, tmp_path: Path) -> None:
-    """Redis knows INFO; fakeredis, which the local stack falls back to, does not. Nobody at all is no imitation."""
+    """Redis supports INFO; fakeredis, the local stack's fallback, does not. A missing server is not an imitation."""
     with imitation(tmp_path) as url:
         urls = (url, redis_url, "redis://127.0.0.1:1/0")
         assert [provenance.is_imitation(url) for url in urls] == [True, False, False]

@@ -1,4 +1,4 @@
-"""report.html as a file: self-contained, bounded, and safe from what systems under test call things."""
+"""report.html as a file: self-contained, bounded, and safe against hostile names from services under test."""
 
 import re
 from html.parser import HTMLParser
@@ -32,7 +32,7 @@ class Elements(HTMLParser):
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    """No element names another address, and the policy would not let it."""
+    """No element has an external address, and the policy would block it."""
     elements = Elements(run_page.html(reports.run_document())).elements
     addresses = [value for _, attrs in elements for name, value in attrs.items() if name in {"src", "href", "srcset"}]
     assert [address for address in addresses if not address.startswith(("#", "data:"))] == []
@@ -42,7 +42,7 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 
 
 def test_hostile_names_and_messages_stay_text() -> None:
-    """A name or a message that would close a script or open an image is shown as it is."""
+    """A name or a message that would close a script or open an image is shown as text."""
     text = run_page.html(reports.run_document(reports.record(3, names=(reports.HOSTILE,), failing=reports.HOSTILE)))
     elements = Elements(text)
     assert [tag for tag, attrs in elements.elements if tag == "img" or "onerror" in attrs] == []
@@ -62,7 +62,7 @@ def test_the_page_has_landmarks_and_headings() -> None:
 
 
 def test_verdict_reasons_errors_and_health_are_shown() -> None:
-    """The page says what the document says."""
+    """The page has the document's values."""
     shown = " ".join(Elements(run_page.html(reports.run_document(reports.record(failing="a")))).texts)
     assert "Failed: at least one threshold was not met." in shown
     assert "p50(response_time) < 1us: failed" in shown
@@ -72,7 +72,7 @@ def test_verdict_reasons_errors_and_health_are_shown() -> None:
 
 
 def test_a_failed_request_is_shown_with_its_answer() -> None:
-    """Folded next to its message, as text, whatever the service returned."""
+    """It is folded next to its message, as text, whatever the service returned."""
     page = run_page.html(reports.run_document(reports.record(failing="a")))
     shown = " ".join(Elements(page).texts)
     told = r"503 from.*Request and response\s+POST https://a.example/buy.*503 Service Unavailable"
@@ -82,7 +82,7 @@ def test_a_failed_request_is_shown_with_its_answer() -> None:
 
 
 def test_the_largest_run_stays_small() -> None:
-    """A day of 2,000 names with a thousand distinct errors is under 1.5 MB."""
+    """A day of 2,000 names with a thousand distinct errors takes less than 1.5 MB."""
     document = reports.run_document(reports.record(2, names=tuple(f"room/{n:04}/read" for n in range(2_000)), per_s=1))
     point = document["timeline"][0]
     document["timeline"] = [{**point, "second": second, "p50_s": second / 7} for second in range(7_000)]
@@ -101,7 +101,7 @@ def test_an_empty_run_has_a_page() -> None:
 
 
 def test_the_distribution_ends_with_the_requests() -> None:
-    """A percentile beyond the number of requests is not drawn; the last one drawn is below the maximum."""
+    """A percentile beyond the number of requests is not drawn; the last one is below the maximum."""
     (everything, one) = chart_data.of(reports.run_document(reports.record(5, names=("a",))))["names"]
     assert len(one["response"]) == 25  # 100 requests: two decades of twelve points, and the first
     assert one["response"] == everything["response"]
@@ -109,7 +109,7 @@ def test_the_distribution_ends_with_the_requests() -> None:
 
 
 def test_seconds_that_are_not_whole_draw_no_fall() -> None:
-    """20 requests in half a second are 40 per second; what a tenth of a second holds is no rate."""
+    """20 requests in half a second are 40 per second; a tenth of a second gives no rate."""
     made = reports.run_document(reports.record(5, names=("a",)))
     made["load_s"] = 4.25  # from 0.25 on: the first second has 0.75 of load, the last 0.5
     assert chart_data.of(made)["throughput"] == [26.67, 20.0, 20.0, 20.0, 40.0]
@@ -127,7 +127,7 @@ def test_names_are_broken_after_separators_only() -> None:
 
 
 def test_errors_over_time_are_drawn_by_class() -> None:
-    """Each class has a curve of its own, the most frequent first; without an error there is one, at 0."""
+    """Each class has its own curve, the most frequent first; without an error there is one, at 0."""
     made = reports.run_document(reports.record(3, names=("a",), failing="a"))
     assert chart_data.of(made)["errors"] == [{"name": "status_5xx", "values": [5.333, 4.0, 4.0]}]
     made = reports.run_document(reports.record(3, names=("a",)))
@@ -135,7 +135,7 @@ def test_errors_over_time_are_drawn_by_class() -> None:
 
 
 def test_a_name_has_curves_whose_percentiles_have_enough_requests() -> None:
-    """20 requests a second make a p95 every 3 s, a p99 every 15 s, and a rate each second; 5 have a p50 alone."""
+    """20 requests a second give a p95 every 3 s, a p99 every 15 s, and a rate each second; 5 have a p50 only."""
     made = reports.run_document(reports.record(60, names=("a", "b"), failing="b"))
     data = chart_data.of(made)
     names = {one["name"]: one["over_time"] for one in data["names"]}
@@ -153,14 +153,14 @@ def test_a_name_has_curves_whose_percentiles_have_enough_requests() -> None:
 
 
 def test_a_percentile_of_too_few_requests_says_how_many_it_needs() -> None:
-    """Beside the verdict stands a number, or what is missing for one."""
+    """Next to the verdict is a value, or the number of requests that it needs."""
     written = run_page.html(reports.run_document(reports.record(3, names=("a",), per_s=30)))
     assert "<dt>p99</dt><dd><small>needs 299, has 90</small></dd>" in written
     assert re.search(r"<dt>p95</dt><dd>[\d.]+ <small>ms</small></dd>", written)
 
 
 def test_percentiles_of_an_interval_are_those_of_its_requests() -> None:
-    """They are the histogram's own, whatever else is in the blocks."""
+    """They are those of its histogram, whatever else is in the blocks."""
     run = reports.record(10, names=("a",), per_s=400)
     (_, one) = chart_data.of(reports.run_document(run))["names"]
     expected = [point.response_time.total().quantiles((0.5, 0.95, 0.99)) for point in run.timeline]
@@ -171,7 +171,7 @@ def test_percentiles_of_an_interval_are_those_of_its_requests() -> None:
 
 
 def test_the_bars_hold_every_request() -> None:
-    """The histogram's bars lie between ascending edges and add up to the requests."""
+    """The histogram's bars have ascending edges and add up to the number of requests."""
     (everything, *_) = chart_data.of(reports.run_document(reports.record(5)))["names"]
     bars = everything["bars"]
     assert sum(bars["counts"]) == 200
@@ -181,7 +181,7 @@ def test_the_bars_hold_every_request() -> None:
 
 
 def test_limits_are_drawn_in_the_unit_of_their_chart() -> None:
-    """Limits on times are milliseconds, others as they are; each says which requests it is about."""
+    """Limits on times are in milliseconds, others as they are; each says to which requests it applies."""
     limits = chart_data.of(reports.run_document(rules='p99 < 1s, p50{name="a"} < 1us, error_ratio < 1%'))["limits"]
     assert [(one["metric"], one["text"], one["value"], one["selector"]) for one in limits] == [
         ("response_time", "p99(response_time) < 1s", 1000.0, {}),
@@ -191,7 +191,7 @@ def test_limits_are_drawn_in_the_unit_of_their_chart() -> None:
 
 
 def test_what_no_threshold_counts_is_marked() -> None:
-    """Time before the load, and the warm-up, are shaded."""
+    """The time before the load, and the warm-up, are shaded."""
     run = reports.record()
     run.warm_up_s = 5.0
     assert chart_data.of(reports.run_document(run))["unjudged"] == [
@@ -201,7 +201,7 @@ def test_what_no_threshold_counts_is_marked() -> None:
 
 
 def test_earlier_runs_make_a_trend() -> None:
-    """Runs of the same scenario and profile stand before this one; without any there is no such section."""
+    """Runs of the same scenario and profile precede this one; without any the section is left out."""
     made = reports.run_document()
     assert "id='trend'" not in run_page.html(made)
     made["earlier"] = [{**document.figures(made), "run_id": "run-0", "verdict": "passed"}]
@@ -227,7 +227,7 @@ NAMES = tuple(f"shop/{room}{number}" for room in ("", "basket/") for number in r
 
 
 def test_many_names_are_grouped_by_how_they_begin() -> None:
-    """A row with the sums of a group stands above its names; few names, or as many groups, stand as they are."""
+    """A group's totals are above its names; few names, or groups of one name each, are not grouped."""
     html = run_page.html(reports.run_document(reports.record(20, names=NAMES, failing="shop/basket/0")))
     sums = re.findall(r"<tr class='group' data-name=' (.*?)'.*?</tr>", html)
     assert sums == ["shop, 5 names", "shop/basket, 5 names"]
@@ -241,13 +241,13 @@ def test_many_names_are_grouped_by_how_they_begin() -> None:
 
 
 def test_errors_stand_directly_under_the_verdict() -> None:
-    """Before thresholds and charts."""
+    """They precede thresholds and charts."""
     html = run_page.html(reports.run_document(reports.record(failing="a")))
     assert re.findall(r"<section (?:id='([\w-]+)'|class=\"verdict)", html)[:3] == ["", "errors", "thresholds"]
 
 
 def test_transactions_and_checks_have_tables() -> None:
-    """One unmet check of 400 is not 100 %; without any there is no such section."""
+    """One failed check of 400 is not 100 %; without any the section is left out."""
     assert "id='steps'" not in run_page.html(reports.run_document())
     elements = Elements(run_page.html(reports.run_document(reports.add_steps(reports.record()))))
     shown = " ".join(" ".join(elements.texts).split())
@@ -257,7 +257,7 @@ def test_transactions_and_checks_have_tables() -> None:
 
 
 def test_transactions_are_drawn_over_time() -> None:
-    """Their rate, failures, times and histogram are theirs alone; an older record, which lacks them, has no curves."""
+    """Rate, failures, times and histogram are those of transactions only; an older record has no curves."""
     made = reports.run_document(reports.add_steps(reports.record(5)), rules="p50(transaction_time) < 2s")
     data = chart_data.of(made)
     (one,) = data["transactions"]
@@ -275,7 +275,7 @@ def test_transactions_are_drawn_over_time() -> None:
 
 
 def test_thresholds_are_shown_next_to_what_they_judge() -> None:
-    """A name, a transaction and a check have the outcome of the rules that are on just them."""
+    """A name, a transaction and a check have the outcome of the rules about just them."""
     rules = 'p50{name="a"} < 1us, p95(transaction_time) < 100ms, check_ratio > 99.9%, p99 < 1s'
     html = run_page.html(reports.run_document(reports.add_steps(reports.record()), rules=rules))
     of_name, of_other = (
@@ -294,12 +294,12 @@ def test_thresholds_are_shown_next_to_what_they_judge() -> None:
 
 
 def _worded(html: str, rule: str) -> str:
-    """The value of a threshold as the table of thresholds has it."""
+    """The value of a threshold as the table of thresholds shows it."""
     return re.search(rf"<code>{rule}.*?</code></th><td>.*?</td><td>(.*?)</td>", html)[1]
 
 
 def test_iterations_are_shown_with_what_was_dropped_and_the_thresholds_on_them() -> None:
-    """How many there were of each scenario, how long they took and how late they began; none in an older record."""
+    """The table has number, duration and lag by scenario; an older record has none."""
     run = reports.add_iterations(reports.record())
     made = reports.run_document(run, rules="p95(iteration_time) < 100ms, p99 < 1s")
     shown = " ".join(" ".join(Elements(run_page.html(made)).texts).split())
@@ -312,7 +312,7 @@ def test_iterations_are_shown_with_what_was_dropped_and_the_thresholds_on_them()
 
 
 def test_traces_are_listed_failures_first() -> None:
-    """Each with its name, outcome, time and id; a run without any has no such table."""
+    """Each has its name, outcome, time and id; a run without any has no such table."""
     record = reports.record()
     assert "id='traces'" not in run_page.html(reports.run_document(record))
     recorder = Recorder()
@@ -327,7 +327,7 @@ def test_traces_are_listed_failures_first() -> None:
 
 
 def test_connections_have_a_table_by_host() -> None:
-    """How long each phase took, a row each; one that did not occur has none."""
+    """It has a row per phase with its duration; a phase that did not occur has none."""
     record = reports.record()
     assert "id='connections'" not in run_page.html(reports.run_document(record))
     recorder = Recorder()

@@ -1,4 +1,4 @@
-"""The results on their way to a presigned URL, over a real HTTP server."""
+"""The upload of results to a presigned URL, over a real HTTP server."""
 
 import contextlib
 import http.server
@@ -34,12 +34,12 @@ class Store(http.server.ThreadingHTTPServer):
 
 
 class Put(http.server.BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Responds to one request."""
 
     server: Store
 
     def do_PUT(self) -> None:
-        """Take the body, or refuse it in the words of a store."""
+        """Accept the body, or refuse it with the error of a store."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append((self.path, self.headers["Content-Type"]))
         status = self.server.statuses.pop(0) if self.server.statuses else 200
@@ -54,12 +54,12 @@ class Put(http.server.BaseHTTPRequestHandler):
         self.wfile.write(said)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A running store; there is no wait between attempts."""
+    """A running store; there is no pause between attempts."""
     monkeypatch.setattr(upload, "PAUSE_S", 0.0)
     with Store() as store:
         thread = threading.Thread(target=store.serve_forever, args=(0.01,))
@@ -87,7 +87,7 @@ def file_with(tmp_path: Path, text: str) -> Path:
 
 
 def test_every_file_arrives_as_it_is(store: Store, folder: RunFolder, tmp_path: Path) -> None:
-    """In one archive, without a content type, since a signature may be for none."""
+    """They are in one archive, without a content type, which the signature may exclude."""
     said = upload.send(folder, file_with(tmp_path, f"{store.url}\n"))
     assert said == f"{len(store.body):,} bytes to 127.0.0.1"
     assert store.requests == [(f"{KEY}?{SIGNATURE}", None)]
@@ -99,7 +99,7 @@ def test_every_file_arrives_as_it_is(store: Store, folder: RunFolder, tmp_path: 
 
 
 def test_what_may_pass_is_tried_again(store: Store, folder: RunFolder, tmp_path: Path) -> None:
-    """Each attempt sends all of it."""
+    """Each attempt sends everything."""
     store.statuses = [503, 500]
     assert upload.send(folder, file_with(tmp_path, store.url)) == f"{len(store.body):,} bytes to 127.0.0.1"
     assert len(store.requests) == upload.ATTEMPTS
@@ -117,7 +117,7 @@ def test_what_may_pass_is_tried_again(store: Store, folder: RunFolder, tmp_path:
 def test_what_is_refused_is_said_without_the_signature(
     store: Store, folder: RunFolder, tmp_path: Path, statuses: list[int], said: str
 ) -> None:
-    """Host, reason, and where the results are."""
+    """The error has the host, the reason, and the place of the results."""
     store.statuses = [*statuses]
     with pytest.raises(RecordError) as raised:
         upload.send(folder, file_with(tmp_path, store.url))
@@ -146,7 +146,7 @@ def test_a_store_that_drops_packets_is_left_soon(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As a firewall does; here the kernel, for a server whose queue of connections is full."""
+    """A firewall would do so; here it is the kernel, for a server with a full backlog."""
     monkeypatch.setattr(fetching, "CONNECT_WITHIN_S", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
         address = full.getsockname()
@@ -165,7 +165,7 @@ def test_a_store_that_never_answers_is_left_in_time(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It accepts the connection, and reads nothing: the limit is one for all attempts."""
+    """It accepts the connection, and reads nothing: the limit applies to all attempts together."""
     monkeypatch.setattr(upload, "WITHIN_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began_s = time.monotonic()
@@ -175,7 +175,7 @@ def test_a_store_that_never_answers_is_left_in_time(
 
 
 def test_a_folder_that_cannot_be_packed_is_said(store: Store, tmp_path: Path) -> None:
-    """As when somebody removed it."""
+    """Somebody may have removed it, for example."""
     with pytest.raises(RecordError, match="No such file or directory"):
         upload.send(RunFolder(tmp_path / "gone"), file_with(tmp_path, store.url))
     assert store.requests == []
@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_packed_is_said(store: Store, tmp_path: Path) ->
     "text", ["", "two words", "ftp://a/b", "https:///b", "store/b", "http://a:b/", "http://[a/", "http://ä/"]
 )
 def test_a_file_without_a_url_is_refused(tmp_path: Path, text: str) -> None:
-    """Before the load, and without its content."""
+    """It is refused before the load, without its content."""
     with pytest.raises(UsageError, match=r"RESULTS_URL_FILE=.*url holds no URL") as raised:
         upload.read_url(file_with(tmp_path, text))
     assert not text or text not in str(raised.value)

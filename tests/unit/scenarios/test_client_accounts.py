@@ -1,4 +1,4 @@
-"""The client accounts scenario: registrations and logins, together or each alone."""
+"""The client accounts scenario: registrations and logins, together or separately."""
 
 import pytest
 from locust.env import Environment
@@ -22,7 +22,7 @@ PROFILES = {
 
 
 def test_clients_register_and_log_in_without_a_failure(target_url: str) -> None:
-    """Each task, done once, makes the declared requests; a client registers before its first login."""
+    """Each task, run once, makes the declared requests; a client registers before its first login."""
     requests = run_each_task_once(ClientUser, target_url)
     assert {(request.method, request.name) for request in requests} == set(scenarios.load("client_accounts").requests)
     assert [request for request in requests if request.error] == []
@@ -30,7 +30,7 @@ def test_clients_register_and_log_in_without_a_failure(target_url: str) -> None:
 
 @pytest.mark.parametrize(("tag", "tasks"), [("login", {"log_in"}), ("registration", {"register"})])
 def test_logins_or_registrations_can_be_run_alone(tag: str, tasks: set[str]) -> None:
-    """Locust's tags choose logins or registrations."""
+    """Locust's tags select logins or registrations."""
     users = type("Users", (ClientUser,), {"tasks": list(ClientUser.tasks)})
     environment = Environment(user_classes=[users], tags=[tag])
     environment.create_local_runner()

@@ -10,9 +10,9 @@ from tests.journeys import run_each_task_once
 
 
 def test_its_users_find_what_it_seeds(target_url: str, redis_url: str) -> None:
-    """After loading the data the one task makes the declared request, for a user that the target knows."""
+    """After the data is loaded, the one task makes the declared request, for a user that the target knows."""
     shown: list[tuple[int, int]] = []
-    with RedisStore(redis_url) as store:  # what another test left there would not be this run's to remove
+    with RedisStore(redis_url) as store:  # this run would not remove what another test left there
         store.unlink(list(store.keys(f"{KEY_PREFIX}coin-queue*")))
     coin_queue.load_data(redis_url, lambda done, total: shown.append((done, total)))
     scenario = scenarios.load("coin_queue")

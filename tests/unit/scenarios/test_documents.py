@@ -25,7 +25,7 @@ from tests.servers import target
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
-    """Let the RESP users find their Redis."""
+    """Make Redis available to the RESP users."""
     monkeypatch.setenv("REDIS_URL", redis_url)
 
 
@@ -61,7 +61,7 @@ def test_what_is_declared_is_what_is_requested(target_url: str) -> None:
 
 
 def test_both_users_do_the_same_operations_with_the_same_weights() -> None:
-    """The API's and RESP's figures describe the same mix, under names that go together."""
+    """The figures of the API and of RESP describe the same mix, under corresponding names."""
     names = {name for _, name in scenarios.load("documents").requests}
     over_resp = {name for name in names if name.startswith("documents/resp/")}
     assert {name.replace("/resp/", "/") for name in over_resp} == names - over_resp
@@ -72,7 +72,7 @@ def test_both_users_do_the_same_operations_with_the_same_weights() -> None:
 
 
 def test_every_task_is_tagged() -> None:
-    """Each task says whether it reads or writes, and what."""
+    """Each task is tagged as reading or writing, and with its subject."""
     tags = [task.locust_tag_set for user_class in scenarios.load("documents").user_classes for task in user_class.tasks]
     assert [tag for tag in tags if len(tag & {"read", "write"}) != 1] == []
     assert [tag for tag in tags if len(tag & {"document", "hash", "string"}) != 1] == []
@@ -98,7 +98,7 @@ def test_users_leave_seeded_data_alone(target_url: str, redis_url: str) -> None:
 
 @pytest.mark.parametrize("user_class", scenarios.load("documents").user_classes)
 def test_growing_documents_are_written_again(user_class: type[User], target_url: str, redis_url: str) -> None:
-    """A user's array and string stay bounded, no matter how often it appends."""
+    """A user's array and string stay bounded, however often it appends."""
     environment = Environment(user_classes=[user_class])
     user = type(user_class.__name__, (user_class,), {"host": target_url})(environment)
     user.on_start()
@@ -125,7 +125,7 @@ def test_a_user_chooses_the_same_in_every_run() -> None:
 
 
 def test_loading_data_without_redis_is_a_clear_error() -> None:
-    """Without Redis the loader says what it needs and what to do."""
+    """Without Redis the loader says what it needs and how to get it."""
     with pytest.raises(StackError, match=r"cannot be used.*Allowed: a running Redis with RedisJSON"):
         documents.load_data(f"redis://127.0.0.1:{free_port()}/0", lambda _done, _total: None)
 
@@ -142,7 +142,7 @@ def test_a_resp_user_requires_the_data(redis_url: str, monkeypatch: pytest.Monke
 def test_a_read_of_data_that_is_gone_is_a_failure(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While Redis has lost its data, no read over RESP looks like a fast success, and none ends in a traceback."""
+    """After Redis has lost its data, no read over RESP looks like a fast success, and none ends in a traceback."""
     with private_redis(redis_url, tmp_path) as server:
         monkeypatch.setenv("REDIS_URL", server.url)
         documents.load_data(server.url, lambda _done, _total: None)

@@ -43,7 +43,7 @@ def student(host: str, **attributes: Any) -> Iterator[tuple[StudentUser, list[tu
 
 
 def test_what_is_declared_is_what_is_requested_and_nothing_fails(target_url: str) -> None:
-    """Each step of each visit, done once, makes the declared requests, and all succeed."""
+    """Each step of each visit, run once, makes the declared requests, and all succeed."""
     scenario = scenarios.load("education")
     requests = run_each_task_once(StudentUser, target_url)
     assert {(request.method, request.name) for request in requests} == set(scenario.requests)
@@ -51,7 +51,7 @@ def test_what_is_declared_is_what_is_requested_and_nothing_fails(target_url: str
 
 
 def test_it_makes_the_same_requests_on_locusts_own_client(target_url: str) -> None:
-    """LOADTEST_CLIENT=locust makes them through FastHttpUser, without a failure."""
+    """LOADTEST_CLIENT=locust uses FastHttpUser, without a failure."""
     code = (
         "import gevent.monkey; gevent.monkey.patch_all(); import sys; sys.path.insert(0, '.'); "
         "from tests.journeys import run_each_task_once; from loadtest.scenarios import load; "
@@ -65,7 +65,7 @@ def test_it_makes_the_same_requests_on_locusts_own_client(target_url: str) -> No
 
 
 def test_each_task_set_gets_its_share(target_url: str) -> None:
-    """Over a run, the visits to the five parts are as 1:3:2:2:1, by the chi-square test; no part keeps the student."""
+    """Visits to the five parts are as 1:3:2:2:1, by the chi-square test; no part keeps the student."""
     random.seed(7)
     with student(target_url, wait_time=constant(0)) as (user, requests):
 
@@ -93,7 +93,7 @@ def test_students_think_for_one_to_three_seconds() -> None:
 
 
 def test_a_token_is_renewed_when_it_expires(target_url: str) -> None:
-    """One sign-in serves until the token's end; then the refresh token brings the next, and that is used up."""
+    """One sign-in serves until the token expires; then the refresh token is exchanged for the next one, once."""
     with student(target_url) as (user, requests):
         user.on_start()
         first = user.session.headers()
@@ -114,7 +114,7 @@ def test_a_refused_refresh_signs_in_again(target_url: str) -> None:
 
 
 def test_a_student_without_a_session_skips_the_step(target_url: str) -> None:
-    """A failed sign-in is counted; no request without a token follows it, and the student continues."""
+    """A failed sign-in is counted, no request without a token follows it, and the student continues."""
     with student(target_url, wait_time=constant(0)) as (user, requests):
         user.on_start = lambda: setattr(user, "session", Session(user.client, Account("no@body.example", "wrong one")))
         running = gevent.spawn(user.run)

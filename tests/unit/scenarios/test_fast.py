@@ -1,4 +1,4 @@
-"""Stock User classes on this product's client: which, and that nothing changes for their file."""
+"""Stock User classes on this product's client: which are moved, without a change for their file."""
 
 import contextlib
 import json
@@ -81,7 +81,7 @@ USED = {
 
 
 class Service:
-    """A server that says what it saw."""
+    """A server that returns the request it received."""
 
     def __init__(self) -> None:
         """Listen on a free port."""
@@ -112,7 +112,7 @@ class Service:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    """A server that says what it saw."""
+    """A server that returns the request it received."""
     service = Service()
     yield service
     service.close()
@@ -129,7 +129,7 @@ def file_of(folder: Path, base: str, body: str, more: str = "") -> str:
     ("base", "kind"), [*(("HttpUser", kind) for kind in USED), ("FastHttpUser", "plain"), ("FastHttpUser", "caught")]
 )
 def test_nothing_changes_for_what_locustfiles_do(tmp_path: Path, service: Service, base: str, kind: str) -> None:
-    """The service sees the same requests, and the same names and outcomes are counted."""
+    """The service receives the same requests, and the same names and outcomes are counted."""
     for body in USED[kind]:
         path = file_of(tmp_path, base, body)
         results = []
@@ -178,7 +178,7 @@ def test_nothing_changes_for_what_locustfiles_do(tmp_path: Path, service: Servic
     ],
 )
 def test_a_class_that_needs_its_own_client_stays(tmp_path: Path, base: str, body: str, what: str) -> None:
-    """The sentence names file and line, and the class is what it was."""
+    """The sentence names file and line, and the class is unchanged."""
     path = file_of(tmp_path, base, body)
     scenario = scenarios.load(path, fast=True)
     line = Path(path).read_text().partition("def visit")[0].count("\n") + 2
@@ -198,13 +198,13 @@ def test_a_class_that_needs_its_own_client_stays(tmp_path: Path, base: str, body
     ],
 )
 def test_what_only_looks_alike_ties_no_class(tmp_path: Path, body: str) -> None:
-    """Files, the library requests used by itself, and attributes of the user."""
+    """Examples are files, direct use of the library requests, and attributes of the user."""
     for base in ("HttpUser", "FastHttpUser"):
         assert len(scenarios.load(file_of(tmp_path, base, body), fast=True).notes) == 1
 
 
 def test_the_modules_that_a_file_imports_are_read_too(tmp_path: Path) -> None:
-    """A TaskSet in the file's folder, and its imports."""
+    """The module is a TaskSet in the file's folder, with its own imports."""
     (tmp_path / "fast_steps.py").write_text(
         "from locust import TaskSet, task\nfrom fast_help import look\n"
         "class Steps(TaskSet):\n    @task\n    def step(self):\n        look(self.client.get('/'))\n"
@@ -229,7 +229,7 @@ def test_a_base_that_two_classes_share_moves_for_both_or_for_none(tmp_path: Path
 
 
 def test_test_functions_stay(tmp_path: Path) -> None:
-    """Their client is a fixture of Locust's."""
+    """Their client is a fixture of Locust."""
     (tmp_path / "test_of_fast.py").write_text("def test_home(session):\n    session.get('/')\n")
     notes = scenarios.load(str(tmp_path / "test_of_fast.py"), fast=True).notes
     assert notes[1:] == ("test_home stays on Locust's PytestUser: it is a test function",)
@@ -252,7 +252,7 @@ def _say_ok(begin: Any) -> list[bytes]:
     ],
 )
 def test_certificates_are_verified_as_before(tmp_path: Path, base: str, body: str, failures: int) -> None:
-    """Not by a FastHttpUser, and by an HttpUser unless each call says so; if only some do, it is not converted."""
+    """A FastHttpUser does not, and an HttpUser does unless each call disables it; a mixed one is not converted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     server = WSGIServer(("127.0.0.1", 0), lambda _, begin: _say_ok(begin), log=None, ssl_context=context)
@@ -265,7 +265,7 @@ def test_certificates_are_verified_as_before(tmp_path: Path, base: str, body: st
 
 
 def test_what_has_no_effect_is_refused_where_reading_misses_it(tmp_path: Path, service: Service) -> None:
-    """An attribute that is set through another name."""
+    """The attribute is set through another name."""
     body = "box = [self.client]\nbox[0].proxies = {}"
     scenario = scenarios.load(file_of(tmp_path, "HttpUser", body), fast=True)
     with pytest.raises(AttributeError, match="proxies has no effect with --fast"):

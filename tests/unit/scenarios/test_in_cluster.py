@@ -1,4 +1,4 @@
-"""Scenarios on a Redis Cluster of six nodes, with RedisJSON: whole, while slots move, and when a primary is killed."""
+"""Scenarios on a Redis Cluster of six nodes, with RedisJSON: stable, while slots move, and with a primary killed."""
 
 import contextlib
 import re
@@ -31,13 +31,13 @@ RUN = "moved"
 
 @pytest.fixture(scope="module")
 def cluster(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The cluster; what breaks it comes last."""
+    """The cluster; tests that break it come last."""
     with running_cluster(redis_url, tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
 def test_a_key_value_workload_runs_on_a_cluster_and_is_removed_from_it(cluster: Cluster, tmp_path: Path) -> None:
-    """Its data is loaded, used and removed on all nodes, which count what the record does."""
+    """Its data is loaded, used and removed on all nodes, whose counts match the record's."""
     workload = key_value.workload(tmp_path, size=200)
     for node in cluster.nodes[:3]:
         node.admin.flushall()
@@ -60,7 +60,7 @@ def test_a_key_value_workload_runs_on_a_cluster_and_is_removed_from_it(cluster: 
 
 
 def test_keys_of_one_hash_tag_are_read_by_one_command(cluster: Cluster, tmp_path: Path) -> None:
-    """As the user has sent it."""
+    """The command is sent as the user wrote it."""
     key_value.workload(tmp_path, "json_mget = 1")
     file = tmp_path / "w.toml"
     file.write_text(file.read_text().replace("u:{n}", "{u}:{n}"))
@@ -73,7 +73,7 @@ def test_keys_of_one_hash_tag_are_read_by_one_command(cluster: Cluster, tmp_path
 
 @contextlib.contextmanager
 def journeys(cluster: Cluster) -> Iterator[tuple[Counter[str], Counter[str], list[str]]]:
-    """Users of the scenario documents, who do one task after the other; yields counts of what they did, and names."""
+    """Users of the scenario documents, who run one task after the other; yields their counts, and names."""
     kind = type("Users", (documents.DocumentsRespUser,), {"redis_url": cluster.url})
     done, requests, until = Counter[str](), Counter[str](), gevent.event.Event()
 
@@ -112,7 +112,7 @@ def journeys(cluster: Cluster) -> Iterator[tuple[Counter[str], Counter[str], lis
 
 
 def wait_for_more(cluster: Cluster, done: Counter[str], names: list[str]) -> None:
-    """Wait until each user has gone through all its tasks twice more, whatever came of them."""
+    """Wait until each user has gone through all its tasks twice more, whatever their outcome."""
     reached = {name: done[name] for name in names}
     cluster.wait(lambda: all(done[name] > reached[name] + 1 for name in names))
 
@@ -130,7 +130,7 @@ def loaded(cluster: Cluster) -> Iterator[Cluster]:
 def test_a_redis_that_the_sample_target_does_not_use_has_users_over_resp_alone(
     monkeypatch: pytest.MonkeyPatch, options: str
 ) -> None:
-    """Unless another service is named."""
+    """If another service is named, it has both kinds of users."""
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:1?{options}")
     scenario = scenarios.load("documents")
     assert (scenario.user_classes, scenario.loads_only_redis) == ((documents.DocumentsRespUser,), True)
@@ -140,7 +140,7 @@ def test_a_redis_that_the_sample_target_does_not_use_has_users_over_resp_alone(
 
 
 def test_the_documents_scenario_runs_on_a_cluster_whose_slots_move(loaded: Cluster) -> None:
-    """No request fails, and the nodes have executed what was recorded, command by command."""
+    """No request fails, and the nodes have executed the recorded commands, one by one."""
     before = {command: loaded.calls(command.lower()) for command in COMMANDS}
     with journeys(loaded) as (done, requests, names):
         moved = [*(f"{KEY_PREFIX}{kind}:type-small" for kind in ("document", "hash", "string")),
@@ -155,7 +155,7 @@ def test_the_documents_scenario_runs_on_a_cluster_whose_slots_move(loaded: Clust
 
 
 def test_a_killed_primary_costs_the_documents_scenario_counted_failures(loaded: Cluster) -> None:
-    """Each has a class, and the load continues by itself after the replica has taken over."""
+    """Each has a class, and the load recovers on its own after the replica has taken over."""
     with journeys(loaded) as (done, _, names):
         loaded.allow_silence(NODE_TIMEOUT_MS)
         loaded.nodes[1].process.kill()
@@ -164,6 +164,6 @@ def test_a_killed_primary_costs_the_documents_scenario_counted_failures(loaded: 
         failed = done["failures"]
         wait_for_more(loaded, done, names)
         assert done["failures"] == failed
-    # A document may have been written to the old primary only, and be missing when it is to be deleted.
+    # A document written only to the old primary may be missing when it is deleted.
     classes = ("connect", "reset", "closed", "redis_cluster_down", "timeout_read", "timeout_connect", "redis_missing")
     assert done["failures"] == sum(done[one] for one in classes) > 0

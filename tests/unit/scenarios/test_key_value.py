@@ -1,4 +1,4 @@
-"""The key-value workload against a real Redis: what is loaded, done, counted and removed."""
+"""The key-value workload against a real Redis: loading, operations, counts and removal."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -39,14 +39,14 @@ def workload(folder: Path, operations: str = EACH, *, size: int = 40, more: str 
 
 @pytest.fixture(scope="module")
 def private(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Redis without anybody else's keys."""
+    """A Redis without any other keys."""
     with private_redis(redis_url, tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture
 def server(private: Any) -> Any:
-    """The same, empty."""
+    """The same Redis, empty."""
     private.admin.flushall()
     return private
 
@@ -61,7 +61,7 @@ def quiet(_done: int, _total: int) -> None:
 
 
 def done(described: Workload, url: str, times: int) -> RunRecord:
-    """Return what is recorded of a user that accesses the keys so often."""
+    """Return the record of a user that accesses the keys this often."""
     kind = type("User", (key_value.KeyValueUser,), {"redis_url": url, "scenario": "kv"})
     environment = Environment(user_classes=[kind])
     user = kind(environment)
@@ -75,19 +75,19 @@ def done(described: Workload, url: str, times: int) -> RunRecord:
 
 
 def requests(record: RunRecord) -> Counter[tuple[str, str]]:
-    """Return how many requests there were of each method and name."""
+    """Return the number of requests by method and name."""
     return Counter({(view.method, view.name): view.requests for view in record.series()})
 
 
 def hits(record: RunRecord) -> tuple[int, int]:
-    """Return how many keys were read, and how many of them were there."""
+    """Return how many keys were read, and how many of them existed."""
     (view,) = record.of_phase(CHECK).series()
     assert (view.scenario, view.name) == ("kv", "hit")
     return view.requests, view.requests - view.failures
 
 
 def test_every_operation_is_done_as_declared_and_none_fails(server: Any, tmp_path: Path) -> None:
-    """Each with its own command, as Redis counts it, and the requests are those that are declared."""
+    """Each uses its own command, as Redis counts it, and the requests are the declared ones."""
     described = workload(tmp_path)
     described.load(server.url, quiet)
     server.admin.config_resetstat()
@@ -107,7 +107,7 @@ def test_every_operation_is_done_as_declared_and_none_fails(server: Any, tmp_pat
 
 
 def test_documents_stay_documents_whatever_is_done_to_them(server: Any, tmp_path: Path) -> None:
-    """What is incremented, appended, merged and set is a document of the workload with just that changed."""
+    """An incremented, appended, merged or set document is still one of the workload, with only that change."""
     described = workload(tmp_path, size=1)
     described.load(server.url, quiet)
     record = requests(done(described, server.url, 200))
@@ -122,7 +122,7 @@ def test_documents_stay_documents_whatever_is_done_to_them(server: Any, tmp_path
 
 
 def test_operations_come_by_their_weights(server: Any, tmp_path: Path) -> None:
-    """Nine reads to one write, and half as many path reads as others, within five standard errors of 2,000."""
+    """Nine reads per write, and half as many path reads as others, within five standard errors of 2,000."""
     file = tmp_path / "w.toml"
     file.write_text(
         "read_share = 0.9\n[keys]\nsize = 40\n[values]\nsize_bytes = 600\n"
@@ -137,7 +137,7 @@ def test_operations_come_by_their_weights(server: Any, tmp_path: Path) -> None:
 
 
 def test_the_same_user_does_the_same_in_every_run(server: Any, tmp_path: Path) -> None:
-    """The first user of a worker, in a process that reads the file again; the second one does something else."""
+    """The first user of a worker, in a process that reads the file again, does the same; the second one does not."""
     first, again = workload(tmp_path), workload(tmp_path, name="again")
     first.load(server.url, quiet)
     kind = type("User", (key_value.KeyValueUser,), {"redis_url": server.url})
@@ -173,7 +173,7 @@ def test_the_hit_ratio_is_that_of_theory(
 
 
 def test_what_is_written_expires(server: Any, tmp_path: Path) -> None:
-    """Loaded and written keys alike, after a time of the range; a document and its expiry are one request."""
+    """Loaded and written keys expire after a time in the range; a document and its expiry are one request."""
     more = 'fill = 0.5\nttl = ["100s", "200s"]'
     described = workload(tmp_path, "json_set = 1\nhset = 1\nset = 1", more=more)
     described.load(server.url, quiet)
@@ -193,7 +193,7 @@ def test_what_is_written_expires(server: Any, tmp_path: Path) -> None:
 
 
 def test_loading_shows_its_progress_and_changes_nothing_the_second_time(server: Any, tmp_path: Path) -> None:
-    """Each form of each key, to the last."""
+    """It covers each form of each key."""
     described = workload(tmp_path, size=1_100)
     shown: list[tuple[int, int]] = []
     described.load(server.url, lambda *progress: shown.append(progress))
@@ -205,7 +205,7 @@ def test_loading_shows_its_progress_and_changes_nothing_the_second_time(server: 
 
 
 def test_what_cannot_be_copied_is_written(server: Any, tmp_path: Path) -> None:
-    """A Redis that is full may evict the document that was to be copied."""
+    """A full Redis may evict the document before it is copied."""
     described = workload(tmp_path, "json_get = 1", size=3_000)
     server.admin.flushall()
 
@@ -222,7 +222,7 @@ def test_what_cannot_be_copied_is_written(server: Any, tmp_path: Path) -> None:
 
 
 def test_each_key_holds_the_document_of_its_number(server: Any, tmp_path: Path) -> None:
-    """Existing ones are copied within Redis; if they expire, each is written."""
+    """Existing documents are copied within Redis; if they expire, each is written."""
     for more, copied in (("", 3 * (600 - 256)), ('ttl = "60s"', 0)):
         server.admin.flushall()
         server.admin.config_resetstat()
@@ -243,7 +243,7 @@ def test_each_key_holds_the_document_of_its_number(server: Any, tmp_path: Path) 
 
 
 def test_the_report_says_what_a_document_takes_in_redis(server: Any, tmp_path: Path) -> None:
-    """As JSON, hash and string, by Redis' own account of every key; nothing of what is not there."""
+    """The size is given for JSON, hash and string, by Redis' own count for every key, but not for missing ones."""
     described = workload(tmp_path)
     [sentence] = described.load(server.url, quiet)
     means = []
@@ -260,7 +260,7 @@ def test_the_report_says_what_a_document_takes_in_redis(server: Any, tmp_path: P
 
 
 def test_the_last_run_removes_the_keys_and_nothing_else(server: Any, tmp_path: Path) -> None:
-    """Of another workload, and of other people; what users wrote is removed too."""
+    """Keys of another workload, and of others, stay; those written by users are removed, too."""
     described, other = workload(tmp_path, "json_set = 1", more="fill = 0.5"), workload(tmp_path, size=7, name="other")
     server.admin.set("loadtest:mine", 1)
     other.load(server.url, quiet)
@@ -275,7 +275,7 @@ def test_the_last_run_removes_the_keys_and_nothing_else(server: Any, tmp_path: P
 
 
 def test_a_run_that_shares_the_keys_keeps_them(server: Any, tmp_path: Path) -> None:
-    """As long as another one of the same description has claimed them."""
+    """They stay while another run of the same description has claimed them."""
     described = workload(tmp_path)
     described.load(server.url, quiet)
     (users,) = server.admin.keys("loadtest:~users-of:key_value:*")
@@ -285,7 +285,7 @@ def test_a_run_that_shares_the_keys_keeps_them(server: Any, tmp_path: Path) -> N
 
 
 def test_a_redis_without_room_is_one_sentence(redis_url: str, tmp_path: Path) -> None:
-    """So is one that is away."""
+    """So is one that is unreachable."""
     described = workload(tmp_path, "set = 1", size=20_000)
     server = private_redis(redis_url, tmp_path, "--maxmemory", "6mb")
     with server as full, pytest.raises(StackError, match=r"cannot be used .*maxmemory"):
@@ -295,7 +295,7 @@ def test_a_redis_without_room_is_one_sentence(redis_url: str, tmp_path: Path) ->
 
 
 def test_the_scenario_is_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its requests are those of the operations in it, and the report says what it was; a wrong file is refused."""
+    """Its requests are those of the file's operations, and the report describes it; a wrong file is refused."""
     workload(tmp_path, "get = 1\nset = 1")
     monkeypatch.setenv("LOADTEST_SCENARIO", "key_value")
     monkeypatch.setenv("LOADTEST_WORKLOAD_FILE", str(tmp_path / "w.toml"))
@@ -316,12 +316,12 @@ def test_the_scenario_is_that_of_the_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_shipped_workload_has_every_operation() -> None:
-    """So that the default run shows all of them."""
+    """The default run thus shows all of them."""
     assert set(read(Path("local_conf/key_value.toml")).shares) == set(OPERATIONS)
 
 
 def test_a_scenario_of_ones_own_uses_a_workload(server: Any, tmp_path: Path) -> None:
-    """In a few lines, with its data, its requests, and a task of its own on the same keys."""
+    """It takes a few lines, with its data, its requests, and a custom task on the same keys."""
     workload(tmp_path, "get = 1\nset = 1")
     file = tmp_path / "shop.py"
     file.write_text(

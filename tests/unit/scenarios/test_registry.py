@@ -18,7 +18,7 @@ def test_built_in_scenarios_are_found_by_name() -> None:
 
 @pytest.mark.parametrize("name", scenarios.names())
 def test_every_scenario_says_its_name_users_and_requests(name: str) -> None:
-    """A scenario's name is its module's, its users record under it, and its requests are named after it."""
+    """Its name is its module's, its users record under it, and its requests are named after it."""
     scenario = scenarios.load(name)
     assert scenario.name == name
     assert {user_class.scenario for user_class in scenario.user_classes} == {name}
@@ -31,7 +31,7 @@ def test_every_scenario_says_its_name_users_and_requests(name: str) -> None:
     ("name", "advice"), [("document", "did you mean documents?"), ("zzz", "use one of them"), ("_users", "Allowed")]
 )
 def test_an_unknown_scenario_is_a_usage_error_that_helps(name: str, advice: str) -> None:
-    """The message names the value, what exists and the nearest name."""
+    """The message has the value, the existing names and the nearest one."""
     with pytest.raises(UsageError) as raised:
         scenarios.load(name)
     message = str(raised.value)
@@ -45,7 +45,7 @@ def file_of(folder: Path, text: str, name: str = "mine.py") -> str:
 
 
 def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
-    """A path names a scenario wherever it is; its requests are known by its name, and its neighbours are imported."""
+    """A path names a scenario wherever it is; its requests have its name, and its neighbours can be imported."""
     file_of(tmp_path, "LABEL = 'home'\n", "neighbour_of_mine.py")
     path = file_of(
         tmp_path,
@@ -78,7 +78,7 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_without_a_scenario_is_refused_with_the_reason(tmp_path: Path, text: str | None, words: str) -> None:
-    """The file, the line, the reason and the next step are named."""
+    """The error has the file, the line, the reason and the next step."""
     path = str(tmp_path / "mine.py") if text is None else file_of(tmp_path, text)
     with pytest.raises(UsageError) as raised:
         scenarios.load(path)
@@ -88,7 +88,7 @@ def test_a_file_without_a_scenario_is_refused_with_the_reason(tmp_path: Path, te
 
 @pytest.mark.parametrize("path", ["mine.py", "./mine.py", "../{folder}/mine.py"])
 def test_the_line_is_named_for_a_relative_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """The module that Python makes of a file knows only its absolute path."""
+    """The module that Python makes of a file has only its absolute path."""
     file_of(tmp_path, "\nimport no_such_module\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="line 2: ModuleNotFoundError"):
@@ -114,7 +114,7 @@ class Steps(LoadTestShape):
 
 
 def test_an_ordinary_locustfile_is_a_scenario_of_its_name(tmp_path: Path) -> None:
-    """Its User classes and its shape are taken as they are; a class that names a scenario keeps that."""
+    """Its User classes and its shape are used unchanged; a class that names a scenario keeps that."""
     scenario = scenarios.load(file_of(tmp_path, LOCUSTFILE, "locustfile.py"))
     assert (scenario.name, scenario.requests) == ("locustfile", ())
     assert [(one.__name__, one.scenario) for one in scenario.user_classes] == [
@@ -126,7 +126,7 @@ def test_an_ordinary_locustfile_is_a_scenario_of_its_name(tmp_path: Path) -> Non
 
 
 def test_several_files_and_a_folder_are_one_scenario(tmp_path: Path) -> None:
-    """As with Locust's -f; a helper without users is imported too, and a class that two files share runs once."""
+    """As with Locust's -f, a helper without users is imported too, and a class that two files share runs once."""
     file_of(tmp_path, "from locust import HttpUser\nclass Base(HttpUser):\n    host = 'http://a'\n", "of_both_basis.py")
     for name in ("shop", "admin"):
         file_of(tmp_path, f"from of_both_basis import Base\nclass {name.title()}(Base): pass\n", f"{name}.py")
@@ -143,7 +143,7 @@ def test_several_files_and_a_folder_are_one_scenario(tmp_path: Path) -> None:
 
 
 def test_several_files_keep_the_hooks_of_each(tmp_path: Path) -> None:
-    """All are called, once and in the order of the files; teardown also after one that raised, setup not."""
+    """All are called, once and in the order of the files; teardowns even after one that raised, setups not."""
     text = """
 from locust import User
 from loadtest.scenarios import Scenario
@@ -172,20 +172,20 @@ scenario = Scenario("{name}", ({kind},), setup=note("setup"), teardown=note("tea
 
 
 def test_two_user_classes_of_one_name_are_refused(tmp_path: Path) -> None:
-    """Locust would know one of them."""
+    """Locust would use only one of them."""
     paths = [file_of(tmp_path, "from locust import User\nclass Same(User): pass\n", f"{name}.py") for name in "xy"]
     with pytest.raises(UsageError, match=r"x\.py and .*y\.py both have a User class Same"):
         scenarios.load(",".join(paths))
 
 
 def test_the_tests_of_a_pytest_file_are_user_classes(tmp_path: Path) -> None:
-    """Where a file has no User class, its test functions are users, as Locust has it."""
+    """If a file has no User class, its test functions are users, as in Locust."""
     path = file_of(tmp_path, "def test_home(session):\n    session.get('/')\n", "test_of_users.py")
     assert [kind.__name__ for kind in scenarios.load(path).user_classes] == ["test_home"]
 
 
 def test_locust_takes_the_first_of_several_shapes(tmp_path: Path) -> None:
-    """It offers the others in its class picker."""
+    """Locust's class picker offers the others."""
     text = "from locust import LoadTestShape as L, User\nclass U(User): pass\nclass A(L): pass\nclass B(L): pass\n"
     assert list(scenarios.load(file_of(tmp_path, text)).classes) == ["U", "A", "B"]
 
@@ -197,7 +197,7 @@ def test_a_built_in_scenario_leaves_the_host_to_the_stack(name: str) -> None:
 
 
 def test_the_files_of_a_scenario_are_its_own_and_those_that_it_imports_from_their_folder(tmp_path: Path) -> None:
-    """What lies there and is not imported is none of it, and a built-in scenario is of the package's files."""
+    """Other files in the folder do not belong to it; a built-in scenario consists of the package's files."""
     helper = file_of(tmp_path, "PAUSE_S = 1\n", "beside_the_sourced.py")
     file_of(tmp_path, "", "never_imported.py")
     path = file_of(
@@ -216,7 +216,7 @@ def test_an_unknown_scenario_declares_no_requests() -> None:
 
 
 def test_a_scenario_that_loads_only_redis_takes_no_sample_target(tmp_path: Path) -> None:
-    """It does not start, load or name one; a scenario that also loads a service does."""
+    """It neither starts, loads nor names one; a scenario that also loads a service does."""
     sources = "from loadtest.clients.http import HttpUser\nfrom loadtest.clients.redis import RedisJsonUser\n"
     of_redis = "class A(RedisJsonUser):\n    redis_url = 'redis://shop:1'\n"
     alone = scenarios.load(file_of(tmp_path, sources + of_redis, "alone.py"))
@@ -231,7 +231,7 @@ def test_a_scenario_that_loads_only_redis_takes_no_sample_target(tmp_path: Path)
 
 
 def test_a_redis_is_needed_by_who_names_none(tmp_path: Path) -> None:
-    """Users that all name their own need none to be started, unless data are loaded."""
+    """Users that all name their own Redis need none to be started, unless data is loaded."""
     sources = "from loadtest.clients.redis import RedisJsonUser\n"
     of_own = "class A(RedisJsonUser):\n    redis_url = 'redis://shop:1'\n"
     of_host = "class B(RedisJsonUser):\n    host = 'redis://shop:1'\n"

@@ -1,4 +1,4 @@
-"""What a run removes at its end: all that its users created, and nothing of anybody else's."""
+"""The removal at the end of a run: everything that its users created, and nothing else."""
 
 import pytest
 import redis
@@ -12,12 +12,12 @@ from tests.journeys import run_each_task_once
 def test_what_the_users_of_a_run_created_is_removed(
     name: str, redis_url: str, target_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Accounts with their sessions, threads and letters, and scratch keys; those of another run stay."""
+    """Accounts with their sessions, threads and letters, and scratch keys are removed; those of another run stay."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     scenario = scenarios.load(name)
     assert scenario.remove_data is not None
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
-        run_each_task_once(scenario.user_classes[0], target_url, "first")  # the target makes its library
+        run_each_task_once(scenario.user_classes[0], target_url, "first")  # the target creates its library
         assert scenario.remove_data(redis_url, "first") > 1
         before = set(direct.keys())
         made = {}
@@ -34,7 +34,7 @@ def test_what_the_users_of_a_run_created_is_removed(
 
 
 def test_a_run_of_the_coin_queue_removes_its_users_and_its_queue(redis_url: str) -> None:
-    """Except those that were there before."""
+    """Those that existed before stay."""
     scenario = scenarios.load("coin_queue")
     with redis.Redis.from_url(redis_url, protocol=2) as direct:
         before = set(direct.keys())
@@ -45,7 +45,7 @@ def test_a_run_of_the_coin_queue_removes_its_users_and_its_queue(redis_url: str)
 
 
 def test_users_that_somebody_seeds_meanwhile_stay(redis_url: str) -> None:
-    """`loadtest seed users` takes over the users that a run made, which would remove them otherwise."""
+    """`loadtest seed users` takes over a run's users, which the run would otherwise remove."""
     scenario = scenarios.load("coin_queue")
     with redis.Redis.from_url(redis_url, protocol=2) as direct, RedisStore(redis_url) as store:
         before = set(direct.keys())

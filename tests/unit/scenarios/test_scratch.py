@@ -6,7 +6,7 @@ from loadtest.scenarios._scratch import Scratch
 
 
 def test_users_of_one_process_never_share_a_scratch_key() -> None:
-    """Living users have different keys; a slot that is given back is taken again, so keys stay few."""
+    """Living users have different keys; a released slot is reused, so keys stay few."""
     environment = Environment()
     first, second = Scratch(environment), Scratch(environment)
     assert second.key("simple") != first.key("simple")

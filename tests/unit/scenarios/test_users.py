@@ -10,7 +10,7 @@ import pytest
     ("client", "base"), [("", "loadtest.clients.http.user"), ("locust", "locust.contrib.fasthttp")]
 )
 def test_the_environment_chooses_the_http_client(client: str, base: str) -> None:
-    """LOADTEST_CLIENT=locust puts the HTTP users on FastHttpUser, but those whose streams it cannot time."""
+    """LOADTEST_CLIENT=locust puts the HTTP users on FastHttpUser, except those whose streams it cannot time."""
     code = (
         "import gevent.monkey; gevent.monkey.patch_all(); from loadtest import scenarios; "
         "print({base.__module__ for name in scenarios.names() if not scenarios.streams_of(name)"

@@ -1,4 +1,4 @@
-"""Made-up users, in Redis and in MongoDB, and the file of their ids."""
+"""Generated users, in Redis and in MongoDB, and the file of their ids."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.redis_harness import PrivateRedis, private_redis
 
 @pytest.fixture(scope="module")
 def private(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
-    """A Redis without anybody else's users."""
+    """A Redis without any other users."""
     with private_redis(redis_url, tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -55,7 +55,7 @@ def remove(*arguments: str) -> tuple[int, str]:
 
 
 def test_the_same_seed_gives_the_same_users() -> None:
-    """Users do not depend on how many are made; another seed makes others."""
+    """Users do not depend on how many are made; another seed gives others."""
     few = [user for batch in Users(42).batches(10) for user in batch]
     many = [user for batch in Users(42).batches(2 * BLOCK + 5) for user in batch]
     assert many[:10] == few
@@ -96,7 +96,7 @@ def test_seeding_writes_users_and_the_file_of_their_ids(store_url: str, tmp_path
 
 
 def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Path) -> None:
-    """After an interruption the same command writes what is missing and leaves the rest as it is."""
+    """After an interruption, the same command writes the missing users and leaves the others unchanged."""
     out = tmp_path / "ids.json"
     with open_store(store_url) as store:
         before = len(store.ids())
@@ -110,7 +110,7 @@ def test_seeding_again_completes_without_duplicates(store_url: str, tmp_path: Pa
 
 
 def test_what_was_seeded_is_removed_and_nothing_else(store_url: str, tmp_path: Path) -> None:
-    """The same count and seed name the users; those of another seed stay, and a second time there are none."""
+    """Count and seed identify the users; those of another seed stay, and a second removal finds none."""
     for number in ("11", "12"):
         assert seed("--count", "1200", "--seed", number, "--store", store_url, "--out", str(tmp_path / "ids"))[0] == 0
     outputs = [remove("--count", "1200", "--seed", "11", "--store", store_url) for _ in range(2)]
@@ -122,7 +122,7 @@ def test_what_was_seeded_is_removed_and_nothing_else(store_url: str, tmp_path: P
 
 
 def test_users_are_seeded_into_a_collection_with_its_own_kind_of_ids(mongo_url: str, tmp_path: Path) -> None:
-    """With ObjectIds as MongoDB makes them; the file and a feed hold their texts, and `seed remove` knows them."""
+    """They have ObjectIds; the file and a feed have these as texts, and `seed remove` finds them."""
     out = tmp_path / "ids.json"
     options = ("--count", "30", "--store", mongo_url, "--collection", "customers", "--object-ids")
     assert [seed(*options, "--out", str(out))[0] for _ in range(2)] == [0, 0]
@@ -137,7 +137,7 @@ def test_users_are_seeded_into_a_collection_with_its_own_kind_of_ids(mongo_url: 
 
 
 def test_what_only_a_mongodb_has_is_refused_elsewhere(private: PrivateRedis, mongo_url: str, tmp_path: Path) -> None:
-    """And a collection in the store's URL, which its client would ignore."""
+    """So is a collection in the store's URL, which its client would ignore."""
     out = str(tmp_path / "ids")
     refused = [
         seed("--store", private.url, "--object-ids", "--out", out),
@@ -147,7 +147,7 @@ def test_what_only_a_mongodb_has_is_refused_elsewhere(private: PrivateRedis, mon
 
 
 def test_everything_of_the_product_is_removed_from_redis(private: PrivateRedis, tmp_path: Path, mongo_url: str) -> None:
-    """Only what is under its prefix goes; of a MongoDB nobody knows what else is in it."""
+    """Only keys under its prefix are removed; in a MongoDB it is unknown what else there is."""
     private.admin.set("somebody:else", "1")
     assert seed("--count", "20", "--store", private.url, "--out", str(tmp_path / "ids"))[0] == 0
     code, output = remove("--all", "--store", private.url)
@@ -158,7 +158,7 @@ def test_everything_of_the_product_is_removed_from_redis(private: PrivateRedis, 
 
 
 def test_a_killed_seeding_leaves_no_half_file(private: PrivateRedis, tmp_path: Path) -> None:
-    """Interrupted halfway there is no file; the next seeding goes on where it was."""
+    """Interrupted halfway there is no file; the next seeding continues where it stopped."""
     out = tmp_path / "ids.json"
     command = [Path(sys.executable).with_name("loadtest"), "seed", "users", "--count", "400000", "--seed", "9"]
     child = subprocess.Popen(
@@ -176,7 +176,7 @@ def test_a_killed_seeding_leaves_no_half_file(private: PrivateRedis, tmp_path: P
 
 
 def test_a_queue_is_opened_once(private: PrivateRedis, tmp_path: Path) -> None:
-    """Seeding opens a queue where none is, and leaves one that is open."""
+    """Seeding opens a queue if there is none, and leaves an open one unchanged."""
     queues = []
     for _ in range(2):
         seed("--count", "1", "--store", private.url, "--out", str(tmp_path / "ids.json"))
@@ -187,7 +187,7 @@ def test_a_queue_is_opened_once(private: PrivateRedis, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", ["0", "-1", "1.5", "many", "", "10000001"])
 def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
-    """The error says the value and what is allowed; nothing is written."""
+    """The error has the value and what is allowed; nothing is written."""
     code, output = seed(f"--count={count}", "--out", str(tmp_path / "ids.json"))
     assert code == 2
     assert f"--count={count} is not allowed. Allowed: a whole number from 1 to" in output
@@ -206,7 +206,7 @@ def test_a_wrong_count_is_refused(count: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_store_that_cannot_be_used_is_named(tmp_path: Path, store: str, code: int, words: str) -> None:
-    """The exit code tells wrong usage from a store that is away; no file is written, and no password shown."""
+    """The exit code tells a usage error from an unreachable store; no file is written, and no password shown."""
     ended, output = seed("--count", "10", "--store", store, "--out", str(tmp_path / "ids.json"))
     assert (ended, words in output) == (code, True), output
     assert "hidden" not in output
@@ -229,21 +229,21 @@ def test_a_password_in_the_environment_is_not_shown(tmp_path: Path, monkeypatch:
     ],
 )
 def test_a_password_that_is_not_quoted_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """What cannot be read as a URL is one sentence, which names no part of it."""
+    """Text that cannot be parsed as a URL gives an error that quotes no part of it."""
     monkeypatch.setenv("LOADTEST_STORE", url)
     ended, output = seed("--count", "10", "--out", str(tmp_path / "ids.json"))
     assert (ended in {1, 2}, output.startswith("error: "), "hidden" in output) == (True, True, False), output
 
 
 def test_a_file_that_cannot_be_written_is_reported_first(tmp_path: Path) -> None:
-    """Before anything is seeded the place of the result is checked."""
+    """The place of the result is checked before anything is seeded."""
     for out in (tmp_path, tmp_path / "none" / "ids.json"):
         ended, output = seed("--count", "10", "--store", "redis://127.0.0.1:1/0", "--out", str(out))
         assert (ended, f"OUT={out} cannot be written" in output) == (2, True), output
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """A file is replaced when the new one is complete, and not before."""
+    """A file is replaced only once the new one is complete."""
     out = tmp_path / "ids.json"
     write_ids(out, ["a"])
     with pytest.raises(TypeError):

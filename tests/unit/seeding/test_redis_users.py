@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
 
 
 def as_user(server: PrivateRedis, user: str) -> redis.Redis:
-    """Return a client that is this user."""
+    """Return a client logged in as this user."""
     return redis.Redis.from_url(f"redis://{user}@127.0.0.1:{server.port}/0", protocol=2)
 
 
@@ -103,7 +103,7 @@ NO = re.compile(r"no permissions|NOPERM|can't run|can't access|not allowed from 
 
 @pytest.mark.parametrize("user", ALLOWED)
 def test_a_service_may_do_its_work(server: PrivateRedis, user: str) -> None:
-    """What a service sends is answered."""
+    """Every command that a service sends succeeds."""
     with as_user(server, user) as connection:
         for command in ALLOWED[user]:
             connection.execute_command(*command.split(" "))
@@ -111,7 +111,7 @@ def test_a_service_may_do_its_work(server: PrivateRedis, user: str) -> None:
 
 @pytest.mark.parametrize("user", REFUSED)
 def test_a_service_may_do_nothing_else(server: PrivateRedis, user: str) -> None:
-    """Administration, scripts, other keys, and what never ends or takes very long are refused by Redis."""
+    """Redis refuses administration, scripts, other keys, and commands that never end or take very long."""
     with as_user(server, user) as connection:
         for command in (*ADMINISTRATION, *OTHERS_KEYS, *WITHOUT_END, *REFUSED[user]):
             with pytest.raises(redis.ResponseError, match=NO):
@@ -120,14 +120,14 @@ def test_a_service_may_do_nothing_else(server: PrivateRedis, user: str) -> None:
 
 @pytest.mark.parametrize("user", ["", "default@"])
 def test_nobody_without_a_name_may_do_anything(server: PrivateRedis, user: str) -> None:
-    """The user that needs no name is off."""
+    """The default user is disabled."""
     connection = redis.Redis.from_url(f"redis://{user}127.0.0.1:{server.port}/0", protocol=2)
     with connection, pytest.raises(redis.AuthenticationError, match=r"required|invalid username"):
         connection.get("loadtest:a")
 
 
 def test_the_load_and_its_data_need_no_more(server: PrivateRedis) -> None:
-    """The data of a run is written, read by this product's client, and removed, by a user that has no password."""
+    """A user without a password may write, read and remove the data of a run, using this product's client."""
     url = f"redis://locust@127.0.0.1:{server.port}/0"
     documents.load_data(url, lambda _done, _total: None)
     with client_of(url) as client:

@@ -1,4 +1,4 @@
-"""What runs load into a Redis that they share."""
+"""Data of runs that share a Redis."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,18 +14,18 @@ KEYS = ["loadtest:a", "loadtest:b"]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PrivateRedis]:
-    """Run a Redis of this test's own."""
+    """Run a separate Redis."""
     server = PrivateRedis("", tmp_path, ())
     yield server
     server.close()
 
 
 def test_the_last_run_to_end_removes_what_the_runs_made(server: PrivateRedis) -> None:
-    """Not the first one, whose data the others read; and what was there before stays."""
+    """The first run to end does not, since others read the data; keys that existed before stay."""
     server.admin.set("loadtest:a", "was there")
     with RedisStore(server.url) as store:
         first, second = (SharedData(store, "mine", user) for user in ("1", "2"))
-        for run in (first, second, first):  # a run whose Redis lost its data loads it again
+        for run in (first, second, first):  # a run loads its data again if its Redis lost it
             run.claim(KEYS)
             server.admin.set("loadtest:b", "made")
         assert [first.release(), server.admin.exists(*KEYS)] == [0, 2]
@@ -34,7 +34,7 @@ def test_the_last_run_to_end_removes_what_the_runs_made(server: PrivateRedis) ->
 
 
 def test_what_a_run_keeps_is_removed_by_no_other(server: PrivateRedis) -> None:
-    """A run that keeps its data, or was killed, does not release it: it may be looked at."""
+    """A run that keeps its data, or was killed, does not release it, so that it can be inspected."""
     with RedisStore(server.url) as store:
         SharedData(store, "mine", "kept").claim(KEYS)
         server.admin.mset(dict.fromkeys(KEYS, 1))
@@ -47,7 +47,7 @@ def test_what_a_run_keeps_is_removed_by_no_other(server: PrivateRedis) -> None:
 
 
 def test_data_of_which_no_run_was_told_is_nobodys_to_remove(server: PrivateRedis) -> None:
-    """Without a claim, as when loading failed before it, nothing is removed."""
+    """Without a claim, as after a failed load, nothing is removed."""
     server.admin.sadd(made_key("mine"), "loadtest:a")
     server.admin.set("loadtest:a", 1)
     with RedisStore(server.url) as store:

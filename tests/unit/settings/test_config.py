@@ -1,4 +1,4 @@
-"""Config: where a setting comes from, and the error for an invalid one."""
+"""Config: the sources of a setting, and the error for an invalid one."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ NO_FILE = Path("/nonexistent/loadtest.env")
 
 
 def load(options: dict[str, object] | None = None, *, environ: dict[str, str] | None = None, file: Path = NO_FILE):
-    """Load a Config from nothing but what a test gives."""
+    """Load a Config from a test's values only."""
     return Config.load(options, environ=environ or {}, file=file)
 
 
@@ -27,7 +27,7 @@ def test_command_line_wins_over_environment_over_file(tmp_path: Path) -> None:
 
 
 def test_a_redis_for_the_load_alone_is_refused_in_the_stack(tmp_path: Path) -> None:
-    """The sample target does not read loadtest.env: it would use the stack's Redis, and the load another."""
+    """The sample target does not read loadtest.env: it would use the stack's Redis, and the load another one."""
     file = tmp_path / "loadtest.env"
     file.write_text("REDIS_URL=redis://mine:6379/0\n")
     with pytest.raises(UsageError, match=r"does not reach the sample target of the Compose stack.*Next: move it there"):
@@ -65,7 +65,7 @@ def test_empty_variable_counts_as_not_given() -> None:
     ],
 )
 def test_wrong_value_is_explained(name: str, value: str) -> None:
-    """A wrong value's error says what, the value, where from, what is allowed and the next step."""
+    """The error has the setting, the value, its source, what is allowed and the next step."""
     with pytest.raises(UsageError) as caught:
         load({name: value})
     text = str(caught.value)
@@ -87,7 +87,7 @@ def test_all_errors_are_reported_together() -> None:
 
 
 def test_only_a_line_feed_ends_a_setting_of_the_file(tmp_path: Path) -> None:
-    """A byte order mark is not part of a name, and what other programs take for a line's end is part of a value."""
+    """A byte order mark is not part of a name, and other line separators are part of a value."""
     file = tmp_path / "loadtest.env"
     file.write_text("\ufeffLOADTEST_FEED=a\u2028b.csv\r\nLOADTEST_RUN_ID=night\r\n", newline="")
     config = Config.load(environ={}, file=file)
@@ -95,7 +95,7 @@ def test_only_a_line_feed_ends_a_setting_of_the_file(tmp_path: Path) -> None:
 
 
 def test_malformed_file_names_its_line(tmp_path: Path) -> None:
-    """A line of another form is refused with file and line number."""
+    """A malformed line is refused with file and line number."""
     file = tmp_path / "loadtest.env"
     file.write_text("LOADTEST_USERS=1\nexport LOADTEST_WORKERS 2\n")
     with pytest.raises(UsageError, match=rf"{file}, line 2"):
@@ -103,7 +103,7 @@ def test_malformed_file_names_its_line(tmp_path: Path) -> None:
 
 
 def test_a_setting_without_its_prefix_is_refused_in_the_file(tmp_path: Path) -> None:
-    """USERS=5 in the file would be ignored in silence; a name of somebody else's is none of our business."""
+    """USERS=5 in the file would be ignored silently; unrelated names are accepted."""
     file = tmp_path / "loadtest.env"
     file.write_text("USERS=5\nGRAFANA_PORT=3001\n")
     with pytest.raises(UsageError, match=r"^USERS \(in .*\) is not read from there. Allowed: LOADTEST_USERS. Next: "):
@@ -111,21 +111,21 @@ def test_a_setting_without_its_prefix_is_refused_in_the_file(tmp_path: Path) -> 
 
 
 def test_environment_carries_the_config_to_a_child() -> None:
-    """A child process that reads the variables has the same Config."""
+    """A child process that reads the variables gets the same Config."""
     config = load({"users": 7, "run_time": "90s", "redis_url": "redis://127.0.0.1:1/0", "ui": True, "host": "http://a"})
     assert load(environ=config.environment()) == config
 
 
 def test_variables_and_settings_are_inverse() -> None:
-    """Every setting has one variable, and the variable leads back to it."""
+    """Every setting has one variable, which leads back to it."""
     assert [setting_of(variable(name)) for name in Config.model_fields] == list(Config.model_fields)
 
 
 def test_foreign_variables_are_left_alone() -> None:
-    """LOCUST_* and the rest of the environment are not settings of ours."""
+    """LOCUST_* and the rest of the environment are not settings of this product."""
     assert load(environ={"LOCUST_USERS": "9", "HOST": "laptop", "PATH": os.environ["PATH"]}) == load()
 
 
 def test_default_workers_leave_a_core_for_the_rest() -> None:
-    """One core is left for the master, the target and Redis where there is more than one."""
+    """If there are several cores, one is left for the master, the target and Redis."""
     assert default_workers() == max(1, (os.cpu_count() or 1) - 1)

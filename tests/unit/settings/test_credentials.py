@@ -1,4 +1,4 @@
-"""Credentials come from files, and an error does not repeat what is in them."""
+"""Credentials come from files, and errors do not repeat their content."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from loadtest.settings.credentials import Account, read_accounts, read_secret, r
 
 
 def test_accounts_are_read_from_a_csv_file(tmp_path: Path) -> None:
-    """Each line is an account; quoting is as in every CSV file."""
+    """Each line is an account; quoting is as in any CSV file."""
     (tmp_path / "accounts.csv").write_text('login,password\nada@example.com,"a,b"\neve,c d\n')
     expected = (Account("ada@example.com", "a,b"), Account("eve", "c d"))
     assert read_accounts(tmp_path / "accounts.csv") == expected
@@ -30,19 +30,19 @@ def test_accounts_are_read_from_a_csv_file(tmp_path: Path) -> None:
     ],
 )
 def test_accounts_are_read_as_programs_write_them(tmp_path: Path, name: str, text: str) -> None:
-    """With or without a byte order mark, with any usual delimiter, and as JSON."""
+    """This covers a byte order mark, all usual delimiters, and JSON."""
     (tmp_path / name).write_text(text, newline="")
     assert read_accounts(tmp_path / name) == (Account("ada", "a,b"), Account("eve", "c d"))
 
 
 def test_only_a_line_feed_outside_quotation_marks_ends_an_account(tmp_path: Path) -> None:
-    """The other characters at which str.splitlines splits may be in a password."""
+    """Other characters at which str.splitlines splits may be in a password."""
     (tmp_path / "accounts.csv").write_text('login,password\nada,a\u2028b\x85c\neve,"d\ne"\n')
     assert read_accounts(tmp_path / "accounts.csv") == (Account("ada", "a\u2028b\x85c"), Account("eve", "d\ne"))
 
 
 def test_an_account_does_not_show_its_password() -> None:
-    """A log line or a traceback with an account in it gives nothing away."""
+    """A log line or a traceback with an account reveals nothing."""
     assert repr(Account("ada", "secret")) == "Account(login='ada')"
 
 
@@ -68,7 +68,7 @@ def test_an_account_does_not_show_its_password() -> None:
     ],
 )
 def test_a_wrong_file_is_a_usage_error_without_its_content(tmp_path: Path, text: str, words: str) -> None:
-    """The setting, the file and the line are named, and no password."""
+    """The error has the setting, the file and the line, but no password."""
     file = tmp_path / ("accounts.json" if text[:1] in ("[", "{") else "accounts.csv")
     file.write_text(text)
     with pytest.raises(UsageError) as raised:
@@ -89,7 +89,7 @@ def test_a_wrong_file_is_a_usage_error_without_its_content(tmp_path: Path, text:
     ids=["many rows", "many members", "deep", "long"],
 )
 def test_a_file_of_accounts_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
-    """Every worker holds all accounts, so a file may not fill its memory, by number, depth or length."""
+    """Every worker holds all accounts, so number, depth and length are limited."""
     monkeypatch.setattr(credentials, "MAX_ACCOUNTS", 3)
     monkeypatch.setattr(credentials, "LARGEST_BYTES", 1000)
     (tmp_path / name).write_text(text)
@@ -98,7 +98,7 @@ def test_a_file_of_accounts_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
-    """White space around it does not matter; nothing, or two words, is refused without being shown."""
+    """White space around it is ignored; no word, or two words, are refused without being shown."""
     file = tmp_path / "token"
     file.write_text("\n abc.def \n")
     assert read_token(file) == "abc.def"
@@ -112,7 +112,7 @@ def test_a_token_is_the_only_word_of_its_file(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_read_from_a_regular_file_only(tmp_path: Path) -> None:
-    """A byte order mark is not part of it, and a named pipe is not waited for."""
+    """A byte order mark is not part of it, and a named pipe is refused without a wait."""
     (tmp_path / "secret").write_text("\ufeffa secret of a key\n")
     assert read_secret(tmp_path / "secret", "LINK_KEY_FILE", 8) == "a secret of a key"
     os.mkfifo(tmp_path / "pipe")
@@ -123,7 +123,7 @@ def test_a_secret_is_read_from_a_regular_file_only(tmp_path: Path) -> None:
 
 
 def test_both_files_are_checked_before_a_run(tmp_path: Path) -> None:
-    """A file that is missing, or not text, is named with its setting."""
+    """A file that is missing or not text is named with its setting."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     os.mkfifo(tmp_path / "pipe")
     credentials.check(Config.load({}, environ={}))
@@ -139,7 +139,7 @@ def test_both_files_are_checked_before_a_run(tmp_path: Path) -> None:
 
 
 def test_what_is_not_set_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the settings there are no accounts, and no header."""
+    """Without the settings there are no accounts and no header."""
     for setting in ("LOADTEST_ACCOUNTS_FILE", "LOADTEST_TOKEN_FILE"):
         monkeypatch.delenv(setting, raising=False)
     for cached in (credentials.accounts, credentials.bearer_headers):
@@ -148,7 +148,7 @@ def test_what_is_not_set_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_settings_name_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scenario's accounts and token are those of the files."""
+    """A scenario's accounts and token come from the files."""
     (tmp_path / "accounts.csv").write_text("login,password\nada,hidden\n")
     (tmp_path / "token").write_text("abc.def")
     monkeypatch.setenv("LOADTEST_ACCOUNTS_FILE", str(tmp_path / "accounts.csv"))

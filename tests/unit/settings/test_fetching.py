@@ -1,4 +1,4 @@
-"""This product's own requests: where they may go, and by which way."""
+"""This product's own requests: their permitted targets, and proxies."""
 
 import contextlib
 import http.server
@@ -18,7 +18,7 @@ from loadtest.settings.fetching import fetch
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """A service on this machine that redirects where a path says, and remembers the requests."""
+    """A service on this machine that redirects by path, and records the requests."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
         super().__init__((address, 0), Answer)
@@ -27,7 +27,7 @@ class Site(http.server.ThreadingHTTPServer):
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Responds to one request."""
 
     server: Site
 
@@ -47,7 +47,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def site() -> Iterator[Site]:
 
 
 def test_no_proxy_is_between_this_machine_and_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy variables are for what is elsewhere."""
+    """The proxy variables apply to other machines only."""
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     port = site.url.rpartition(":")[2]
@@ -81,7 +81,7 @@ def test_no_proxy_is_between_this_machine_and_itself(site: Site, monkeypatch: py
 
 @pytest.mark.parametrize("target", ["http://169.254.169.254/latest", "http://[fd20:ce::254]/", "http://2852039166/"])
 def test_a_redirect_leads_to_no_closed_address(site: Site, target: str) -> None:
-    """Neither a redirect nor the URL itself."""
+    """This applies to redirects and to the URL itself."""
     for url in (f"{site.url}/to/{target}", target):
         with pytest.raises(OSError, match="clouds serve credentials"):
             fetch(url, 5.0)
@@ -90,7 +90,7 @@ def test_a_redirect_leads_to_no_closed_address(site: Site, target: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this machine has one address of loopback")
 @pytest.mark.parametrize("command", [("init", "--openapi"), ("doctor", "--host")], ids=" ".join)
 def test_no_command_is_redirected_there(site: Site, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address of this machine plays one at which clouds serve credentials."""
+    """A local address stands for one at which clouds serve credentials."""
     invoke = partial(CliRunner().invoke, main)
     with running(Site("127.0.0.2")) as cloud:
         invoke([*command, f"{site.url}/to/{cloud.url}/latest"])
@@ -106,7 +106,7 @@ def test_no_command_is_redirected_there(site: Site, command: tuple[str, ...], mo
 
 
 def test_a_redirect_leads_to_no_other_scheme(site: Site) -> None:
-    """It is not followed; the URL itself is refused."""
+    """The redirect is not followed; the URL itself is refused."""
     for target in ("file:///etc/passwd", "redis://127.0.0.1/"):
         assert fetch(f"{site.url}/to/{target}", 5.0).status == 302
     for url in ("file:///etc/passwd", "ftp://127.0.0.1/x", f"{site.url}/to/ftp://127.0.0.1/x"):
@@ -115,7 +115,7 @@ def test_a_redirect_leads_to_no_other_scheme(site: Site) -> None:
 
 
 def test_what_is_elsewhere_redirects_nobody_to_this_machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Services of this machine trust who asks them; here one of them plays a service that is elsewhere."""
+    """Local services trust local clients; here one of them plays a remote service."""
     monkeypatch.setattr("loadtest.settings.fetching._is_here", lambda _url: False)
     for inside in (site.url, site.url.replace("127.0.0.1", "2130706433"), site.url.replace("127.0.0.1", "localhost")):
         with pytest.raises(OSError, match="redirects to this machine"):
@@ -125,7 +125,7 @@ def test_what_is_elsewhere_redirects_nobody_to_this_machine(site: Site, monkeypa
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["head", "body"])
 def test_a_server_that_sends_a_byte_now_and_then_is_let_go(start: bytes) -> None:
-    """The limit is one for the whole answer, not for each read."""
+    """The limit applies to the whole response, not to each read."""
 
     class Slow(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -144,14 +144,14 @@ def test_a_server_that_sends_a_byte_now_and_then_is_let_go(start: bytes) -> None
 
 
 def test_an_answer_is_bounded(site: Site) -> None:
-    """What is larger is not kept; what is not HTTP is an error of the network."""
+    """A larger one is not stored; one that is not HTTP is a network error."""
     assert fetch(f"{site.url}/missing", 5.0, most_bytes=4).body == b"none"
     with pytest.raises(OSError, match="larger than 3 bytes"):
         fetch(f"{site.url}/missing", 5.0, most_bytes=3)
 
 
 def test_a_name_that_changes_its_address_is_left_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address of the connection is what counts, and nothing is sent over it."""
+    """The address of the connection is checked, and nothing is sent over it."""
     monkeypatch.setattr("loadtest.settings.fetching.closed_address_of", lambda _host: None)
     monkeypatch.setattr(hosts, "CLOSED", (*hosts.CLOSED, hosts.ipaddress.ip_network("127.0.0.0/8")))
     hosts.is_closed.cache_clear()
@@ -164,5 +164,5 @@ def test_a_name_that_changes_its_address_is_left_at_once(site: Site, monkeypatch
 
 
 def test_an_error_of_the_server_is_an_answer(site: Site) -> None:
-    """It can be read."""
+    """Its body can be read."""
     assert fetch(f"{site.url}/missing", 5.0)[::2] == (404, b"none")

@@ -1,4 +1,4 @@
-"""Hosts: those that a start from the web UI may load, and addresses that no request may go to."""
+"""Hosts: those that a start from the web UI may load, and addresses that no request may reach."""
 
 import ipaddress
 import subprocess
@@ -75,7 +75,7 @@ WAYS = {
 
 @pytest.fixture
 def opened() -> Iterator[None]:
-    """Opens one network for a test."""
+    """Opens a network for one test."""
     hosts.unblock([ipaddress.ip_network("169.254.170.0/24")])
     yield
     hosts._opened.clear()
@@ -84,7 +84,7 @@ def opened() -> Iterator[None]:
 
 @pytest.mark.parametrize("case", CLOSED)
 def test_a_closed_address_is_known_in_every_notation(case: str) -> None:
-    """Link-local and metadata addresses are closed, however they are written."""
+    """Link-local and metadata addresses are closed in any notation."""
     assert hosts.is_closed(CLOSED[case])
 
 
@@ -97,7 +97,7 @@ def test_other_addresses_are_open(address: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("redirected", [False, True])
 def test_no_request_goes_there(way: str, redirected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client makes no connection to a closed address, neither at once nor behind a redirect, and counts it."""
+    """The client never connects to a closed address, directly or after a redirect, and counts the attempt."""
     redirect = always(ok(b"", f"Location: {WAYS[way]}", status="302 Found"))
     with ScriptedServer(redirect) as server, running_user(server.url) as user:
         monkeypatch.setattr(hosts, "_allowed", Targets("*"))
@@ -124,7 +124,7 @@ def test_no_request_goes_there(way: str, redirected: bool, monkeypatch: pytest.M
 def test_a_redirect_leads_to_a_host_that_somebody_named(
     allowed: str | None, host: str, followed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scenario, or LOADTEST_ALLOWED_HOSTS; whether to this machine is decided where the connection is made."""
+    """The scenario or LOADTEST_ALLOWED_HOSTS names it; redirects to this machine are checked on connecting."""
     monkeypatch.setattr(hosts, "_allowed", Targets(allowed))
     with nullcontext() if followed else pytest.raises(hosts.RedirectError, match="LOADTEST_ALLOWED_HOSTS"):
         hosts.check_redirect(host, "shop.example", "Login.example")
@@ -141,7 +141,7 @@ CLIENTS = {
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_no_other_client_of_the_process_connects_there(client: str) -> None:
-    """Those of ordinary locustfiles know nothing of closed addresses, and follow redirects."""
+    """Clients of ordinary locustfiles do not know closed addresses, and follow redirects."""
     code = (
         f"from loadtest.settings import hosts; hosts.open_allowed(None); url = 'http://2852039166/'; {CLIENTS[client]}"
     )
@@ -151,7 +151,7 @@ def test_no_other_client_of_the_process_connects_there(client: str) -> None:
 
 @pytest.mark.usefixtures("opened")
 def test_a_network_that_a_person_names_is_open() -> None:
-    """What LOADTEST_ALLOWED_HOSTS names by address or network is reached, and the rest stays closed."""
+    """Addresses and networks in LOADTEST_ALLOWED_HOSTS are reached, and the rest stays closed."""
     assert [hosts.is_closed(one) for one in ("169.254.170.2", "169.254.169.254")] == [False, True]
 
 
@@ -167,7 +167,7 @@ def test_loopback_is_known(host: str) -> None:
     "host", ["", "*", "::", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example", "64:ff9b::7f00:1"]
 )
 def test_what_is_not_loopback_is_known_too(host: str) -> None:
-    """Every address, other machines and names that begin like ours are not."""
+    """Every other address, other machines, and names that only begin like ours are not loopback."""
     assert not hosts.is_loopback(host)
 
 
@@ -191,12 +191,12 @@ OWN = "http://target_app:5000"
     ],
 )
 def test_what_is_allowed_passes(allowed: str | None, url: str) -> None:
-    """The own target, this machine, and what the setting names by name, wildcard, address or network."""
+    """These are the own target, this machine, and hosts in the setting by name, wildcard, address or network."""
     Targets(allowed, OWN).check(url)
 
 
 def test_a_configured_host_need_not_be_a_url() -> None:
-    """Users with clients of their own understand it; another one like it is not allowed."""
+    """Users with custom clients may understand it; a similar one is not allowed."""
     targets = Targets("*", "localhost:50051", "grpc://shop:50051")
     targets.check("localhost:50051")
     targets.check("grpc://shop:50051")
@@ -212,7 +212,7 @@ def test_a_configured_host_need_not_be_a_url() -> None:
     ],
 )  # fmt: skip
 def test_the_port_of_a_service_on_this_machine_is_known(host: str, port: int | None) -> None:
-    """Also of a host that is not a URL."""
+    """This includes a host that is not a URL."""
     assert hosts.local_port(host) == port
 
 
@@ -240,17 +240,17 @@ def test_the_port_of_a_service_on_this_machine_is_known(host: str, port: int | N
     ],
 )
 def test_what_is_not_allowed_is_refused(allowed: str | None, url: str) -> None:
-    """Everything else, with the allowed values and the next step."""
+    """The error has the allowed values and the next step."""
     with pytest.raises(UsageError, match=r"(?s)Allowed: .*Next: "):
         Targets(allowed, OWN).check(url)
 
 
 def test_a_wrong_setting_is_refused() -> None:
-    """An item that is not a host is named."""
+    """The error names the invalid item."""
     with pytest.raises(UsageError, match=r"'http://x', .*Allowed: names"):
         Targets("fine.example, http://x")
 
 
 def test_what_does_not_resolve_is_left_to_the_requests() -> None:
-    """A name that no resolver knows is not a reason to refuse: its requests fail with class dns."""
+    """A name that does not resolve is not refused: its requests fail with class dns."""
     check_open("http://nobody.invalid")

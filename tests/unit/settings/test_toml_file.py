@@ -1,4 +1,4 @@
-"""TomlFile: the lines of keys in every form that TOML has."""
+"""TomlFile: the lines of keys in every form of TOML."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ d = { e.f = "\\"#", "\\u0067" = '#' } # 19
 
 
 def test_every_key_has_its_line(tmp_path: Path) -> None:
-    """Tables, lists of tables, dotted and quoted keys, inline tables and list items are found where they stand."""
+    """Tables, arrays of tables, dotted and quoted keys, inline tables and list items all have their line."""
     file = tmp_path / "a.toml"
     file.write_text(TEXT)
     toml = TomlFile(file, "file")
@@ -55,7 +55,7 @@ def test_every_key_has_its_line(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_its_table(tmp_path: Path) -> None:
-    """A missing key's place is the table that it is missing from; a missing table's, the file's first line."""
+    """The place of a missing key is its table, and that of a missing table is the file's first line."""
     file = tmp_path / "a.toml"
     file.write_text(TEXT)
     toml = TomlFile(file, "file")
@@ -65,7 +65,7 @@ def test_what_is_not_there_is_its_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"a = ", b"\xff", None])
 def test_what_is_no_toml_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    """A syntax error, a foreign encoding and a missing file are usage errors with the file's name."""
+    """A syntax error, another encoding and a missing file are usage errors with the file's name."""
     file = tmp_path / "a.toml"
     if content is not None:
         file.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Secrets in URLs: none is shown, wherever it stands and whatever characters it has."""
+"""Secrets in URLs are never shown, wherever they are and whatever characters they contain."""
 
 import time
 
@@ -78,7 +78,7 @@ URLS = {
 
 @pytest.mark.parametrize("url", URLS)
 def test_no_secret_of_a_url_is_shown(url: str) -> None:
-    """Credentials and the values of parameters are masked; what finds the server is not."""
+    """Credentials and values of parameters are masked; the parts that locate the server are not."""
     assert without_credentials(url) == URLS[url]
 
 
@@ -98,7 +98,7 @@ def test_no_secret_of_a_url_is_shown(url: str) -> None:
     ],
 )
 def test_what_is_no_secret_is_shown(url: str) -> None:
-    """A URL without credentials and with well-known parameters stays as it is."""
+    """A URL without credentials and with well-known parameters is unchanged."""
     assert (without_credentials(url), has_password(url)) == (url, False)
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_secret_is_shown(url: str) -> None:
     ],
 )
 def test_a_long_text_takes_little_time(text: str) -> None:
-    """No text makes it look again and again at the same characters."""
+    """No text causes repeated scans of the same characters."""
     began_s = time.process_time()
     without_credentials(text)
     assert time.process_time() - began_s < 5
@@ -137,7 +137,7 @@ def test_a_long_text_takes_little_time(text: str) -> None:
     ],
 )
 def test_a_password_is_known_by_its_place(url: str) -> None:
-    """In the address or in a parameter."""
+    """It is in the authority or in a parameter."""
     assert has_password(url)
 
 
@@ -149,5 +149,5 @@ def test_a_password_is_known_by_its_place(url: str) -> None:
     ],
 )
 def test_a_user_and_an_unknown_parameter_are_no_password(url: str) -> None:
-    """They may stand on a command line."""
+    """They may be on a command line."""
     assert not has_password(url)

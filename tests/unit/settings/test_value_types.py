@@ -1,4 +1,4 @@
-"""Durations as settings give them."""
+"""Durations in settings."""
 
 import pytest
 
@@ -10,12 +10,12 @@ from loadtest.settings.value_types import duration_s
     [("90", 90.0), ("20s", 20.0), ("1m30s", 90.0), ("2h", 7200.0), ("1h1m1.5s", 3661.5), (" 5m ", 300.0)],
 )
 def test_duration_is_read(text: str, expected: float) -> None:
-    """A duration may be written in the units people use."""
+    """A duration may have the usual units."""
     assert duration_s(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "abc", "-5s", "5x", "1s1m", "nan", "s"])
 def test_duration_is_refused(text: str) -> None:
-    """What is not a duration is not a number either."""
+    """An invalid duration is not read as a number, either."""
     with pytest.raises(ValueError, match="not a duration"):
         duration_s(text)

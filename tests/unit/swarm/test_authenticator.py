@@ -1,4 +1,4 @@
-"""Handshakes succeed with the workers' key only, and the others are counted, over real sockets."""
+"""Handshakes succeed only with the workers' key; others are counted, over real sockets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ class Server:
         self.authenticator.close()
 
     def accepts(self, pair: KeyPair | None, patience_ms: int) -> bool:
-        """Connect with this key pair, or in the clear, and say whether a message arrived in time."""
+        """Connect with this key pair, or in clear text, and return whether a message arrived in time."""
         with self.socket.context.socket(zmq.DEALER) as peer:
             peer.setsockopt(zmq.LINGER, 0)
             if pair:
@@ -49,14 +49,14 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """One that accepts workers."""
+    """A server that accepts workers."""
     with listening(KEYS) as made:
         yield made
 
 
 @contextmanager
 def listening(keys: Keys | None) -> Iterator[Server]:
-    """Accept workers, with keys or in the clear."""
+    """Accept workers, with keys or in clear text."""
     socket, room = zmq.Context().socket(zmq.ROUTER), [True]
     if keys:
         socket.curve_server, socket.curve_secretkey = True, keys.master.secret
@@ -70,7 +70,7 @@ def listening(keys: Keys | None) -> Iterator[Server]:
 
 
 def test_a_worker_with_the_key_is_accepted(server: Server) -> None:
-    """What a worker with the key sends arrives, and nothing is counted."""
+    """The message of a worker with the key arrives, and nothing is counted."""
     before = dict(refusals.counts)
     assert server.accepts(KEYS.worker, 5_000)
     assert refusals.counts == before
@@ -78,7 +78,7 @@ def test_a_worker_with_the_key_is_accepted(server: Server) -> None:
 
 @pytest.mark.parametrize("pair", [OTHERS.worker, KEYS.master, None], ids=["other key", "master's key", "no key"])
 def test_a_peer_without_the_key_is_refused_and_counted(server: Server, pair: KeyPair | None) -> None:
-    """Another key, another role's or none is a refused handshake, and the next worker is accepted all the same."""
+    """A handshake with another key, another role's or none is refused; the next worker is still accepted."""
     before = refusals.counts[refusals.HANDSHAKE]
     assert not server.accepts(pair, 200)
     eventually(lambda: refusals.counts[refusals.HANDSHAKE] > before)
@@ -93,7 +93,7 @@ def test_a_closed_authenticator_accepts_nobody(server: Server) -> None:
 
 @pytest.mark.parametrize("keys", [KEYS, None], ids=["key", "in the clear"])
 def test_nobody_is_let_in_while_there_is_no_room(keys: Keys | None) -> None:
-    """ZeroMQ takes none of a worker's messages before; it comes in by itself, once there is room."""
+    """ZeroMQ accepts no messages of a worker before; the worker is admitted once there is room."""
     with listening(keys) as server, server.socket.context.socket(zmq.DEALER) as worker:
         server.room[0] = False
         worker.linger = 0

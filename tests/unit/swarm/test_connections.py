@@ -1,4 +1,4 @@
-"""What connections may cost a master: places, memory and its life, over real sockets."""
+"""The cost of connections for a master: connections, memory and its life, over real sockets."""
 
 import ctypes
 import os
@@ -30,8 +30,8 @@ MORE, LONG, COMMAND = 1, 2, 4
 
 @pytest.fixture
 def master() -> Iterator[MasterEnd]:
-    """A master's end."""
-    connections._give_back_memory()  # what earlier tests left would take a flood in, and hide it
+    """A master's end of the link."""
+    connections._give_back_memory()  # memory freed by earlier tests would absorb a flood, and hide it
     with master_end() as found:
         yield found
 
@@ -44,7 +44,7 @@ def frame(body: bytes, flags: int = 0) -> bytes:
 
 
 def greeting(name: bytes) -> bytes:
-    """Return what a connection begins with: 64 bytes, and a command."""
+    """Return the start of a connection: 64 bytes, and a command."""
     told = ((b"Socket-Type", b"DEALER"), (b"Identity", name))
     ready = b"".join(bytes([len(key)]) + key + struct.pack(">I", len(value)) + value for key, value in told)
     first = b"\xff" + b"\0" * 8 + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" * 32
@@ -62,7 +62,7 @@ def raw(master: MasterEnd, name: bytes) -> socket.socket:
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the other side closed a connection."""
+    """Return whether the other side closed a connection."""
     connection.settimeout(0.0)
     try:
         while connection.recv(4096):
@@ -75,7 +75,7 @@ def is_closed(connection: socket.socket) -> bool:
 
 
 def test_further_connections_are_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each may fill memory; existing ones are kept, and one that leaves makes room."""
+    """Each may fill memory; existing ones are kept, and one that closes makes room."""
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
     with ExitStack() as opened, closing(speaker(master, b"worker")) as worker:
         assert heard(master, worker, "worker")
@@ -95,7 +95,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 def test_a_connection_that_breaks_with_messages_and_pings_left_ends_nobody(master: MasterEnd) -> None:
-    """The master is busy while they arrive; a bounded queue would be full, and ZeroMQ would end the process."""
+    """The master is busy while they arrive; a bounded queue would be full, and ZeroMQ would abort the process."""
     message = frame(msgpack.packb(("client_ready", -1, "odd")))
     for number in range(20):
         connection = raw(master, b"odd%d" % number)
@@ -116,7 +116,7 @@ FLOODS = {
 
 
 def _flood(connection: socket.socket, part: bytes) -> None:
-    with suppress(OSError):  # the master closes it, or the test's end does
+    with suppress(OSError):  # closed by the master, or at the test's end
         while True:
             connection.sendall(part)
 
@@ -124,7 +124,7 @@ def _flood(connection: socket.socket, part: bytes) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=list(FLOODS))
 def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection of a worker that fills none stays."""
+    """The connection of an innocent worker stays."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     with closing(speaker(master, b"worker")) as worker:
         assert heard(master, worker, "worker")
@@ -138,7 +138,7 @@ def test_who_fills_the_memory_is_closed(master: MasterEnd, flood: bytes, monkeyp
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_who_sends_more_than_is_handled_is_closed(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole messages fill the memory too, though each of them is taken in the end."""
+    """Whole messages fill the memory too, even though each of them is received in the end."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     part = frame(msgpack.packb(("client_ready", "x" * 8_000, "stranger")))
     began = resident_bytes()
@@ -189,7 +189,7 @@ while time.monotonic() < until_s:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was closed connects again at once, and could send until that is seen; who comes later is let in."""
+    """A closed peer reconnects immediately, and could send until that is noticed; later peers are admitted."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     taking, began, most = gevent.spawn(_take, master), resident_bytes(), 0.0
     command = (sys.executable, "-c", _AGAIN, f"tcp://127.0.0.1:{master.port}")
@@ -208,7 +208,7 @@ def test_floods_one_after_another_fill_no_more_than_one(master: MasterEnd, monke
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_a_flood_is_bounded_while_the_master_is_busy(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report can take seconds, in which no greenlet runs."""
+    """A report can take seconds, during which no greenlet runs."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     part, began, most = frame(b"x" * 32_000), resident_bytes(), 0.0
     with raw(master, b"stranger") as stranger:
@@ -229,7 +229,7 @@ def _take(master: MasterEnd) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_a_connection_whose_name_another_took_is_forgotten(master: MasterEnd) -> None:
-    """ZeroMQ reads it no more, and does not see that its peer left; a thousand would keep every worker out."""
+    """ZeroMQ no longer reads it, and does not notice when its peer leaves; a thousand would shut out every worker."""
     taking = gevent.spawn(_take, master)
     with raw(master, b"twice") as first:
         first.sendall(frame(b"x"))
@@ -243,7 +243,7 @@ def test_a_connection_whose_name_another_took_is_forgotten(master: MasterEnd) ->
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_another_file_under_the_number_of_a_connection_is_left_alone(master: MasterEnd, tmp_path: Path) -> None:
-    """ZeroMQ closes connections in a thread of its own; their numbers go to whatever is opened next."""
+    """ZeroMQ closes connections in its own thread; their descriptors are reused for whatever is opened next."""
     pair = socket.socketpair()
     with (tmp_path / "file").open("w") as file, pair[0], pair[1]:
         before = len([*Path("/proc/self/fd").iterdir()])
@@ -257,7 +257,7 @@ def test_another_file_under_the_number_of_a_connection_is_left_alone(master: Mas
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_a_message_that_never_ends_is_not_waited_for(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte now and then would keep memory from being calm for ever."""
+    """A byte now and then would otherwise keep memory from ever being calm."""
     monkeypatch.setattr(connections, "_LONGEST_MESSAGE_S", 1.0)
     with raw(master, b"slow") as slow, suppress(OSError):
         slow.sendall(frame(b"x" * 2 * MIB)[:MIB])
@@ -273,7 +273,7 @@ def test_a_message_that_never_ends_is_not_waited_for(master: MasterEnd, monkeypa
 def test_what_waits_of_a_connection_that_filled_the_memory_is_dropped(
     master: MasterEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would keep others out for as long as it takes to read; what a worker says meanwhile is heard."""
+    """They would keep others out until they are read; messages of a worker arrive meanwhile."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     with closing(speaker(master, b"worker")) as worker, raw(master, b"stranger") as stranger:
         assert heard(master, worker, "worker")
@@ -290,7 +290,7 @@ def test_what_waits_of_a_connection_that_filled_the_memory_is_dropped(
 def test_a_flood_that_was_handled_leaves_no_memory_behind(
     master: MasterEnd, others_wait: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each would add to what the process holds, until nothing is left for it: the C library keeps what is freed."""
+    """Each would add to the process's memory until none is left: the C library keeps freed memory."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     library = ctypes.CDLL(None)
     library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
@@ -314,7 +314,7 @@ def test_a_flood_that_was_handled_leaves_no_memory_behind(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of bytes")
 def test_memory_that_the_master_fills_itself_closes_nobody(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reads test data, and the messages of its workers wait meanwhile."""
+    """It reads test data while its workers' messages wait."""
     monkeypatch.setattr(connections, "MAX_HELD_BYTES", 32 * MIB)
     closed: list[int] = []
     Monitor.of(master.socket).listen(CLOSED, closed.append)
@@ -331,7 +331,7 @@ def test_memory_that_the_master_fills_itself_closes_nobody(master: MasterEnd, mo
 
 
 def test_a_message_of_two_parts_is_none(master: MasterEnd) -> None:
-    """Workers send one."""
+    """Workers never send one."""
     packed = msgpack.packb(("client_ready", -1, "worker"))
     with closing(speaker(master, b"worker")) as worker:
         worker.send_multipart([packed, b""])

@@ -1,4 +1,4 @@
-"""The exit code of a process of which both the product and the locustfile set one."""
+"""The exit code of a process if both the product and the locustfile set one."""
 
 import logging
 
@@ -12,7 +12,7 @@ from loadtest.swarm.exit_code import ProcessExitCode
 
 @pytest.fixture(autouse=True)
 def nothing_broke(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever earlier tests did."""
+    """Reset whatever earlier tests did."""
     monkeypatch.setattr(log, "unhandled_greenlet_exception", False)
 
 
@@ -21,7 +21,7 @@ def nothing_broke(monkeypatch: pytest.MonkeyPatch) -> None:
     [(3, 0, 3), (3, None, 3), (0, 1, 1), (5, 7, 7), (0, 0, 0), (None, 1, 1), (None, None, None)],
 )
 def test_a_locustfiles_zero_excuses_no_verdict(ours: int | None, theirs: int | None, expected: int | None) -> None:
-    """Any other code of the locustfile is the process's, also one that it sets when Locust quits."""
+    """Any other code of the locustfile is the process's, even one set when Locust quits."""
     environment = Environment()
 
     def quitting(environment: Environment, **_: object) -> None:
@@ -36,7 +36,7 @@ def test_a_locustfiles_zero_excuses_no_verdict(ours: int | None, theirs: int | N
 
 
 def test_a_code_that_is_set_during_the_test_is_kept() -> None:
-    """A listener of test_stop is called before the run's end, which sets the verdict's code."""
+    """A listener of test_stop is called before the end of the run, which sets the verdict's code."""
     environment = Environment()
     code = ProcessExitCode.of(environment)
     environment.process_exit_code = 2
@@ -47,7 +47,7 @@ def test_a_code_that_is_set_during_the_test_is_kept() -> None:
 
 @pytest.mark.usefixtures("replaced_locust")
 def test_a_listener_that_raises_at_the_end_leaves_no_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    """Stock Locust ends with 2 for it; the verdict may be in the record already, so the exit code says it."""
+    """Stock Locust ends with 2; the verdict may already be in the record, so the exit code reports it."""
     environment = Environment()
 
     def clean_up(**_: object) -> None:
@@ -61,7 +61,7 @@ def test_a_listener_that_raises_at_the_end_leaves_no_pass(capsys: pytest.Capture
 
 
 def test_a_part_of_locust_that_broke_leaves_no_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    """Stock Locust ends with 2 for it; files of --csv lack the rest of the run, and the verdict knows nothing of it."""
+    """Stock Locust ends with 2; files of --csv lack the rest of the run, which the verdict does not know."""
     environment = Environment()
     ProcessExitCode.of(environment).set(ExitCode.PASSED)
     log.greenlet_exception_logger(logging.getLogger("locust.main"))(_Broken())
@@ -71,7 +71,7 @@ def test_a_part_of_locust_that_broke_leaves_no_pass(capsys: pytest.CaptureFixtur
 
 
 class _Broken:
-    """A greenlet as the handler of its error sees it."""
+    """A greenlet, as the handler of its error sees it."""
 
     args = ()
     exc_info = (OSError, OSError(28, "No space left on device"), None)

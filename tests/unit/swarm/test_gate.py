@@ -1,4 +1,4 @@
-"""What passes the gates, what is refused and counted, and what reaches Locust."""
+"""Messages that pass the gates, that are refused and counted, and that reach Locust."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def runner() -> Iterator[MasterRunner]:
 
 
 def test_a_message_reaches_its_handler_with_its_payload_read(runner: MasterRunner) -> None:
-    """A service gets the sender and what the table says that its kind holds."""
+    """A service gets the sender and the parsed payload of its kind."""
     received: list[tuple[str, int]] = []
     MasterGate.of(runner).on(DONE, lambda worker, number: received.append((worker, number)))
     with Peer(runner, "w") as worker:
@@ -47,7 +47,7 @@ def test_a_message_that_is_not_as_its_kind_says_is_refused(runner: MasterRunner)
 
 
 def test_an_unknown_kind_is_refused_unless_somebody_registered_it(runner: MasterRunner) -> None:
-    """Locust's own way of adding kinds, `register_message`, still works."""
+    """Locust's own way to add kinds, `register_message`, still works."""
     received: list[str] = []
     runner.register_message("greeting", lambda msg, **_: received.append(msg.data))
     before = refusals.counts[refusals.UNKNOWN]
@@ -78,7 +78,7 @@ def test_a_handler_that_fails_does_not_end_receiving(runner: MasterRunner, caplo
 
 
 def test_a_kind_of_a_service_that_is_not_there_is_ignored(runner: MasterRunner) -> None:
-    """It is not an error: the sender has a service that this process does without."""
+    """It is not an error: the sender has a service that this process lacks."""
     before = dict(refusals.counts)
     with Peer(runner, "w") as worker:
         worker.say(DONE.name, 1)
@@ -98,7 +98,7 @@ def test_the_greenlet_that_receives_is_known(runner: MasterRunner) -> None:
 
 
 def test_a_worker_sends_no_log_of_another(runner: MasterRunner) -> None:
-    """It is refused as forged; its own is kept."""
+    """It is refused as forged; the worker's own log is kept."""
     before = refusals.counts[refusals.FORGED]
     with Peer(runner, "w") as worker:
         worker.say("logs", {"worker_id": "other", "logs": ["all is well"]})
@@ -110,9 +110,9 @@ def test_a_worker_sends_no_log_of_another(runner: MasterRunner) -> None:
 
 @pytest.mark.parametrize("kind", ["nobody knows it", "spawning", "pacing_ready"])
 def test_a_flood_of_messages_leaves_time_for_others(runner: MasterRunner, kind: str) -> None:
-    """Timers go on while messages come in faster than they are handled, of whatever kind they are."""
+    """Timers continue while messages arrive faster than they are handled, of any kind."""
     flood = subprocess.Popen([sys.executable, "-m", "tests.link_floods", str(runner.server.port), kind])
-    eventually(lambda: runner.server.socket.get(zmq.EVENTS) & zmq.POLLIN, 60.0)  # it has begun
+    eventually(lambda: runner.server.socket.get(zmq.EVENTS) & zmq.POLLIN, 60.0)  # it has started
     ticks = 0
     while flood.poll() is None:
         gevent.sleep(0.01)
@@ -123,7 +123,7 @@ def test_a_flood_of_messages_leaves_time_for_others(runner: MasterRunner, kind: 
 
 @pytest.fixture
 def worker(runner: MasterRunner) -> Iterator[WorkerRunner]:
-    """A worker of that master, as it is once Locust has been set up."""
+    """A worker of that master, once Locust has been set up."""
     environment = Environment(user_classes=[Idle])
     made = environment.create_worker_runner("127.0.0.1", runner.server.port)
     started(environment)
@@ -144,7 +144,7 @@ def spawn(timestamp: float, options: RunOptions) -> Message:
 
 
 def test_no_users_start_for_a_run_that_was_asked_to_end(worker: WorkerRunner) -> None:
-    """A spawn message of an ended run starts no users; one of the current run starts its users."""
+    """A spawn message of an ended run starts no users; one of the current run does."""
     worker.handle_message(spawn(1.0, RunOptions(NO_RUN)))
     gevent.sleep(0.1)
     assert worker.user_count == 0
@@ -153,7 +153,7 @@ def test_no_users_start_for_a_run_that_was_asked_to_end(worker: WorkerRunner) ->
 
 
 def test_a_worker_that_ends_starts_no_users(worker: WorkerRunner) -> None:
-    """A process that is ending takes no more work, whatever its master still says."""
+    """A process that is ending accepts no more work, whatever its master says."""
     WorkerGate.of(worker).is_closing = True
     worker.handle_message(spawn(1.0, RunOptions("a run")))
     gevent.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A scenario's setup and teardown: once each, in this order, within their time."""
+"""A scenario's setup and teardown: once each, in this order, within their timeouts."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from loadtest.swarm.hooks import Hooks
 
 
 def test_each_is_called_once_with_the_environment() -> None:
-    """A second end of the same run tears nothing down again."""
+    """A second end of the same run does not tear down again."""
     called: list[Any] = []
     environment = Environment()
     both = Hooks(environment, lambda given: called.append(("set", given)), lambda given: called.append(("end", given)))
@@ -23,7 +23,7 @@ def test_each_is_called_once_with_the_environment() -> None:
 
 
 def test_nothing_is_torn_down_that_was_not_set_up() -> None:
-    """After a setup that failed, and before any, teardown would meet what is not there."""
+    """After a failed setup, and before any, teardown would find nothing to tear down."""
     called: list[str] = []
 
     def fail(_environment: Environment) -> None:
@@ -37,7 +37,7 @@ def test_nothing_is_torn_down_that_was_not_set_up() -> None:
 
 
 def test_data_is_removed_whatever_else_fails() -> None:
-    """After a setup or a teardown that failed, and once."""
+    """This includes a setup or a teardown that failed, and happens once."""
     called: list[str] = []
 
     def fail(_environment: Environment) -> None:
@@ -54,7 +54,7 @@ def test_data_is_removed_whatever_else_fails() -> None:
 
 @pytest.mark.parametrize("name", ["setup", "teardown"])
 def test_a_hook_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """It is an error that names the hook and its limit, or the timeout of the hook's own that ended it."""
+    """The error names the hook and its limit, or the hook's own timeout that ended it."""
     monkeypatch.setattr(hooks, f"{name.upper()}_LIMIT_S", 0.05)
     both = Hooks(
         Environment(), *((lambda _: gevent.sleep(60)) if hook == name else None for hook in ("setup", "teardown"))

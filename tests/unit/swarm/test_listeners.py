@@ -1,4 +1,4 @@
-"""What listeners raise, in the order in which Locust calls them; the rest is in replacements/test_events.py."""
+"""Exceptions of listeners, in Locust's calling order; the rest is in replacements/test_events.py."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ from loadtest.swarm import listeners
 @pytest.mark.usefixtures("replaced_locust")
 @pytest.mark.parametrize(("reverse", "expected"), [(False, ["first", "second"]), (True, ["second", "first"])])
 def test_listeners_are_called_in_locusts_order(reverse: bool, expected: list[str]) -> None:
-    """From the first to the last, or in reverse if Locust says so."""
+    """They are called from first to last, or in reverse where Locust does so."""
     called: list[str] = []
     hook = EventHook()
     hook.add_listener(lambda **_: called.append("first"))
@@ -49,7 +49,7 @@ def test_what_steers_a_user_goes_on_and_is_no_error() -> None:
 
 @pytest.mark.usefixtures("replaced_locust")
 def test_what_is_kept_is_bounded() -> None:
-    """A listener of each request may raise for hours while no run takes it."""
+    """A listener of each request may raise for hours before a run collects the exceptions."""
 
     def broken(**_: object) -> None:
         raise KeyError
@@ -64,7 +64,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 @pytest.mark.usefixtures("replaced_locust")
 def test_a_listener_that_ends_the_process_as_passed_is_an_error() -> None:
-    """`sys.exit(0)` would hide a verdict; another exit code is the process's, and before the first run so is 0."""
+    """`sys.exit(0)` would hide a verdict; another exit code is kept, and before the first run so is 0."""
     hook, called = EventHook(), list[str]()
     hook.add_listener(lambda **_: sys.exit())
     hook.add_listener(lambda **_: called.append("next"))
@@ -86,7 +86,7 @@ def test_a_listener_that_ends_the_process_as_passed_is_an_error() -> None:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
-    """An environment whose greenlets and threads are watched, and that takes nothing from earlier tests."""
+    """An environment whose greenlets and threads are watched, without remains of earlier tests."""
     hub, environment = gevent.get_hub(), Environment(events=Events())
     before = vars(hub).pop("handle_error", None)
     monkeypatch.setattr(type(hub), "handle_error", lambda *_: None)
@@ -101,7 +101,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
 
 
 class Parallel(User):
-    """A user whose task does something in greenlets of its own."""
+    """A user whose task starts its own greenlets."""
 
     def reply(self, error: Exception) -> None:
         """Raise an error."""
@@ -109,13 +109,13 @@ class Parallel(User):
 
 
 def exceptions(environment: Environment) -> list[tuple[str, str, str, bool]]:
-    """What the recorder counted of the scenario's code."""
+    """The recorder's counts of exceptions in the scenario's code."""
     taken = Recorder.of(environment).take().exceptions
     return [(one.scenario, one.exception, one.message, one.ends_user) for one in taken]
 
 
 def test_what_greenlets_and_threads_of_the_scenario_raise_counts(watched: Environment) -> None:
-    """Of a user's it is an exception of the scenario, also two greenlets further; any other is a listener's."""
+    """One of a user is an exception of the scenario, even two greenlets deep; any other is a listener's."""
     user = Parallel(watched)
 
     def spawn(user: Parallel) -> None:
@@ -131,7 +131,7 @@ def test_what_greenlets_and_threads_of_the_scenario_raise_counts(watched: Enviro
 
 
 def test_what_greenlets_raise_counts_once_and_not_at_the_end(watched: Environment) -> None:
-    """A failed request is counted, a user's own greenlet tells by itself, and at the end connections are closed."""
+    """A failed request is counted, a user's own greenlet reports itself, and at the end connections are closed."""
     user, failure = Parallel(watched), HTTPError("404")
     mark_counted(failure)
     gevent.spawn(lambda _: user.reply(failure), user).join()
@@ -146,7 +146,7 @@ def test_what_greenlets_raise_counts_once_and_not_at_the_end(watched: Environmen
 
 
 def test_a_greenlet_that_ends_the_process_as_passed_ends_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gevent would end the main greenlet, and with it the master; another exit code is the process's."""
+    """gevent would end the main greenlet, and with it the master; another exit code is kept."""
     hub, codes, environment = gevent.get_hub(), list[object](), Environment()
     before = vars(hub).pop("handle_error", None)
     monkeypatch.setattr(type(hub), "handle_error", lambda *arguments: codes.append(arguments[3].code))
@@ -156,7 +156,7 @@ def test_a_greenlet_that_ends_the_process_as_passed_ends_itself(monkeypatch: pyt
         listeners.take_raised()
         for code in (None, 0, 3):
             gevent.spawn(sys.exit, code).join()
-        hub.handle_error(None, SystemExit, SystemExit(0), None)  # as from a signal's handler
+        hub.handle_error(None, SystemExit, SystemExit(0), None)  # as in a signal handler
     finally:
         del hub.handle_error
         if before is not None:

@@ -1,4 +1,4 @@
-"""Locust's logs command no terminal and hold no secret of a URL."""
+"""Locust's logs contain neither control characters for a terminal nor a secret of a URL."""
 
 import io
 import logging
@@ -14,7 +14,7 @@ from loadtest.swarm.log_lines import LogLines, clean, clean_errors
 
 
 def test_what_is_quoted_commands_nothing_and_is_masked() -> None:
-    """Neither in a message nor in a traceback; lines stay lines."""
+    """This covers messages and tracebacks; line breaks are kept."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.name = "console"
@@ -32,7 +32,7 @@ def test_what_is_quoted_commands_nothing_and_is_masked() -> None:
 
 
 def test_other_handlers_stay_as_they_are() -> None:
-    """Those of a person's own locustfile, for one."""
+    """For example, those of a person's own locustfile."""
     handler = logging.StreamHandler(io.StringIO())
     logger = logging.Logger("own")
     logger.addHandler(handler)
@@ -44,7 +44,7 @@ def test_other_handlers_stay_as_they_are() -> None:
     ("logger", "name"), [("", "console"), ("locust", "console"), ("locust.stats_logger", "console_plain")]
 )
 def test_every_process_of_the_swarm_has_clean_logs(logger: str, name: str) -> None:
-    """Locust sets up its logs after it has loaded the locustfile, and before its runner exists."""
+    """Locust sets up its logs after loading the locustfile, but before its runner exists."""
     handler = logging.StreamHandler(io.StringIO())
     handler.name = name
     logging.getLogger(logger).addHandler(handler)
@@ -59,7 +59,7 @@ def test_every_process_of_the_swarm_has_clean_logs(logger: str, name: str) -> No
 
 
 def test_what_a_greenlet_raises_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No logger knows of it: gevent and Python write it to standard error, which is a worker's log."""
+    """gevent and Python bypass loggers and write it to standard error, which is a worker's log."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     for _ in range(2):

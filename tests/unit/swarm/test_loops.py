@@ -1,4 +1,4 @@
-"""The turns of the loop that folds and reports."""
+"""The turns of the loop that folds samples and sends reports."""
 
 from itertools import islice
 
@@ -13,7 +13,7 @@ from tests.swarms import record_keeper
 
 
 def test_health_is_read_in_a_turn_of_its_own() -> None:
-    """Between folding and reading it, and between reading it and the report, there is a look at the sockets."""
+    """The sockets are polled between folding and reading health, and between reading it and the report."""
     seen: list[tuple[str, int]] = []
 
     class Observer:
@@ -37,7 +37,7 @@ def test_health_is_read_in_a_turn_of_its_own() -> None:
 
 
 def test_a_process_that_runs_alone_keeps_its_record_in_a_turn_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is worker and master in one: between cutting a second and adding it up there is a look at the sockets."""
+    """It is worker and master in one: the sockets are polled between cutting a second and adding it up."""
     environment = Environment()
     runner = environment.create_local_runner()
     keeper = record_keeper(environment)

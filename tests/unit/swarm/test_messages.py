@@ -1,4 +1,4 @@
-"""The table of messages: each kind reads back what it writes, and refuses what it must not hold."""
+"""The table of messages: each kind is read back as written, and refuses invalid content."""
 
 import time
 import tracemalloc
@@ -56,13 +56,13 @@ PAYLOADS = [
 
 @pytest.mark.parametrize(("kind", "payload"), PAYLOADS)
 def test_a_payload_comes_back_as_it_was_sent(kind: messages.Kind, payload: object) -> None:
-    """Written, packed, unpacked and read it is the same."""
+    """Written, packed, unpacked and read, it is the same."""
     data = Message(kind.name, kind.write(payload), "w").serialize()
     assert kind.read(messages.read(data).data) == payload
 
 
 def test_every_kind_is_in_one_table_under_its_name() -> None:
-    """What a service sends arrives: the gates read these tables."""
+    """The gates read these tables, so that each service's messages arrive."""
     for table in (FROM_WORKERS, FROM_MASTER):
         assert {name: kind.name for name, kind in table.items()} == {name: name for name in table}
 
@@ -80,7 +80,7 @@ def test_every_kind_is_in_one_table_under_its_name() -> None:
     ],
 )
 def test_a_message_of_the_master_is_checked_too(name: str, data: object) -> None:
-    """A worker refuses what its master must not send, naming the kind."""
+    """A worker refuses an invalid message of the master, and names its kind."""
     with pytest.raises(ValueError, match=f"of a {name} message"):
         FROM_MASTER[name].read(data)
 
@@ -95,7 +95,7 @@ def test_starts_that_are_none_are_refused(starts: bytes) -> None:
 
 
 def test_inherited_portions_share_the_arrivals_of_the_own_one() -> None:
-    """A profile's arrivals are megabytes; sent again with each, a message would be too long."""
+    """A profile's arrivals are megabytes; repeated with each portion, a message would be too long."""
     assignment = Assignment(1, 12.5, KNOWN, (KNOWN._replace(until_s=13.0), PORTION))
     wire = assignment.to_wire()
     assert [portion[0] is None for portion in wire["inherited"]] == [True, False]
@@ -106,14 +106,14 @@ def test_inherited_portions_share_the_arrivals_of_the_own_one() -> None:
 
 
 def test_what_is_no_message_is_refused() -> None:
-    """It must be MessagePack of kind, data and sender."""
+    """A message must be MessagePack of kind, data and sender."""
     for data in (b"", b"\xc1", msgpack.packb(7), msgpack.packb(("stats", None)), msgpack.packb(({}, None, "w"))):
         with pytest.raises(ValueError, match=r"^it"):
             messages.read(data)
 
 
 def test_the_options_of_a_run_ride_with_spawn_messages() -> None:
-    """What the master announces is what Locust sends as its options, and what a worker reads from them."""
+    """Locust sends the master's announced options, and a worker reads them."""
     environment = Environment()
     environment.parsed_options = type("Options", (), {})()
     options = RunOptions("a run", is_open=True, think_time_s=(1.0, 2.0), keeps_evidence=False)
@@ -134,7 +134,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=list(BOMBS))
 def test_a_small_message_cannot_stand_for_a_large_one(bomb: bytes) -> None:
-    """It is refused before it is unpacked: in no time and no memory."""
+    """It is refused before it is unpacked, without time or memory."""
     tracemalloc.start()
     began_s = time.process_time()
     try:
@@ -146,13 +146,13 @@ def test_a_small_message_cannot_stand_for_a_large_one(bomb: bytes) -> None:
 
 
 def test_the_longest_message_of_a_worker_is_read() -> None:
-    """What is long in it are bytes."""
+    """Most of it is bytes."""
     longest = ("loadtest_report", (1.0, [b"d" * 500_000] * 30, None, None), "w")
     assert messages.read(msgpack.packb(longest)).data == [1.0, [b"d" * 500_000] * 30, None, None]
 
 
 def test_a_workers_long_texts_are_cut() -> None:
-    """An error's text of 30 MB would otherwise cost the worker its connection; other messages are left alone."""
+    """An error text of 30 MB would otherwise cost the worker its connection; other messages are unchanged."""
     long = "x" * 30_000_000
     error = messages.shortened(Message("exception", {"msg": long, "traceback": long}, "w"))
     logs = messages.shortened(Message("logs", {"worker_id": "w", "logs": ["short", long]}, "w"))

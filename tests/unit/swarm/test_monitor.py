@@ -1,4 +1,4 @@
-"""Everybody who wants to know hears of a connection's end, on real sockets."""
+"""Every listener is notified of a connection's end, on real sockets."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.locust_runners import close
 
 @dataclass
 class Server:
-    """A socket that lets in who has its key."""
+    """A socket that admits peers with its key."""
 
     socket: Any
     key: bytes
@@ -25,7 +25,7 @@ class Server:
 
     @contextmanager
     def peer(self, key: bytes | None) -> Iterator[None]:
-        """Connect, with the server's key or in the clear, and be heard if that was right."""
+        """Connect, with the server's key or in clear text, and exchange a message if that succeeds."""
         with zmq.Context.instance().socket(zmq.DEALER) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             if key:
@@ -39,14 +39,14 @@ class Server:
             yield
 
     def come_and_go(self) -> None:
-        """Make a connection that ends."""
+        """Open and close a connection."""
         with self.peer(self.key):
             pass
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """One that listens."""
+    """A listening server."""
     key, secret = zmq.curve_keypair()
     socket = zmq.Context().socket(zmq.ROUTER)
     socket.curve_server, socket.curve_secretkey = True, secret
@@ -56,7 +56,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def heard(server: Server) -> Counter[str]:
-    """What two listeners for closed connections, and one for failed handshakes, were called for."""
+    """The calls of two listeners for closed connections, and of one for failed handshakes."""
     heard: Counter[str] = Counter()
     for name, kind in (("one", CLOSED), ("other", CLOSED), ("failed", FAILED)):
         Monitor.of(server.socket).listen(kind, lambda _value, name=name: heard.update([name]))
@@ -64,7 +64,7 @@ def heard(server: Server) -> Counter[str]:
 
 
 def test_every_listener_hears_of_every_end(server: Server, heard: Counter[str]) -> None:
-    """Each closed connection is reported once to each listener for it, and to no other."""
+    """Each closed connection is reported once to each of its listeners, and to no other."""
     for number in (1, 2):
         server.come_and_go()
         eventually(lambda number=number: heard["one"] == number)
@@ -78,14 +78,14 @@ def test_a_failed_handshake_is_another_event(server: Server, heard: Counter[str]
 
 
 def test_nobody_hears_of_what_goes_on(server: Server, heard: Counter[str]) -> None:
-    """A connection that stands is not an event."""
+    """An open connection is not an event."""
     with server.peer(server.key):
         gevent.sleep(0.1)
         assert not heard
 
 
 def test_a_listener_that_ended_hears_no_more(server: Server, heard: Counter[str]) -> None:
-    """What `listen` returns ends it, and leaves the others."""
+    """The handle that `listen` returns ends it, and leaves the others."""
     late: list[str] = []
     end = Monitor.of(server.socket).listen(CLOSED, lambda _value: late.append("heard"))
     end()
@@ -95,7 +95,7 @@ def test_a_listener_that_ended_hears_no_more(server: Server, heard: Counter[str]
 
 
 def test_a_socket_has_one_monitor(server: Server) -> None:
-    """A second call returns the same one: a second reader would take the events from the first."""
+    """A second call returns the same one: a second reader would steal events from the first."""
     another = zmq.Context().socket(zmq.ROUTER)
     assert Monitor.of(server.socket) is Monitor.of(server.socket)
     assert Monitor.of(server.socket) is not Monitor.of(another)

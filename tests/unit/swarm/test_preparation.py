@@ -11,7 +11,7 @@ from loadtest.swarm.preparation import fire_strictly
 
 
 def prepared(*listeners: Callable[..., None]) -> tuple[Environment, list[str]]:
-    """An Environment with these listeners, and what is called of ours."""
+    """An Environment with these listeners, and the calls of ours."""
     environment, called = Environment(), list[str]()
     environment.create_local_runner()
     fire_strictly(environment, lambda **_: called.append("made"), lambda: called.append("cleaned"))
@@ -21,7 +21,7 @@ def prepared(*listeners: Callable[..., None]) -> tuple[Environment, list[str]]:
 
 
 def test_the_run_is_made_when_everything_is_prepared() -> None:
-    """Also what listens later is called before."""
+    """Listeners that are added later are called before it, too."""
     order: list[str] = []
     environment, called = prepared(lambda **_: order.append(f"before {called}"))
     environment.events.test_start.fire(environment=environment)
@@ -29,7 +29,7 @@ def test_the_run_is_made_when_everything_is_prepared() -> None:
 
 
 def test_an_error_leaves_no_run() -> None:
-    """Nothing else is prepared, what was begun is undone, and who starts the test hears of it."""
+    """No further preparation follows, what was begun is undone, and the caller gets the error."""
 
     def fail(**_: Any) -> None:
         raise ValueError("no bucket")

@@ -1,4 +1,4 @@
-"""Who is there: workers that come, go and return on a real link, and a master that a worker loses and finds again."""
+"""Presence: workers that join, leave and return on a real link, and a master that a worker loses and finds again."""
 
 import time
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Watched:
 
 @pytest.fixture
 def watched() -> Iterator[Watched]:
-    """One without workers."""
+    """A master without workers."""
     with master() as runner:
         listener = Listener()
         made = Watched(runner, WorkerPresence(runner, lambda: [listener]), listener)
@@ -62,7 +62,7 @@ def watched() -> Iterator[Watched]:
 
 
 def test_a_worker_that_joins_is_told_once(watched: Watched) -> None:
-    """However many messages it sends, it joined once."""
+    """However many messages it sends, it joins once."""
     with Peer(watched.runner, "new") as worker:
         worker.say("spawning")
         worker.say("stats", {"user_classes_count": {}, "user_count": 0})
@@ -72,7 +72,7 @@ def test_a_worker_that_joins_is_told_once(watched: Watched) -> None:
 
 
 def test_a_worker_whose_connection_closes_is_lost_at_once(watched: Watched) -> None:
-    """The services know soon, and Locust at its next look; other workers are not lost."""
+    """The services are notified soon, and Locust with its next check; other workers are not lost."""
     with Peer(watched.runner, "stays"):
         Peer(watched.runner, "goes").cut()
         assert eventually(lambda: "goes lost" in watched.listener.told) < RETURN_S + 1.0
@@ -84,7 +84,7 @@ def test_a_worker_whose_connection_closes_is_lost_at_once(watched: Watched) -> N
 def test_a_closed_connection_that_the_socket_has_not_noticed_yet_is_looked_at_again(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ZeroMQ tells of the end of a connection before sending over it fails; the worker is lost all the same."""
+    """ZeroMQ reports the end of a connection before sending over it fails; the worker is still lost."""
     answers, is_connected = [True], watched.presence.is_connected
     monkeypatch.setattr(
         watched.presence, "is_connected", lambda worker: answers.pop() if answers else is_connected(worker)
@@ -97,14 +97,14 @@ def test_a_closed_connection_that_the_socket_has_not_noticed_yet_is_looked_at_ag
 @pytest.mark.xfail(strict=True, reason="stock Locust waits for heartbeats, for four to five seconds")
 @pytest.mark.usefixtures("stock_locust")
 def test_stock_locust_notices_a_closed_connection_soon() -> None:
-    """What the presence is for."""
+    """This is the purpose of the presence."""
     with master() as runner:
         Peer(runner, "goes").cut()
         assert eventually(lambda: runner.clients["goes"].state == STATE_MISSING, RETURN_S + 2.5)
 
 
 def test_a_worker_that_returns_at_once_joins_again(watched: Watched) -> None:
-    """Locust never hears of a worker that connects again within half a second; the services hear of both."""
+    """Locust is not told of a worker that reconnects within half a second; the services get both notifications."""
     with Peer(watched.runner, "returns") as returns:
         returns.cut()
         eventually(lambda: "returns lost" in watched.listener.told)
@@ -116,7 +116,7 @@ def test_a_worker_that_returns_at_once_joins_again(watched: Watched) -> None:
 
 
 def test_a_worker_that_says_goodbye_is_gone(watched: Watched) -> None:
-    """A worker that quits is lost at once, and once."""
+    """A worker that quits is lost immediately, and once."""
     with Peer(watched.runner, "leaves") as worker:
         worker.say("quit")
         eventually(lambda: "leaves lost" in watched.listener.told)
@@ -125,7 +125,7 @@ def test_a_worker_that_says_goodbye_is_gone(watched: Watched) -> None:
 
 
 def test_a_worker_that_locust_gives_up_is_lost(watched: Watched) -> None:
-    """A worker that is silent while its connection stands is lost when Locust says so."""
+    """A worker that is silent on an open connection is lost when Locust says so."""
     with Peer(watched.runner, "silent"):
         watched.runner.clients["silent"].state = STATE_MISSING
         watched.presence.look()
@@ -134,7 +134,7 @@ def test_a_worker_that_locust_gives_up_is_lost(watched: Watched) -> None:
 
 
 def test_locusts_count_of_a_missing_worker_goes_on(watched: Watched) -> None:
-    """Locust counts how long a worker is missing, and forgets it then: that count is not started again."""
+    """Locust counts how long a worker is missing until it forgets it: the count is not restarted."""
     Peer(watched.runner, "missing").cut()
     watched.runner.clients["missing"].state, watched.runner.clients["missing"].heartbeat = STATE_MISSING, -30
     Peer(watched.runner, "goes").cut()
@@ -143,7 +143,7 @@ def test_locusts_count_of_a_missing_worker_goes_on(watched: Watched) -> None:
 
 
 def test_a_worker_that_reads_nothing_is_connected(watched: Watched) -> None:
-    """A full queue is a slow worker, not a lost one."""
+    """A full queue means a slow worker, not a lost one."""
     socket: Any = watched.runner.server.socket
     with Peer(watched.runner, "slow") as slow:
         slow._listening.kill()
@@ -155,14 +155,14 @@ def test_a_worker_that_reads_nothing_is_connected(watched: Watched) -> None:
 
 
 def test_asking_leaves_the_socket_as_locust_wants_it(watched: Watched) -> None:
-    """After a probe, a message to a worker that is gone still vanishes without an error."""
+    """After a probe, a message to a lost worker still disappears without an error."""
     assert not watched.presence.is_connected("nobody")
     watched.runner.server.send_to_client(Message("stop", None, "nobody"))
 
 
 @dataclass
 class Pair:
-    """A master and its worker, whose users run."""
+    """A master and its worker with running users."""
 
     master: MasterRunner
     worker: WorkerRunner
@@ -176,7 +176,7 @@ class Pair:
             gevent.sleep(0.1)
 
     def users_stopped_after_s(self, limit_s: float = 5.0) -> float:
-        """Wait until the worker runs no user."""
+        """Wait until the worker runs no user; return the time in seconds."""
         began_s = time.monotonic()
         while self.worker.user_count and time.monotonic() < began_s + limit_s:
             gevent.sleep(0.05)
@@ -185,7 +185,7 @@ class Pair:
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    """A worker that takes a second of silence for a lost master, or half a second after its connection closed."""
+    """A worker with a timeout of a second of silence, or half a second after its connection closed."""
     monkeypatch.setattr(presence, "SILENCE_S", 1.0)
     monkeypatch.setattr(presence, "CLOSED_S", 0.5)
     master = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", 0)
@@ -201,7 +201,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
 
 
 def test_a_silent_master_is_lost_and_found_again(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """The users stop when the limit is reached; a master that is there after all starts them again."""
+    """The users stop when the limit is reached; a master that reappears starts them again."""
     caplog.set_level("INFO")
     stopped: list[int] = []
     pair.worker.environment.events.test_stop.add_listener(lambda **_: stopped.append(pair.worker.user_count))
@@ -213,7 +213,7 @@ def test_a_silent_master_is_lost_and_found_again(pair: Pair, caplog: pytest.LogC
 
 
 def test_every_message_is_a_sign_of_life(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """A master that sends anything at all is there, be it no heartbeat."""
+    """A master that sends anything is alive, even without heartbeats."""
     pair.say("ack", 2.5)
     assert (pair.worker.user_count, LOST in caplog.text) == (1, False)
 
@@ -227,7 +227,7 @@ def test_a_closed_connection_shortens_the_wait(pair: Pair, monkeypatch: pytest.M
 
 
 def test_the_end_of_a_test_is_no_silence(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
-    """Locust's worker receives nothing for the stop timeout after a test; the next test does not suffer from that."""
+    """Locust's worker receives nothing for the stop timeout after a test; the next test is not affected."""
     pair.say("heartbeat", 0.2)
     stopping = gevent.spawn(pair.master.stop)
     pair.say("heartbeat", STOP_TIMEOUT_S + 1.0)

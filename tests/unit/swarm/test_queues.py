@@ -1,4 +1,4 @@
-"""What waits between master and worker is bounded in messages, and what happens at each bound."""
+"""Queues between master and worker are bounded in messages; tests show the effect of each bound."""
 
 import time
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def worker_end(port: int) -> Iterator[WorkerEnd]:
 
 
 def test_what_a_worker_does_not_take_waits_at_the_master() -> None:
-    """It holds few messages, the kernel some more; the others come in order when it takes them."""
+    """It queues few messages, the kernel some more; the others arrive in order when the worker reads them."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.linger, router.sndhwm, router.router_mandatory = 0, 1, 1
         with worker_end(router.bind_to_random_port("tcp://127.0.0.1")) as worker:
@@ -48,7 +48,7 @@ def test_what_a_worker_does_not_take_waits_at_the_master() -> None:
 
 
 def _sent(router: zmq.Socket, address: bytes) -> int:
-    """Send until nothing is taken for a second, and return how many messages were."""
+    """Send until nothing is accepted for a second, and return the number of messages."""
     sent, until_s = 0, time.monotonic() + 1
     while time.monotonic() < until_s:
         message = Message("x", [sent, LONG], "worker").serialize()
@@ -63,11 +63,11 @@ def _sent(router: zmq.Socket, address: bytes) -> int:
 
 
 def test_a_worker_whose_master_takes_nothing_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It keeps a bounded number of messages, and then an error instead of a wait without end."""
+    """It queues a bounded number of messages, and then gets an error instead of an endless wait."""
     monkeypatch.setattr(exception_handler.time, "sleep", lambda _: gevent.sleep(0))
     with (
         zmq.Context() as context,
-        context.socket(zmq.STREAM) as deaf,  # it takes bytes, and never greets
+        context.socket(zmq.STREAM) as deaf,  # it accepts bytes, but never sends a greeting
         worker_end(deaf.bind_to_random_port("tcp://127.0.0.1")) as worker,
     ):
         message = Message("exception", {"msg": "", "traceback": ""}, "worker")
@@ -78,7 +78,7 @@ def test_a_worker_whose_master_takes_nothing_is_told_so(monkeypatch: pytest.Monk
 
 
 def test_a_worker_that_takes_nothing_holds_up_no_other() -> None:
-    """What is beyond its bound is dropped for it alone, and the master never waits."""
+    """Messages beyond its bound are dropped for this worker alone, and the master never waits."""
     with (
         master_end() as master,
         closing(speaker(master, b"stuck")) as stuck,

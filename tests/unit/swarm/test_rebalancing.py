@@ -1,4 +1,4 @@
-"""Users of workers that leave together go to those that stay, in a real master with real sockets."""
+"""Users of workers that leave together move to those that stay, in a real master with real sockets."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 
 @pytest.fixture
 def swarm(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MasterRunner, list[Peer]]]:
-    """A master whose users run on three workers; somebody looks five times a second."""
+    """A master whose users run on three workers; the rebalancing runs five times a second."""
     monkeypatch.setenv("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "0.1")
     monkeypatch.setattr(rebalancing, "LOOK_EVERY_S", 0.2)
     with ExitStack() as stack:
@@ -34,7 +34,7 @@ def swarm(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MasterRunner, list[
 
 
 def test_users_of_workers_that_leave_together_are_dealt_anew(swarm: tuple[MasterRunner, list[Peer]]) -> None:
-    """When two of three leave at once, the third soon runs all users."""
+    """When two of three leave together, the third soon runs all users."""
     _, peers = swarm
     for peer in peers[:2]:
         peer.say("quit")
@@ -42,7 +42,7 @@ def test_users_of_workers_that_leave_together_are_dealt_anew(swarm: tuple[Master
 
 
 def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Peer]]) -> None:
-    """From the moment at which it begins to end the others run its users, of this test and of the next."""
+    """From the moment it starts to end, the others run its users, in this test and the next."""
     runner, peers = swarm
     rebalancing.stop_assigning(runner, runner.clients["worker 0"])
     told = len(peers[0].spawned)
@@ -51,7 +51,7 @@ def test_a_worker_that_ends_is_dealt_no_users(swarm: tuple[MasterRunner, list[Pe
     runner.start(USERS + 2, 100)
     eventually(lambda: [peer.spawned[-1] for peer in peers[1:]] == [4, 4], PATIENCE_S)
     assert len(peers[0].spawned) == told
-    assert "worker 0" in runner.clients  # where it counts until it has ended
+    assert "worker 0" in runner.clients  # it counts there until it has ended
 
 
 def test_nothing_is_dealt_that_nobody_owes(swarm: tuple[MasterRunner, list[Peer]]) -> None:
@@ -63,7 +63,7 @@ def test_nothing_is_dealt_that_nobody_owes(swarm: tuple[MasterRunner, list[Peer]
 
 
 def test_a_ramp_up_is_left_to_locust(swarm: tuple[MasterRunner, list[Peer]]) -> None:
-    """While users are still being started, Locust itself gives those of a worker that left to the others."""
+    """While users are still being started, Locust itself moves those of a worker that left."""
     runner, peers = swarm
     start, starts = runner.start, []
 

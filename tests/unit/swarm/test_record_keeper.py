@@ -1,4 +1,4 @@
-"""The wiring into Locust, in one process: local runs, a full disk, and the data of a progress line."""
+"""The wiring into Locust, in one process: local runs, a full disk, and the figures of a progress line."""
 
 import math
 import time
@@ -21,7 +21,7 @@ from tests.swarms import record_keeper
 
 
 class Steady(User):
-    """Makes up a request every 10 ms, every fourth failing."""
+    """Records a made-up request every 10 ms, every fourth failing."""
 
     scenario = "steady"
     wait_time = constant(0.01)
@@ -64,7 +64,7 @@ def run(environment: Environment, seconds: float, users: int = 2) -> None:
 
 
 def test_a_local_run_is_complete_before_anybody_hears_of_its_end(environment: Environment) -> None:
-    """A listener of test_stop that was there first reads the complete record, and Locust's statistics agree."""
+    """A listener of test_stop that was registered earlier reads the complete record, and Locust's statistics agree."""
     seen = []
 
     def read(**_: object) -> None:
@@ -80,7 +80,7 @@ def test_a_local_run_is_complete_before_anybody_hears_of_its_end(environment: En
 
 
 def test_locusts_reports_show_what_was_measured(environment: Environment) -> None:
-    """Percentiles below a millisecond, errors and CSV rows come out of Locust's own statistics."""
+    """Percentiles below a millisecond, errors and CSV rows are in Locust's own statistics."""
     record_keeper(environment)
     run(environment, 0.5)
     entry = environment.stats.get("steady/one", "GET")
@@ -101,7 +101,7 @@ def test_locusts_reports_show_what_was_measured(environment: Environment) -> Non
 
 
 def test_a_snapshot_tells_a_progress_line_how_the_run_goes(environment: Environment) -> None:
-    """Elapsed time, users, rate, errors and the 95th percentile of the last seconds; zeros before the first run."""
+    """Elapsed time, users, rate, errors and the p95 of the last seconds; zeros before the first run."""
     own = record_keeper(environment)
     before = own.snapshot()
     assert (before.elapsed_s, before.users, before.requests_per_s, before.errors) == (0.0, 0, 0.0, 0)
@@ -120,7 +120,7 @@ def test_a_snapshot_tells_a_progress_line_how_the_run_goes(environment: Environm
 
 
 def test_a_snapshot_has_no_percentile_of_too_few_requests() -> None:
-    """Of 31 requests, as one user may make in ten seconds, only the median; of none, nothing."""
+    """For 31 requests, as one user may make in ten seconds, there is only the median; without any, nothing."""
     recorder, record = Recorder(), RunRecord("run", 1_700_000_000.0)
     empty = Snapshot.of(record, 1, running=False)
     for _ in range(31):
@@ -147,7 +147,7 @@ def test_users_are_counted_by_scenario() -> None:
 def test_a_run_whose_record_cannot_be_written_goes_on(
     environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A full disk costs the record on disk, clearly said, and not the run."""
+    """On a full disk the record on disk is lost, with a clear message, but not the run."""
     own = record_keeper(environment)
     own.stream_to(Path("/dev/full"))
     run(environment, 1.5)
@@ -170,7 +170,7 @@ def test_a_record_that_cannot_even_be_opened_is_said(
 
 
 def test_the_file_is_at_most_two_seconds_behind(environment: Environment, tmp_path: Path) -> None:
-    """During the run, the file on disk contains everything measured up to two seconds ago."""
+    """During the run, the file has everything up to two seconds ago."""
     own = record_keeper(environment)
     own.stream_to(tmp_path / "record.stream", "named", {"profile": "quick"})
     environment.runner.start(2, 100)
@@ -185,7 +185,7 @@ def test_the_file_is_at_most_two_seconds_behind(environment: Environment, tmp_pa
 
 
 def test_finish_ends_a_run_that_is_open(environment: Environment) -> None:
-    """Who reads the record at the process's end finishes the run first, and gets it complete."""
+    """Readers at the process's end finish the run first, and get the complete record."""
     own = record_keeper(environment)
     environment.runner.start(2, 100)
     gevent.sleep(0.3)
@@ -196,7 +196,7 @@ def test_finish_ends_a_run_that_is_open(environment: Environment) -> None:
 
 
 def test_a_reset_resets_record_and_locust_alike(environment: Environment) -> None:
-    """Locust's reset button: both count from there on, and the totals do not go back."""
+    """After Locust's reset button both count from there on, and the totals do not decrease."""
     own = record_keeper(environment)
     environment.runner.start(2, 100)
     gevent.sleep(0.6)
@@ -212,7 +212,7 @@ def test_a_reset_resets_record_and_locust_alike(environment: Environment) -> Non
 def test_an_error_in_one_second_does_not_end_measuring(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When bringing a second everywhere fails, it is logged, and the seconds after it are measured."""
+    """An error while a second is processed is logged, and later seconds are measured."""
     own = record_keeper(environment)
     feed = locust_statistics.feed
     failed = []
@@ -232,13 +232,13 @@ def test_an_error_in_one_second_does_not_end_measuring(
 
 
 def test_without_a_runner_there_is_no_swarm() -> None:
-    """Called too early, it says from when on it may be called."""
+    """Called too early, it raises an error that says when it may be called."""
     with pytest.raises(RuntimeError, match="from the init event on"):
         record_keeper(Environment())
 
 
 def test_reset_stats_counts_from_the_end_of_the_first_ramp_up_only(environment: Environment) -> None:
-    """--reset-stats resets once in each run: users that are distributed again, as for a new worker, wipe nothing."""
+    """--reset-stats resets once per run: users distributed again, as for a new worker, reset nothing."""
     environment.reset_stats = True
     own = record_keeper(environment)
     made_at_ends: list[int] = []

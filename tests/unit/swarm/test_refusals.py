@@ -9,25 +9,25 @@ from loadtest.swarm import refusals
 
 @pytest.fixture(autouse=True)
 def quiet_until_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin as a process does."""
+    """Start like a new process."""
     monkeypatch.setattr(refusals, "counts", dict.fromkeys(refusals.counts, 0))
     monkeypatch.setattr(refusals, "_logged_at_s", {})
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The lines about refusals: a peer that another test left may log others."""
+    """The lines about refusals; peers of other tests may log more."""
     return [record.getMessage() for record in caplog.records if record.name == refusals.__name__]
 
 
 def test_every_refusal_is_counted_by_its_reason() -> None:
-    """Each reason has a count of its own, 0 while there was none."""
+    """Each reason has its own count, 0 if there was none."""
     for reason in (refusals.FORGED, refusals.FORGED, refusals.MALFORMED):
         refusals.refuse(reason, "of this test")
     assert refusals.counts == {"handshake": 0, "forged": 2, "malformed": 1, "unknown": 0}
 
 
 def test_a_flood_is_one_line_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a thousand refusals the first of each reason is logged, with why."""
+    """Of a thousand refusals, the first of each reason is logged with an explanation."""
     for number in range(1_000):
         refusals.refuse(refusals.MALFORMED, f"it was number {number}")
     refusals.refuse(refusals.FORGED, "it was another's")
@@ -40,7 +40,7 @@ def test_a_flood_is_one_line_for_each_reason(caplog: pytest.LogCaptureFixture) -
 def test_after_a_while_the_number_is_said_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next line comes when the last one is some seconds old, and tells how many there were by then."""
+    """The next line comes when the last one is some seconds old, and has the number since then."""
     monkeypatch.setattr(refusals, "_LOG_EVERY_S", 1.0)
     for number in range(5):
         refusals.refuse(refusals.HANDSHAKE, f"it was number {number}")

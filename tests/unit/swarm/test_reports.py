@@ -1,4 +1,4 @@
-"""What the master does with its workers' reports, and what it answers, on a real link."""
+"""The master's handling of its workers' reports, and its responses, on a real link."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ OWN = Software("0.1.0 aa", "mine bb")
 
 
 class Hearing(Peer):
-    """A worker that keeps the messages that it receives."""
+    """A worker that keeps the messages it receives."""
 
     def _listen(self) -> None:
         self.heard: list[tuple[str, Any]] = []
@@ -53,7 +53,7 @@ def runner() -> Iterator[MasterRunner]:
 
 
 def heartbeat(cpu: float = 5.0, state: str = "running") -> dict[str, Any]:
-    """A sign of life."""
+    """A heartbeat."""
     return {"state": state, "current_cpu_usage": cpu, "current_memory_usage": 7}
 
 
@@ -66,7 +66,7 @@ def delta(run: str, sequence: int, final: bool = False, end_s: float = 1.0) -> b
 
 
 def test_a_delta_that_ends_after_its_report_is_refused(runner: MasterRunner) -> None:
-    """By the clock of its worker it was sent before it ended; the next one counts."""
+    """By its worker's clock it was sent before it ended; the next one counts."""
     with Hearing(runner, "w") as worker:
         worker.report(heartbeat=heartbeat())
         eventually(lambda: len(worker.answers()) == 1)
@@ -79,7 +79,7 @@ def test_a_delta_that_ends_after_its_report_is_refused(runner: MasterRunner) -> 
 
 
 def test_a_heartbeat_is_answered_with_what_is_held(runner: MasterRunner) -> None:
-    """One message says that the master is alive and which deltas it has; without a run, only the former."""
+    """One message says that the master is alive and which deltas it has; without a run, only that it is alive."""
     with Hearing(runner, "w") as worker:
         worker.report(heartbeat=heartbeat())
         eventually(lambda: len(worker.answers()) == 1)
@@ -98,7 +98,7 @@ def test_a_heartbeat_is_answered_with_what_is_held(runner: MasterRunner) -> None
 
 
 def test_a_last_delta_is_answered_at_once(runner: MasterRunner) -> None:
-    """The end of a worker's run, and a run that is not open, wait for no heartbeat, and neither hides the other."""
+    """The end of a worker's run, and a run that is not open, wait for no heartbeat, and do not hide each other."""
     with Hearing(runner, "w") as worker:
         eventually(lambda: "w" in runner.clients)
         runner.environment.events.test_start.fire(environment=runner.environment)
@@ -109,7 +109,7 @@ def test_a_last_delta_is_answered_at_once(runner: MasterRunner) -> None:
 
 
 def test_a_worker_taken_for_lost_heals_as_locust_heals_it(runner: MasterRunner) -> None:
-    """The heartbeat of a missing worker goes to Locust's own handler, and so does one that is too busy."""
+    """The heartbeat of a missing worker goes to Locust's own handler, and so does one of a busy worker."""
     with Hearing(runner, "w") as worker:
         runner.clients["w"].state = STATE_MISSING
         worker.report(heartbeat=heartbeat())
@@ -120,7 +120,7 @@ def test_a_worker_taken_for_lost_heals_as_locust_heals_it(runner: MasterRunner) 
 
 
 def test_a_worker_that_has_stopped_is_answered(runner: MasterRunner, caplog: pytest.LogCaptureFixture) -> None:
-    """Locust forgets it until it is ready again; its delta is refused with a reply, and not sent again."""
+    """Locust forgets it until it is ready again; its delta is refused with a reply, and not repeated."""
     with Hearing(runner, "w") as worker:
         worker.say("client_stopped")
         eventually(lambda: "w" not in runner.clients)
@@ -130,7 +130,7 @@ def test_a_worker_that_has_stopped_is_answered(runner: MasterRunner, caplog: pyt
 
 
 def test_a_worker_with_other_code_is_noted_once_a_run() -> None:
-    """From its first heartbeat on it is known; one that takes no part in the run is not named."""
+    """It is known from its first heartbeat on; a worker that takes no part in the run is not named."""
     with master() as runner:
         environment = runner.environment
         Session.of(environment).put(Software, OWN)
@@ -150,14 +150,14 @@ def test_a_worker_with_other_code_is_noted_once_a_run() -> None:
 
 
 def test_users_of_locusts_own_report_reach_its_listeners(runner: MasterRunner) -> None:
-    """What a worker reports of its users reaches the listeners of Locust's own event."""
+    """A worker's report of its users reaches the listeners of Locust's own event."""
     with Hearing(runner, "w") as worker:
         worker.report(users={"user_classes_count": {"Idle": 3}, "user_count": 3})
         eventually(lambda: runner.clients["w"].user_classes_count == {"Idle": 3})
 
 
 def test_a_worker_that_joins_while_a_run_drains_is_asked_too(runner: MasterRunner) -> None:
-    """The run's end waits for the answer of each worker to the drain, of one that came in the middle of it too."""
+    """The run's end waits for each worker's response to the drain, including one that joined meanwhile."""
     runner.environment.stop_timeout = 1
     environment = runner.environment
     with Hearing(runner, "early") as early:

@@ -27,7 +27,7 @@ PATIENCE_S = 30.0
 
 
 class Leisurely(User):
-    """Makes up a request every 10 ms, and stops so slowly that Locust distributes users meanwhile."""
+    """Records a made-up request every 10 ms, and stops so slowly that Locust distributes users meanwhile."""
 
     scenario = "leisurely"
     wait_time = constant(0.01)
@@ -53,7 +53,7 @@ class Pair:
     worker: WorkerRunner
 
     def start(self, users: int, per_s: float) -> gevent.Greenlet:
-        """Start users like Locust's command line: with a greenlet that nothing ends."""
+        """Start users as Locust's command line does: in a greenlet that nothing ends."""
         return gevent.spawn(self.master.start, users, per_s)
 
 
@@ -73,7 +73,7 @@ def pair() -> Iterator[Pair]:
 
 
 def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair: Pair) -> None:
-    """However long the ramp-up takes, no user starts after its run was told to end; the next run has users again."""
+    """However long the ramp-up takes, no user starts after the run was told to end; the next run has users again."""
     ramping = pair.start(30, 1.0)
     eventually(lambda: Leisurely.made > 50, PATIENCE_S)
     pair.master.stop()
@@ -90,7 +90,7 @@ def test_a_run_that_ends_during_its_ramp_up_is_counted_to_the_last_request(pair:
 
 
 def test_a_worker_that_was_held_up_says_at_once_that_it_lives(pair: Pair) -> None:
-    """Its users run elsewhere by then, so the master hears of it before the next heartbeat would be due."""
+    """Its users run elsewhere by then, so the master is notified before the next heartbeat would be due."""
     hold_up, heard = get_original("time", "sleep"), []
     pair.master.environment.events.heartbeat_sent.add_listener(lambda **_: heard.append(time.time()))
     hold_up(4.1 - time.time() % 2)  # until an even second, when the next heartbeat would be due in any case
@@ -102,7 +102,7 @@ def test_a_worker_that_was_held_up_says_at_once_that_it_lives(pair: Pair) -> Non
 
 
 def test_a_worker_that_was_told_to_end_starts_none_of_the_users_that_come_yet(pair: Pair) -> None:
-    """Workers that are scaled down together: what the master gives one that is ending, it does not begin."""
+    """When workers are scaled down together, an ending one does not start users that the master still assigns to it."""
     quitting = pair.worker.environment.events.quitting
     quitting.fire(environment=pair.worker.environment, reverse=True)
     pair.start(2, 10.0).join()
@@ -144,7 +144,7 @@ def test_the_master_deals_a_worker_that_ends_no_users(pair: Pair, monkeypatch: p
 
 
 def test_the_master_decides_what_is_kept_of_requests() -> None:
-    """The settings that it receives before the run, for failed requests and traces, apply to the users of the run."""
+    """The settings for failed requests and traces that it sends before a run apply to the users of the run."""
     environment = Environment(user_classes=[Leisurely])
     environment.create_local_runner()
     started(environment)

@@ -1,4 +1,4 @@
-"""How far the workers' link may reach, the keys that close it, and messages over real sockets."""
+"""The reach of the workers' link, the keys that close it, and messages over real sockets."""
 
 import socket
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.link_peers import eventually
 
 
 def test_a_worker_goes_to_another_machine_with_a_key_only() -> None:
-    """Without a key, and outside a private network, the process ends with exit code 2."""
+    """Without a key, outside a private network, the process exits with 2."""
     with pytest.raises(SystemExit) as ended:
         check_reach("203.0.113.7", "--master-host", trusted=False)
     assert ended.value.code == 2
@@ -27,7 +27,7 @@ def test_a_worker_goes_to_another_machine_with_a_key_only() -> None:
 
 
 def test_one_secret_gives_the_same_two_pairs_everywhere() -> None:
-    """Both sides derive the same keys from the same secret, different ones for each role and each secret."""
+    """Both sides derive the same keys from the same secret, and different ones for each role and each secret."""
     keys, again, other = Keys.of("secret " * 8), Keys.of("secret " * 8), Keys.of("secret " * 7)
     assert again == keys
     pairs = (keys.master, keys.worker, other.master, other.worker)
@@ -47,7 +47,7 @@ def ends() -> Iterator[tuple[zmq.Socket, zmq.Socket]]:
 
 
 def test_messages_come_whole_and_in_order(ends: tuple[zmq.Socket, zmq.Socket]) -> None:
-    """Messages that wait, and those that are waited for, come with all their parts."""
+    """Messages arrive with all their parts, whether they were queued or awaited."""
     router, dealer = ends
     sent = [[b"%d" % number, b"more"][: 1 + number % 2] for number in range(100)]
     receiver = gevent.spawn(lambda: [sockets.receive(router)[1] for _ in sent])
@@ -59,7 +59,7 @@ def test_messages_come_whole_and_in_order(ends: tuple[zmq.Socket, zmq.Socket]) -
 
 
 def test_a_socket_that_sends_much_still_receives(ends: tuple[zmq.Socket, zmq.Socket]) -> None:
-    """A message that comes in while many go out wakes its receiver; one to a peer that is away is dropped."""
+    """A message that arrives while many are sent wakes its receiver; one to an absent peer is dropped."""
     router, dealer = ends
     dealer.send(b"I am here")
     assert sockets.receive(router)[1] == [b"worker", b"I am here"]
@@ -80,7 +80,7 @@ def master() -> Iterator[MasterEnd]:
 
 
 def test_names_of_workers_that_left_make_room_for_others(master: MasterEnd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who comes under one name after another shuts nobody out, and takes no name of a worker that is there."""
+    """A peer that uses one name after another shuts nobody out, and takes no name of a connected worker."""
     monkeypatch.setattr(sockets, "MAX_NAMES", 5)
     with closing(speaker(master, b"stays\nmark")) as stays:
         assert heard(master, stays, "stays")
@@ -96,7 +96,7 @@ def test_names_of_workers_that_left_make_room_for_others(master: MasterEnd, monk
 
 
 def heard_kinds(master: MasterEnd) -> list[str]:
-    """Return the kinds of the messages that the master takes within half a second."""
+    """Return the kinds of the messages that the master receives within half a second."""
     kinds: list[str] = []
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.5):
         while True:
@@ -105,7 +105,7 @@ def heard_kinds(master: MasterEnd) -> list[str]:
 
 
 def test_what_a_broken_connection_left_is_not_held_against_its_worker(master: MasterEnd) -> None:
-    """A master that was held up reads it when the worker has connected again. Who has no name is refused as ever."""
+    """A master that was busy reads it after the worker has reconnected. Peers without a name are refused as always."""
     accepted: list[int] = []
     nobody = zmq.Context.instance().socket(zmq.DEALER)
     with closing(speaker(master, b"worker\nmark")) as worker, closing(nobody):

@@ -1,4 +1,4 @@
-"""What a process runs, and whether another runs the same."""
+"""The software of a process, and whether another one runs the same."""
 
 from pathlib import Path
 
@@ -23,12 +23,12 @@ OWN = Software("0.1.0 aa", "mine bb")
     ],
 )
 def test_what_differs_is_named(other: Software | None, expected: str) -> None:
-    """A worker that does not say what it runs is older than this."""
+    """A worker that does not name its software is older."""
     assert OWN.differs_by(other) == expected
 
 
 def test_files_are_known_by_name_and_content_wherever_they_are(tmp_path: Path) -> None:
-    """Each process may have them in a folder of its own; a change of one of them is seen."""
+    """Each process may have them in another folder; a change in one of them is noticed."""
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
         folder.mkdir()
@@ -45,7 +45,7 @@ def test_files_are_known_by_name_and_content_wherever_they_are(tmp_path: Path) -
 
 
 def test_a_process_says_what_it_runs_by_its_environment() -> None:
-    """That is where its end of the link finds it."""
+    """Its end of the link finds the software there."""
     environment = Environment()
     software.note(environment, "health", ())
     assert Session.of(environment).find(Software) == Software.of("health", ())

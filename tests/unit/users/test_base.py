@@ -36,7 +36,7 @@ def test_tasks_of_base_classes_run_too():
 
 
 def test_a_user_runs_in_a_greenlet_that_keeps_little():
-    """Locust finds the user in its arguments; it has no dictionary of its own, and nothing of where it was spawned."""
+    """Locust finds the user in its arguments; the greenlet has no dictionary and no reference to its spawner."""
 
     class Waiting(Stopping):
         wait_time = constant(60)
@@ -54,7 +54,7 @@ def test_a_user_runs_in_a_greenlet_that_keeps_little():
 
 
 def test_tags_choose_tasks():
-    """Only tasks with a wanted tag run, none with an excluded one, in nested TaskSets too."""
+    """Only tasks with a wanted tag run, none with an excluded one, also in nested TaskSets."""
 
     class Tagged(Stopping):
         limit = 50
@@ -123,7 +123,7 @@ def test_on_start_runs_before_and_on_stop_after_the_tasks():
 
 
 def test_on_stop_runs_when_a_waiting_user_is_killed():
-    """Stopping a user that waits kills it at once; every on_stop runs, and close() last."""
+    """A waiting user is killed immediately; every on_stop runs, and close() last."""
 
     class Waiting(Stopping):
         wait_time = constant(60)
@@ -146,7 +146,7 @@ def test_on_stop_runs_when_a_waiting_user_is_killed():
 
 
 def test_running_task_ends_before_a_graceful_stop():
-    """stop() lets the running task finish; no further one begins. That is what stop_timeout waits for."""
+    """stop() lets the running task finish, and no other one begins. This is what stop_timeout waits for."""
 
     class Busy(Stopping):
         def on_stop(self):
@@ -187,7 +187,7 @@ def test_forced_stop_interrupts_the_task():
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_runner_with_stop_timeout_waits_for_tasks(nested):
-    """Under Locust's runner with a stop timeout every begun task ends, in TaskSets too."""
+    """Under Locust's runner with a stop timeout every begun task ends, also in TaskSets."""
     log = []
 
     def work(_self):
@@ -267,7 +267,7 @@ def test_error_in_on_start_ends_the_user_and_is_reported():
 
 @pytest.mark.parametrize("source", ["task", "on_stop"])
 def test_whatever_ends_a_user_is_counted(source):
-    """Also what is not an Exception, as an expired gevent.Timeout, and what on_stop raises."""
+    """This includes exceptions outside of Exception, such as an expired gevent.Timeout, and those of on_stop."""
 
     class Ending(Stopping):
         @task
@@ -288,7 +288,7 @@ def test_whatever_ends_a_user_is_counted(source):
 
 
 def test_a_user_that_ends_itself_is_counted_with_its_place():
-    """A run whose users ended themselves reports the place in their code; one that is stopped from outside has none."""
+    """If users ended themselves, the place in their code is reported; a user stopped from outside has none."""
 
     class Leaving(Stopping):
         @task
@@ -309,7 +309,7 @@ def test_a_user_that_ends_itself_is_counted_with_its_place():
 
 @pytest.mark.parametrize(("limit_s", "expected"), [(0.0, [NOT_STARTED]), (60.0, [])])
 def test_a_user_that_is_stopped_in_its_on_start_never_began(limit_s, expected, monkeypatch):
-    """It was there and made no load; within the first seconds that is a run that ends during a login."""
+    """It existed without making load; within the first seconds that means a run that ends during a login."""
     monkeypatch.setattr(recorder, "STARTING_S", limit_s)
     user, greenlet = started(type("Hanging", (Stopping,), {"on_start": lambda _user: gevent.sleep(60)}))
     gevent.sleep(0.01)
@@ -353,7 +353,7 @@ def test_user_without_tasks_says_so(caplog):
 
 
 def test_what_on_start_and_on_stop_send_is_set_up():
-    """The recorder's series change with the user's state, not with each request."""
+    """The recorder's series change with the user's state, not per request."""
 
     class Customer(Stopping):
         limit = 2
@@ -384,7 +384,7 @@ def test_what_on_start_and_on_stop_send_is_set_up():
 
 @pytest.mark.parametrize(("limit_s", "expected"), [(0.0, [STUCK]), (60.0, [])])
 def test_a_user_that_is_stopped_in_its_own_code_was_no_load_for_as_long(limit_s, expected, monkeypatch):
-    """It was neither in a wait nor in a request, for most of its life."""
+    """For most of its life it was neither waiting nor in a request."""
     monkeypatch.setattr(recorder, "STARTING_S", limit_s)
 
     def work(user):
@@ -403,7 +403,7 @@ def test_a_user_that_is_stopped_in_its_own_code_was_no_load_for_as_long(limit_s,
 
 
 def test_a_user_that_sent_a_request_lately_is_not_stuck(monkeypatch):
-    """Its own code may take a while between two requests."""
+    """Its own code may take some time between two requests."""
     monkeypatch.setattr(recorder, "STARTING_S", 0.0)
 
     def work(user):

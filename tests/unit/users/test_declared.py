@@ -21,7 +21,7 @@ class Browse(TaskSet):
 
 
 def test_the_tasks_of_nested_task_sets_have_their_part_of_the_whole() -> None:
-    """Weights multiply; a TaskSet is none itself."""
+    """Weights multiply; a TaskSet itself is not a task."""
 
     class Shopper(OurUser):
         scenario = "shop"
@@ -39,7 +39,7 @@ def test_the_tasks_of_nested_task_sets_have_their_part_of_the_whole() -> None:
 
 
 def test_a_user_with_a_loop_of_its_own_declares_nothing_that_is_counted() -> None:
-    """Its tasks, if it has some, are its own matter."""
+    """Its tasks, if any, are not counted."""
 
     class Loop(User):
         tasks = [Browse]  # noqa: RUF012
@@ -60,7 +60,7 @@ def test_a_task_set_within_itself_is_visited_once() -> None:
 
 
 def test_classes_without_users_are_said_with_the_cause() -> None:
-    """Locust leaves out those of weight 0; a fixed_count of 0 is none, and leaves no class out."""
+    """Locust leaves out those of weight 0; a fixed_count of 0 counts as none, and excludes no class."""
     left_out, chosen, not_chosen, unfixed = (
         type(name, (OurUser,), {"tasks": [Browse], **more})
         for name, more in (("LeftOut", {"weight": 0}), ("Chosen", {}), ("Other", {}), ("Unfixed", {"fixed_count": 0}))

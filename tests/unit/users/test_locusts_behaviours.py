@@ -30,7 +30,7 @@ def of(base: type[User], *holders: Any, **attributes: Any) -> type[User]:
 
 
 def noting(log: Log, *words: Any, last: Callable[[Any], Any] | None = None) -> list[Callable[[Any], None]]:
-    """A task for each word, which logs it; the last one ends as specified."""
+    """A task per word, which logs it; the last one ends as specified."""
 
     def noted(word: Any) -> Callable[[Any], None]:
         def work(holder: Any) -> None:
@@ -54,13 +54,13 @@ def sequence_of_a_list(base: type[User], log: Log) -> type[User]:
 
 
 def sequence_of_a_mapping(base: type[User], log: Log) -> type[User]:
-    """Each as often as its weight says, one after the other."""
+    """Each comes as often as its weight, one after the other."""
     one, two, three = noting(log, 1, 2, 3, last=stop)
     return of(base, type("Steps", (SequentialTaskSet,), {"tasks": {one: 3, two: 2, three: 1}}))
 
 
 def sequence_of_methods_and_a_list(base: type[User], log: Log) -> type[User]:
-    """The order of their definition."""
+    """They come in the order of their definition."""
 
     class Steps(SequentialTaskSet):
         @task
@@ -137,7 +137,7 @@ def markov_chain(base: type[User], log: Log) -> type[User]:
 
 
 def markov_chain_with_weights(base: type[User], log: Log) -> type[User]:
-    """Only the transitions that there are, and each of them in time."""
+    """Only existing transitions occur, and each of them eventually."""
     visited: Log = []
 
     class Chain(MarkovTaskSet):
@@ -198,7 +198,7 @@ def interruption_by_an_exception(base: type[User], log: Log) -> type[User]:
 
 
 def parents(base: type[User], log: Log) -> type[User]:
-    """Each TaskSet knows the one around it, and its user."""
+    """Each TaskSet has the outer one and its user."""
 
     class Root(TaskSet):
         @task
@@ -318,7 +318,7 @@ def no_tasks(base: type[User], log: Log) -> type[User]:
         user_class = type("Idle", (base,), attributes)
         try:
             user_class(Environment(user_classes=[user_class], catch_exceptions=False)).run()
-        except Exception as error:  # which kind is Locust's affair
+        except Exception as error:  # Locust chooses the kind
             log.append(str(error))
     return of(base, stop)
 
@@ -344,7 +344,7 @@ JOURNEYS: dict[Journey, Log] = {
 
 
 def lived(base: type[User], journey: Journey) -> Log:
-    """What a user of this base class logs on its journey."""
+    """The log of a user of this base class on its journey."""
     random.seed(7)
     log: Log = []
     user_class = journey(base, log)
@@ -357,7 +357,7 @@ def lived(base: type[User], journey: Journey) -> Log:
 @pytest.mark.parametrize("base", [User, LoadUser])
 @pytest.mark.parametrize("journey", JOURNEYS, ids=lambda journey: journey.__name__)
 def test_a_journey_goes_as_with_locusts_user(journey: Journey, base: type[User]) -> None:
-    """The user does what the table says, on the stock base class and on ours."""
+    """The user behaves as in the table, on the stock base class and on ours."""
     assert lived(base, journey) == JOURNEYS[journey]
 
 
@@ -405,7 +405,7 @@ def tagged(base: type[User]) -> type[User]:
 
 
 def names_of(holder: Any) -> Log:
-    """The names of a holder's tasks, those of a TaskSet behind its own."""
+    """The names of a holder's tasks, those of a TaskSet after its own."""
     return [(each.__name__, names_of(each)) if isinstance(each, type) else each.__name__ for each in holder.tasks]
 
 
@@ -424,7 +424,7 @@ TAGS: dict[tuple[str, str], Log] = {
 @pytest.mark.parametrize("base", [User, LoadUser])
 @pytest.mark.parametrize(("taken", "left_out"), TAGS)
 def test_tags_leave_the_same_tasks(taken: str, left_out: str, base: type[User]) -> None:
-    """With their weights, in nested TaskSets too."""
+    """This includes their weights, and nested TaskSets."""
     user_class = tagged(base)
     environment = Environment(
         user_classes=[user_class], tags=taken.split() or None, exclude_tags=left_out.split() or None
@@ -434,7 +434,7 @@ def test_tags_leave_the_same_tasks(taken: str, left_out: str, base: type[User]) 
 
 
 def test_a_class_tells_the_same_of_itself() -> None:
-    """Its full name, and the shares of its tasks that `--show-task-ratio` prints."""
+    """This covers its full name, and the shares of its tasks that `--show-task-ratio` prints."""
     found = []
     for base in (User, LoadUser):
         user_class = tagged(base)

@@ -1,4 +1,4 @@
-"""The pool of an open-model worker: growth, limits, drops, and Locust's life of a user."""
+"""The pool of an open-model worker: growth, limits, drops, and the life cycle of Locust's users."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,19 +21,19 @@ said: list[str] = []
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    """Forget what earlier users said."""
+    """Clear the log of earlier users."""
     said.clear()
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    """Let the others run until something is so, for 20 s at most: how long it takes is the machine's affair."""
+    """Let other greenlets run until a condition is true, for at most 20 s, since machines differ."""
     with gevent.Timeout(20):
         while not is_so():
             gevent.sleep(0.001)
 
 
 class Worker:
-    """A runner with a pool, and a way to start arrivals as the pacer does: from the event loop's greenlet."""
+    """A runner with a pool, and a way to start arrivals like the pacer, from the event loop's greenlet."""
 
     def __init__(self, *user_classes: type[User], **options: Any) -> None:
         self.environment = Environment(user_classes=list(user_classes), **options)
@@ -41,7 +41,7 @@ class Worker:
         self.pool = UserPool(self.runner)
 
     def arrive(self, count: int = 1, intended_s: float = 1.0) -> None:
-        """Start that many arrivals and let their users run."""
+        """Start this many arrivals and let their users run."""
         left = [count]
 
         def start() -> None:
@@ -54,12 +54,12 @@ class Worker:
         gevent.sleep(0.03)
 
     def grow_to(self, users: int) -> None:
-        """Have users made, and wait until they are ready."""
+        """Create users, and wait until they are ready."""
         self.pool.grow_to(users)
         until(lambda: self.pool.is_prepared)
 
     def dropped(self) -> int:
-        """Return how many iterations were dropped since last asked."""
+        """Return the number of iterations dropped since the last call."""
         return int(Recorder.of(self.environment).take().dropped.sum())
 
     def end(self) -> None:
@@ -84,19 +84,19 @@ def worker_of() -> Iterator[Any]:
 
 
 class Quick(LoadUser):
-    """Says what it does, at once."""
+    """Logs its actions, without delay."""
 
     def on_start(self) -> None:
-        """Say so."""
+        """Log it."""
         said.append("start")
 
     def on_stop(self) -> None:
-        """Say so."""
+        """Log it."""
         said.append("stop")
 
     @task
     def work(self) -> None:
-        """Say when it was meant to begin."""
+        """Log the intended start."""
         said.append(f"work {self.intended_start_s}")
 
 
@@ -111,7 +111,7 @@ class Slow(LoadUser):
 
 
 def test_a_user_executes_one_task_per_arrival(worker_of: Any) -> None:
-    """An arrival is one task, begun with its intended start; the wait time plays no part; one user is enough."""
+    """An arrival is one task, started with its intended start; the wait time is ignored; one user is enough."""
     worker = worker_of(Quick)
     worker.pool.set_limits({"Quick": 10})
     worker.arrive(intended_s=1.5)
@@ -121,7 +121,7 @@ def test_a_user_executes_one_task_per_arrival(worker_of: Any) -> None:
 
 
 def test_an_iteration_takes_from_its_arrival_to_the_end_of_its_task(worker_of: Any) -> None:
-    """Counted once for each arrival, apart from the requests, and for a TaskSet with a loop of its own too."""
+    """Each arrival counts once, separately from the requests, even for a TaskSet with its own loop."""
 
     class Looping(TaskSet):
         def run(self) -> None:
@@ -141,7 +141,7 @@ def test_an_iteration_takes_from_its_arrival_to_the_end_of_its_task(worker_of: A
 
 
 def test_an_arrival_that_sends_no_request_is_counted_as_such(worker_of: Any) -> None:
-    """Its intended start, which the first request takes, is still there at its end."""
+    """Its intended start, which the first request would take, is still there at its end."""
 
     class Sending(Quick):
         sent = 0
@@ -169,7 +169,7 @@ def test_an_arrival_that_sends_no_request_is_counted_as_such(worker_of: Any) -> 
 
 
 def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
-    """Busy users make the pool grow up to its limit; beyond it, arrivals are dropped and counted."""
+    """Busy users make the pool grow to its limit; further arrivals are dropped and counted."""
     worker = worker_of(Slow)
     worker.pool.set_limits({"Slow": 3})
     worker.arrive(5)
@@ -182,7 +182,7 @@ def test_the_pool_grows_and_then_drops(worker_of: Any) -> None:
 
 
 def test_an_arrival_prefers_a_user_that_becomes_idle(worker_of: Any) -> None:
-    """When a user becomes idle in time, it takes the waiting arrivals, and no other is made."""
+    """A user that becomes idle in time takes the waiting arrivals, and no other is created."""
 
     class Brief(LoadUser):
         @task
@@ -198,7 +198,7 @@ def test_an_arrival_prefers_a_user_that_becomes_idle(worker_of: Any) -> None:
 
 
 def test_users_can_be_there_before_they_are_needed(worker_of: Any) -> None:
-    """Users made beforehand have run on_start and wait."""
+    """Preallocated users have run on_start and wait."""
     worker = worker_of(Quick)
     worker.pool.set_limits({"Quick": 4})
     worker.grow_to(3)
@@ -206,7 +206,7 @@ def test_users_can_be_there_before_they_are_needed(worker_of: Any) -> None:
 
 
 def test_no_limit_means_no_start(worker_of: Any) -> None:
-    """Without any user allowed, every arrival is dropped, and so is what the pacer could not start."""
+    """Without any user allowed, every arrival is dropped, including those that the pacer could not start."""
     worker = worker_of(Quick)
     worker.arrive(4)
     worker.pool.drop(3)
@@ -214,7 +214,7 @@ def test_no_limit_means_no_start(worker_of: Any) -> None:
 
 
 def test_a_lower_limit_ends_users(worker_of: Any) -> None:
-    """Surplus users end: idle ones at once, busy ones after their iteration."""
+    """Surplus users end: idle ones immediately, busy ones after their iteration."""
     worker = worker_of(Slow)
     worker.pool.set_limits({"Slow": 5})
     worker.grow_to(5)
@@ -246,7 +246,7 @@ def test_stop_timeout_lets_an_iteration_finish(worker_of: Any) -> None:
 
 
 def test_classes_are_chosen_by_their_limits(worker_of: Any) -> None:
-    """Two classes share the arrivals as Locust's dispatcher shared the users."""
+    """Two classes share the arrivals as Locust's dispatcher distributes users."""
 
     class Often(LoadUser):
         @task
@@ -267,7 +267,7 @@ def test_classes_are_chosen_by_their_limits(worker_of: Any) -> None:
 
 
 def test_tasks_are_chosen_by_weight(worker_of: Any) -> None:
-    """The weights of tasks hold under arrivals too, and so do tags."""
+    """Weights of tasks apply to arrivals too, and so do tags."""
 
     class Weighted(LoadUser):
         @task(4)
@@ -326,7 +326,7 @@ class Staged(LoadUser):
 
 
 def test_a_task_set_goes_on_from_arrival_to_arrival(worker_of: Any) -> None:
-    """An arrival executes one step of the TaskSet that the user is in; interrupting it leads back to the parent."""
+    """An arrival executes one step of the user's current TaskSet; interrupting it leads back to the parent."""
     worker = worker_of(Staged)
     worker.pool.set_limits({"Staged": 1})
     worker.arrive()
@@ -337,7 +337,7 @@ def test_a_task_set_goes_on_from_arrival_to_arrival(worker_of: Any) -> None:
 
 
 def test_leaving_task_sets_when_stopped(worker_of: Any) -> None:
-    """A user that is stopped inside nested TaskSets leaves them, the innermost first, before its own on_stop."""
+    """A user stopped inside nested TaskSets leaves them from the innermost on, before its own on_stop."""
 
     class Outer(TaskSet):
         def on_stop(self) -> None:
@@ -368,7 +368,7 @@ def test_leaving_task_sets_when_stopped(worker_of: Any) -> None:
 
 
 def test_an_interruption_without_a_request_takes_the_next_task(worker_of: Any) -> None:
-    """A TaskSet that only interrupts costs no arrival, as long as no request was sent; an endless one ends."""
+    """A TaskSet that only interrupts costs no arrival as long as no request was sent; an endless one ends."""
 
     class Left(TaskSet):
         @task
@@ -419,7 +419,7 @@ def test_an_error_in_a_task_is_reported_and_the_user_goes_on(worker_of: Any) -> 
 
 
 def test_a_user_that_stops_itself_is_replaced(worker_of: Any) -> None:
-    """StopUser ends a user; the next arrival has another made."""
+    """StopUser ends a user; another one is created for the next arrival."""
 
     class Once(LoadUser):
         @task
@@ -437,7 +437,7 @@ def test_a_user_that_stops_itself_is_replaced(worker_of: Any) -> None:
 
 @pytest.mark.parametrize("where", ["__init__", "on_start"])
 def test_arrivals_are_dropped_when_no_user_can_be_made(worker_of: Any, where: str) -> None:
-    """An error in the constructor or in on_start costs the arrivals that wait, and they are counted."""
+    """An error in the constructor or in on_start costs the waiting arrivals, which are counted."""
 
     class Broken(LoadUser):
         def __init__(self, environment: Environment) -> None:
@@ -483,7 +483,7 @@ def test_stock_locust_users_take_arrivals(worker_of: Any) -> None:
 
 
 def test_a_class_with_its_own_loop_is_refused() -> None:
-    """A User class that overrides run() is refused, with its name and the next step."""
+    """A User class that overrides run() is refused, and the error has its name and the next step."""
 
     class Looping(User):
         def run(self) -> None:

@@ -23,7 +23,7 @@ BAD = ok(b"").replace(b"200 OK", b"503 Service Unavailable")
 
 
 def lived(work: Callable[[Any], None]) -> RunRecord:
-    """What was recorded of a user that did this once."""
+    """The record of a user that did this once."""
 
     class Doing(LoadUser):
         @task
@@ -43,7 +43,7 @@ def lived(work: Callable[[Any], None]) -> RunRecord:
 
 
 def outcomes(record: RunRecord, phase: str) -> dict[str, tuple[int, int]]:
-    """How often each transaction, or check, was made and failed."""
+    """The number of runs and failures of each transaction or check."""
     return {view.name: (view.requests, view.failures) for view in record.of_phase(phase).series()}
 
 
@@ -53,7 +53,7 @@ def reasons(record: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def test_a_check_counts_and_returns_what_it_was_given() -> None:
-    """Met and unmet ones count by their name, in no figure of the requests."""
+    """Met and unmet checks count by name, and in no figure of the requests."""
     returned = []
     record = lived(lambda _: returned.extend([check("has an id", "id"), check("has an id", []), check("is new", 1)]))
     assert returned == [True, False, True]
@@ -68,13 +68,13 @@ def test_a_check_counts_for_the_user_that_spawned_its_greenlet() -> None:
 
 
 def test_a_check_that_nothing_would_count_is_refused() -> None:
-    """Outside of a user there is no scenario that it could count for."""
+    """Outside of a user there is no scenario for which it could count."""
     with pytest.raises(UsageError, match=r"check\('x'\) is called outside of a user.*Next: call it there"):
         check("x", True)
 
 
 def test_a_transaction_is_measured_from_the_intended_start() -> None:
-    """It begins when the iteration was to begin; a second one in the iteration begins when it does."""
+    """It begins at the intended start of the iteration; a second one begins when it is called."""
 
     def work(user: Any) -> None:
         user.intended_start_s = perf_counter() - 5.0
@@ -124,7 +124,7 @@ FAILING = {
 
 @pytest.mark.parametrize("case", FAILING)
 def test_a_transaction_fails_with_a_part_of_it(case: str) -> None:
-    """A later one, without that part, does not."""
+    """A later transaction without that part does not fail."""
     part, expected = FAILING[case]
 
     def work(user: Any) -> None:
@@ -144,7 +144,7 @@ def test_a_transaction_fails_with_a_part_of_it(case: str) -> None:
 
 @pytest.mark.parametrize(("end", "counted"), [(StopUser, {}), (InterruptTaskSet, {"left": (1, 0)})])
 def test_a_transaction_that_a_stop_cut_off_is_not_counted(end: type[Exception], counted: dict[str, Any]) -> None:
-    """It is shorter than it would have been; one that the scenario leaves by itself is complete."""
+    """It is shorter than it would have been; one that the scenario leaves on its own is complete."""
 
     def work(user: Any) -> None:
         with user.transaction("left"):
@@ -155,7 +155,7 @@ def test_a_transaction_that_a_stop_cut_off_is_not_counted(end: type[Exception], 
 
 @pytest.mark.parametrize(("answer", "failed"), [(ok(b"{}"), 0), (BAD, 1)])
 def test_a_transaction_fails_with_a_request_of_it(answer: bytes, failed: int) -> None:
-    """The requests are unchanged, and it is one more figure."""
+    """The requests are unchanged, and the transaction is an additional figure."""
     with ScriptedServer(always(answer)) as server, running_user(server.url) as user:
         with user.transaction("checkout"):
             user.client.get("/cart")

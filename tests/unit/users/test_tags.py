@@ -1,4 +1,4 @@
-"""Tags: what Locust filters tasks by exists, and leaves each User class a task."""
+"""Tags: they exist when Locust filters by them, and leave each User class a task."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,7 @@ class Reader(User):
 
 
 def environment(chosen: str = "", excluded: str = "") -> Any:
-    """Return what the check looks at of an Environment."""
+    """Return the parts of an Environment that the check reads."""
     options = SimpleNamespace(tags=chosen.split(), exclude_tags=excluded.split())
     return SimpleNamespace(parsed_options=options, user_classes=[Reader])
 
@@ -55,7 +55,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_filters_nothing_or_everything_is_refused(case: str) -> None:
-    """The sentence names the setting, the tag, and the tags that there are."""
+    """The error names the setting, the tag, and the existing tags."""
     chosen, excluded, words = WRONG[case]
     with pytest.raises(UsageError) as raised:
         tags.check(environment(chosen, excluded))

@@ -1,4 +1,4 @@
-"""Which service is loaded, and why that one."""
+"""The service under load, and the reason for its choice."""
 
 import re
 
@@ -31,7 +31,7 @@ SAMPLE, MINE, OTHER = "http://127.0.0.1:5000", "https://staging.example.com", "h
     ],
 )  # fmt: skip
 def test_the_target_is_named_with_the_reason(host: str | None, of_classes: dict[str, str], sentence: str) -> None:
-    """Where HOST, the classes' hosts and the sample target differ, the sentence says which one is taken."""
+    """If HOST, the classes' hosts and the sample target differ, the sentence says which one is used."""
     target = target_of(host, of_classes, Config(host=MINE, sample_target=SAMPLE))
     assert target.sentence == sentence
     assert target.hosts == sorted(map(without_credentials, {host} if host else set(of_classes.values())))
@@ -50,7 +50,7 @@ def test_the_target_is_named_with_the_reason(host: str | None, of_classes: dict[
 def test_users_of_redis_alone_load_a_redis(
     host: str | None, of_classes: dict[str, str], redis_url: str | None, sentence: str
 ) -> None:
-    """The sample target, or a service that HOST names, gets nothing of it."""
+    """The sample target, or a service in HOST, gets no load."""
     target = redis_target_of(host, of_classes, Config(host=MINE, sample_target=SAMPLE, redis_url=redis_url))
     assert target.sentence == sentence
     assert target.hosts == re.findall(r"redis://[^\s,]+", sentence)
@@ -58,7 +58,7 @@ def test_users_of_redis_alone_load_a_redis(
 
 @pytest.mark.parametrize("kind", [StockHttpUser, FastHttpUser, HttpUser])
 def test_a_user_with_an_http_client_needs_a_host(kind: type[User]) -> None:
-    """Without one no user could send a request; a host of its own, or one for all, is enough."""
+    """Without one no user could send a request; its own host, or one for all, is enough."""
     bare = type("Bare", (kind,), {})
     with pytest.raises(UsageError, match=r"Bare of this locustfile has no host\. .*--host"):
         check_hosts([type("Own", (kind,), {"host": MINE}), bare], None)
@@ -66,7 +66,7 @@ def test_a_user_with_an_http_client_needs_a_host(kind: type[User]) -> None:
 
 
 def test_a_user_that_makes_its_own_client_needs_none() -> None:
-    """A custom User, and one that sets its host while it is made."""
+    """This covers a custom User, and one that sets its host in its constructor."""
 
     class Late(StockHttpUser):
         def __init__(self, environment: object) -> None:

@@ -1,4 +1,4 @@
-"""The task loop does what Locust's does: it chooses by weight, waits, reschedules, and knows the intended start."""
+"""The task loop works like Locust's: it chooses by weight, waits, reschedules, and keeps the intended start."""
 
 import random
 from collections import Counter
@@ -69,7 +69,7 @@ def test_task_that_waits_for_nothing_does_not_hold_the_process():
 
 
 def test_tasks_that_wait_for_nothing_do_not_keep_answers_from_being_read():
-    """Between two tasks of a user that only computes, what has arrived for others is read."""
+    """Between two tasks of a user that only computes, arrived data of others is read."""
     tasks = 0
 
     class Computing(LoadUser):
@@ -118,7 +118,7 @@ def test_task_may_reschedule(raised):
     ],
 )
 def test_wait_times_space_the_iterations(wait_time, duration_s, expected_s):
-    """constant, between, constant_pacing and constant_throughput keep the distance they promise."""
+    """constant, between, constant_pacing and constant_throughput keep their intervals."""
 
     class Paced(Stopping):
         limit = 4
@@ -130,7 +130,7 @@ def test_wait_times_space_the_iterations(wait_time, duration_s, expected_s):
 
     Paced.wait_time = wait_time
     averages_s = []
-    for _ in range(3):  # a busy machine stretches a run; one that it left alone is enough
+    for _ in range(3):  # a busy machine stretches a run; one undisturbed run is enough
         times = run_until_stopped(Paced).log
         averages_s.append((times[-1] - times[0]) / 3)
         if averages_s[-1] == pytest.approx(expected_s, abs=0.05):
@@ -155,7 +155,7 @@ def test_wait_in_a_task_waits():
 
 
 def test_intended_start_is_the_end_of_the_wait():
-    """After a wait the iteration's intended start is when the wait was to end; without one there is none."""
+    """After a wait, the iteration's intended start is the planned end of the wait; without a wait there is none."""
 
     class Watching(Stopping):
         limit = 3
@@ -179,7 +179,7 @@ def test_intended_start_is_the_end_of_the_wait():
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.01])
 def test_iterations_that_send_no_request_are_counted(wait_s):
-    """After a wait the intended start is left; without one the client has sent nothing. One that raises is none."""
+    """After a wait the intended start is unused; without a wait nothing was sent. One that raises does not count."""
 
     class Thinking(Stopping):
         limit = 7
@@ -193,13 +193,13 @@ def test_iterations_that_send_no_request_are_counted(wait_s):
         def work(self):
             self.note("here")
             if len(self.log) in {2, 5}:
-                self.intended_start_s = None  # as a request takes it, which may be answered within a turn of the loop
+                self.intended_start_s = None  # like a request with a response within one turn
                 self.sent_s = perf_counter()
             if len(self.log) == 3:
                 raise KeyError("price")
 
     [row] = Recorder.of(run_until_stopped(Thinking).environment).take().tasks
-    assert (row.begun, row.idle) == (7, 2)  # nothing shows what the first one sent; the seventh ended the user
+    assert (row.begun, row.idle) == (7, 2)  # the first one's requests are unknown; the seventh ended the user
 
 
 def test_an_iteration_takes_from_its_intended_start_to_the_end_of_its_task():
@@ -232,7 +232,7 @@ def test_an_iteration_takes_from_its_intended_start_to_the_end_of_its_task():
 
 
 def test_wait_time_may_set_the_intended_start_itself():
-    """A pacing that knows the schedule sets the intended start, also in the past; it is left as it is."""
+    """A pacing with a schedule may set an intended start, even in the past, which is kept."""
 
     class Scheduled(Stopping):
         limit = 2
@@ -249,7 +249,7 @@ def test_wait_time_may_set_the_intended_start_itself():
 
 
 def test_tasks_may_be_replaced_while_the_user_runs():
-    """The list of tasks is read at each choice."""
+    """The list of tasks is read for each choice."""
 
     class Changing(Stopping):
         limit = 3
@@ -266,13 +266,13 @@ def test_tasks_may_be_replaced_while_the_user_runs():
 
 
 def test_loop_knows_which_task_sets_it_may_run():
-    """Stock TaskSets run in this loop, those that override a method of Locust's loop do not."""
+    """Stock TaskSets run in this loop; those that override a method of Locust's loop do not."""
     own = type("Own", (TaskSet,), {"wait": lambda _self: None})
     assert [task_loop.has_own_loop(kind) for kind in (TaskSet, SequentialTaskSet, own)] == [False, False, True]
 
 
 def test_error_in_the_wait_time_ends_the_user_and_is_reported():
-    """A wait_time that fails is reported once, and does not hold the process."""
+    """A wait_time that fails is reported once, and does not block the process."""
     errors = []
 
     class Failing(LoadUser):

@@ -17,7 +17,7 @@ from tests.stopping_users import Stopping, run_until_stopped, started
 
 
 def test_nested_task_set_keeps_its_user_until_interrupted():
-    """A TaskSet runs task after task until interrupt(); then the user's own tasks go on."""
+    """A TaskSet runs task after task until interrupt(); then the user's own tasks continue."""
 
     class Nesting(Stopping):
         limit = 30
@@ -48,7 +48,7 @@ def test_nested_task_set_keeps_its_user_until_interrupted():
 
 
 def test_task_set_in_a_task_set_hands_back_to_its_parent():
-    """interrupt() of the innermost TaskSet continues with the one around it."""
+    """interrupt() in the innermost TaskSet continues with the outer one."""
 
     class Deep(Stopping):
         @task
@@ -74,7 +74,7 @@ def test_task_set_in_a_task_set_hands_back_to_its_parent():
 
 @pytest.mark.parametrize(("reschedule", "waits"), [(True, 0), (False, 1)])
 def test_interrupt_waits_only_without_reschedule(reschedule, waits):
-    """interrupt(reschedule=True) begins the parent's next task at once; False waits first."""
+    """interrupt(reschedule=True) starts the parent's next task immediately; False waits first."""
 
     class Interrupted(Stopping):
         def wait_time(self):
@@ -113,7 +113,7 @@ def test_on_start_of_a_task_set_may_interrupt():
 
 
 def test_task_set_that_interrupts_itself_at_once_does_not_hold_the_process():
-    """A user that never waits for anything still lets the others run."""
+    """A user that never waits still lets the others run."""
 
     class Selfish(LoadUser):
         @task
@@ -130,7 +130,7 @@ def test_task_set_that_interrupts_itself_at_once_does_not_hold_the_process():
 
 
 def test_user_that_interrupts_its_task_sets_stops_gracefully():
-    """stop() is heeded between two TaskSets even if each hands back at once."""
+    """stop() takes effect between two TaskSets even if each returns immediately."""
 
     class Interrupting(Stopping):
         limit = 50
@@ -151,7 +151,7 @@ def test_user_that_interrupts_its_task_sets_stops_gracefully():
 
 
 def test_wait_time_of_a_task_set_overrides_its_users():
-    """A TaskSet with a wait_time of its own uses it; others use the user's."""
+    """A TaskSet with its own wait_time uses it; others use the user's."""
 
     class Mixed(Stopping):
         limit = 3
@@ -198,7 +198,7 @@ def test_other_task_sets_of_locust_run():
 
 
 def test_task_set_with_a_loop_of_its_own_runs_in_it():
-    """A TaskSet that overrides a method of Locust's loop keeps its effect."""
+    """A TaskSet that overrides a method of Locust's loop keeps its behaviour."""
 
     class Own(TaskSet):
         def execute_task(self, chosen):
@@ -214,7 +214,7 @@ def test_task_set_with_a_loop_of_its_own_runs_in_it():
 
 
 def test_scheduled_tasks_run_first():
-    """schedule_task() puts a task, a bound method too, before those chosen at random."""
+    """schedule_task() puts a task, or a bound method, before randomly chosen ones."""
 
     class Planned(Stopping):
         @task
@@ -238,7 +238,7 @@ def test_scheduled_tasks_run_first():
 
 
 def test_tasks_are_scheduled_for_a_user_without_task_set():
-    """Those put first come before the ones that wait, and all before those chosen at random."""
+    """Those scheduled first precede waiting ones, and all precede randomly chosen ones."""
 
     class Planned(Stopping):
         limit = 4

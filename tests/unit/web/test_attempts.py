@@ -1,20 +1,20 @@
-"""How often a password may be tried."""
+"""Limits on password attempts."""
 
 from loadtest.web.attempts import FROM_ALL, FROM_ONE, WINDOW_S, Attempts
 
 
 class Clock:
-    """Seconds that the test decides."""
+    """A clock set by the test."""
 
     now_s = 1000.0
 
     def __call__(self) -> float:
-        """The present."""
+        """The current time."""
         return self.now_s
 
 
 def test_one_address_has_five_attempts_a_minute() -> None:
-    """After the fifth failure it waits until the first is a minute old; others need not."""
+    """After the fifth failure it waits until the first is a minute old; others do not."""
     clock = Clock()
     attempts = Attempts(clock)
     for _ in range(FROM_ONE):
@@ -28,7 +28,7 @@ def test_one_address_has_five_attempts_a_minute() -> None:
 
 
 def test_all_addresses_together_are_limited_too() -> None:
-    """Somebody with many addresses gets no more than fifty attempts a minute in all."""
+    """A client with many addresses gets at most fifty attempts a minute in total."""
     attempts = Attempts(Clock())
     for number in range(FROM_ALL):
         attempts.failed(f"10.0.0.{number}")
@@ -36,7 +36,7 @@ def test_all_addresses_together_are_limited_too() -> None:
 
 
 def test_success_forgets_the_failures() -> None:
-    """Who knew the password after all has all attempts again."""
+    """After a correct password all attempts are available again."""
     attempts = Attempts(Clock())
     for _ in range(FROM_ONE):
         attempts.failed("alice")
@@ -45,7 +45,7 @@ def test_success_forgets_the_failures() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However many addresses try, no more than a thousand are remembered."""
+    """However many addresses try, at most a thousand are remembered."""
     attempts = Attempts(Clock())
     for number in range(5000):
         attempts.failed(str(number))

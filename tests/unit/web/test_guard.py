@@ -1,4 +1,4 @@
-"""The guard of the web UI where it speaks TLS, and how far it may reach; tests/native attacks a running one."""
+"""The guard of the web UI with TLS, and its reach; tests/native attacks a running one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ PASSWORD = "correct horse battery staple"  # noqa: S105
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]:
-    """Makes a client of a guarded web UI that does not listen."""
+    """A factory of clients for a guarded web UI that does not listen."""
     monkeypatch.setattr("sys.argv", ["locust"])  # Locust reads them for its page
 
     def made(tls: bool) -> Client:
@@ -55,7 +55,7 @@ def test_the_cookie_stays_on_the_encrypted_connection(client: Callable[..., Clie
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_this_machine_needs_no_password(host: str) -> None:
-    """On the loopback interface, in a private network, or with a password the web UI may start."""
+    """On loopback, in a private network, or with a password, the web UI may start."""
     guard.check_reach(host, Config())
     guard.check_reach("", Config(private_network=True))
     guard.check_reach("", Config(web_password_file=Path("password")))
@@ -63,7 +63,7 @@ def test_this_machine_needs_no_password(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["", "::", "10.0.0.1", "host.example"])
 def test_other_machines_need_one(host: str) -> None:
-    """Everywhere else it may not."""
+    """It may not start anywhere else."""
     with pytest.raises(UsageError, match=r"without a password.*Allowed: .*Next: "):
         guard.check_reach(host, Config())
 
@@ -72,7 +72,7 @@ def test_other_machines_need_one(host: str) -> None:
     "content", [None, b"", b"short", b"x" * 1025, b"two lines of\nenough characters", b"\xff" * 20]
 )
 def test_a_secret_is_one_line_of_some_length(tmp_path: Path, content: bytes | None) -> None:
-    """A file that is missing, too short, too long, no text or several lines is refused, and never shown."""
+    """A file that is missing, too short, too long, not text or of several lines is refused, and never shown."""
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
@@ -83,6 +83,6 @@ def test_a_secret_is_one_line_of_some_length(tmp_path: Path, content: bytes | No
 
 
 def test_a_secret_is_read_without_its_line_end(tmp_path: Path) -> None:
-    """The line's end belongs to the file."""
+    """The line end belongs to the file, not to the secret."""
     (tmp_path / "secret").write_text(f"{PASSWORD}\n")
     assert read_secret(tmp_path / "secret", "NAME", 12) == PASSWORD

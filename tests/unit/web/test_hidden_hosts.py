@@ -1,4 +1,4 @@
-"""What the web UI shows of a host that holds a password, in everything that Locust serves of it."""
+"""A host with a password in the web UI, in everything that Locust serves."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ HOSTS = {
 
 @pytest.fixture(params=HOSTS)
 def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environment]:
-    """One with a web UI that does not listen, whose host holds a password."""
+    """An Environment with a web UI that does not listen, whose host contains a password."""
     monkeypatch.setattr("sys.argv", ["locust"])  # Locust reads them for its page
     given, of_class = HOSTS[request.param]
     parser = get_empty_argument_parser()
@@ -42,13 +42,13 @@ def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def client(environment: Environment) -> Client:
-    """Somebody who may start tests."""
+    """A client that may start tests."""
     client: Client = environment.web_ui.app.test_client()
     return client
 
 
 def test_no_password_of_a_host_is_served(client: Client) -> None:
-    """Neither in the page nor in the report, an answer, or the name of a download; the host itself is."""
+    """It is in neither page, report, response nor download name; the host itself is shown."""
     paths = ("/", "/stats/report", "/stats/report?download=1", "/stats/requests", "/stats/requests/csv", "/tasks")
     answers = [client.get(path, base_url="http://localhost") for path in paths]
     form = {"user_count": "1", "spawn_rate": "1"}
@@ -59,7 +59,7 @@ def test_no_password_of_a_host_is_served(client: Client) -> None:
 
 
 def test_the_host_that_is_shown_means_the_one_that_is_set(environment: Environment, client: Client) -> None:
-    """The page sends it with each start."""
+    """The page submits it with each start."""
     before = environment.host
     shown = without_credentials(before or environment.user_classes[0].host)
     form = {"user_count": "1", "spawn_rate": "1", "host": shown}
@@ -70,7 +70,7 @@ def test_the_host_that_is_shown_means_the_one_that_is_set(environment: Environme
 
 
 def test_a_change_of_a_class_keeps_the_host_that_is_shown(environment: Environment, client: Client) -> None:
-    """Locust's class picker sends all that it shows of the class; another class's, or another host, is no such."""
+    """Locust's class picker submits what it shows of a class; the host of another class is not accepted this way."""
     (kind,) = environment.user_classes
     kind.host = before = kind.host or environment.host
     change = {"user_class_name": "Shopper", "host": without_credentials(before), "weight": 7}
@@ -81,7 +81,7 @@ def test_a_change_of_a_class_keeps_the_host_that_is_shown(environment: Environme
 
 
 def test_the_host_of_a_class_that_is_not_chosen_is_hidden_too(environment: Environment, client: Client) -> None:
-    """Locust's page lists every class that the picker has."""
+    """Locust's page lists every class in the picker."""
     (kind,) = environment.user_classes
     kind.host = kind.host or environment.host
     environment.user_classes, environment.host = [], None

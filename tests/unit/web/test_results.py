@@ -1,4 +1,4 @@
-"""What the web UI shows of a run."""
+"""The web UI's view of a run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests import reports
 
 
 def test_a_run_that_goes_on_says_how(tmp_path: Path) -> None:
-    """Stage, throughput, planned arrivals and users first, then response time next to service time."""
+    """Stage, throughput, planned arrivals and users come first, then response time next to service time."""
     record = reports.record(20, ("a",), 50)
     record.ended = False
     said = result_dict(RunResult(record, decide(record, []), tmp_path, (2, 3)), 12.5)["now"]
@@ -24,7 +24,7 @@ def test_a_run_that_goes_on_says_how(tmp_path: Path) -> None:
 
 
 def test_the_chart_has_response_time_next_to_service_time(tmp_path: Path) -> None:
-    """A point for each ten seconds, the latest last, at most `MAX_POINTS`; none of a stretch without an answer."""
+    """There is a point per ten seconds, the latest last, at most `MAX_POINTS`; none for a period without a response."""
     record = reports.record(25, ("a",), 50)
     times = result_dict(RunResult(record, decide(record, []), tmp_path))["times"]
     assert [second for second, *_ in times] == [5, 15, 25]
@@ -34,7 +34,7 @@ def test_the_chart_has_response_time_next_to_service_time(tmp_path: Path) -> Non
 
 
 def test_why_a_run_fails_is_said_with_a_sample_and_exceptions(tmp_path: Path) -> None:
-    """The reasons with their counts, a failed request with its answer, and what the scenario's tasks raised."""
+    """It has the reasons with their counts, a failed request with its response, and exceptions of tasks."""
     record = reports.record(5, ("a",), failing="a")
     record.add_exceptions([ExceptionCount("documents", "KeyError", "'price'", "shop.py:7 in buy", False, 1)], 2)
     result = result_dict(RunResult(record, decide(record, []), tmp_path))
@@ -47,7 +47,7 @@ def test_why_a_run_fails_is_said_with_a_sample_and_exceptions(tmp_path: Path) ->
 
 
 def test_a_run_that_is_over_has_a_verdict_only(tmp_path: Path) -> None:
-    """None of it continues; before the first run there is nothing at all."""
+    """It has no current values; before the first run there is nothing."""
     record = reports.record()
     result = result_dict(RunResult(record, decide(record, []), tmp_path, (3, 3)))
     assert (result["now"], result["is_over"]) == ([], True)

@@ -1,4 +1,4 @@
-"""The file of a workload: what it may say, and one sentence for each thing that is wrong."""
+"""The workload file: its content, and one error message per mistake."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ json_merge = 0
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    """Return the lines that a file's error has, with the file's name alone."""
+    """Return the lines of a file's error, with the file's base name."""
     file = folder / "w.toml"
     file.write_text(text)
     with pytest.raises(UsageError) as caught:
@@ -36,7 +36,7 @@ def problems(folder: Path, text: str) -> list[str]:
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
-    """Weights become shares of reads and of writes, and what is not said has a default."""
+    """Weights become shares of reads and of writes, and missing values have defaults."""
     (tmp_path / "w.toml").write_text(RIGHT)
     found = read(tmp_path / "w.toml")
     assert found.shares == pytest.approx({"json_get": 0.6, "get": 0.2, "json_set": 0.2})
@@ -50,7 +50,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     [("{n}", "k:17"), ("u:{n:06}", "k:u:000017"), ("{{n}}:cart", "k:{17}:cart"), ("{shop:{n}}", "k:{shop:17}")],
 )
 def test_a_key_is_made_of_its_pattern(tmp_path: Path, pattern: str, key: str) -> None:
-    """Other braces stay, as in the hash tags of a cluster."""
+    """Other braces are kept, such as hash tags of a cluster."""
     (tmp_path / "w.toml").write_text(RIGHT.replace("u:{n:04}", pattern))
     assert read(tmp_path / "w.toml").keys.namer("k:")(17) == key
 
@@ -111,7 +111,7 @@ def test_a_key_is_made_of_its_pattern(tmp_path: Path, pattern: str, key: str) ->
     ],
 )
 def test_a_wrong_value_is_one_sentence(tmp_path: Path, old: str, new: str, sentence: str) -> None:
-    """With its line, what is allowed, and the next step."""
+    """It has the line, the allowed values, and the next step."""
     (line,) = problems(tmp_path, RIGHT.replace(old, new))
     assert line.startswith(sentence), line
     assert ("Next: " in line, line.endswith(".")) == (True, True)
@@ -119,7 +119,7 @@ def test_a_wrong_value_is_one_sentence(tmp_path: Path, old: str, new: str, sente
 
 @pytest.mark.parametrize("change", [("fill = 1", "fill = 0.5"), ("fill = 1", 'ttl = "60s"')])
 def test_what_changes_documents_needs_them(tmp_path: Path, change: tuple[str, str]) -> None:
-    """An increment of a key that is not there would be a failure that nobody meant."""
+    """An increment of a missing key would be an unintended failure."""
     text = RIGHT.replace("json_merge = 0", "json_numincrby = 1")
     (line,) = problems(tmp_path, text.replace(*change))
     assert line.startswith("w.toml, line 15: operations.json_numincrby changes documents that may not exist. ")
@@ -128,13 +128,13 @@ def test_what_changes_documents_needs_them(tmp_path: Path, change: tuple[str, st
 
 
 def test_everything_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
-    """In the order of the file."""
+    """They are in the order of the file."""
     text = RIGHT.replace("size = 100", "size = 0").replace("seed = 3", "seed = true").replace("get = 1", "get = x")
     assert len(problems(tmp_path, text.replace("x", '"x"'))) == 3
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
-    """In place of a section, and instead of a file."""
+    """This applies to a section and to the whole file."""
     text = "keys = 3\nvalues = []\noperations = 1\n"
     assert [line.partition(" is not")[0] for line in problems(tmp_path, text)] == [
         "w.toml, line 1: keys = 3",

@@ -1,4 +1,4 @@
-"""The distributions of keys against their theory, with a χ² test of a fixed seed."""
+"""The distributions of keys compared with theory, by a χ² test with a fixed seed."""
 
 import itertools
 import math
@@ -14,13 +14,13 @@ DRAWS = 200_000
 
 
 def drawn(text: str, size: int, count: int = DRAWS, seed: int = SEED) -> np.ndarray:
-    """Return how often each key comes in a number of draws."""
+    """Return how often each key occurs in a number of draws."""
     numbers = Distribution.of(text).numbers(size, np.random.default_rng(seed))
     return np.bincount(list(itertools.islice(numbers, count)), minlength=size)
 
 
 def is_of(observed: np.ndarray, shares: np.ndarray) -> bool:
-    """Whether counts are those of these shares: χ² is below what it exceeds once in 30,000 times (Wilson-Hilferty)."""
+    """Whether counts match these shares: χ² is below the value exceeded once in 30,000 times (Wilson-Hilferty)."""
     expected = observed.sum() * shares / shares.sum()
     assert expected.min() >= 5, "too rare for a χ² test"
     freedom = len(shares) - 1
@@ -34,7 +34,7 @@ def of_zipf(exponent: float) -> Callable[[int], np.ndarray]:
 
 
 def of_gaussian(deviation: float) -> Callable[[int], np.ndarray]:
-    """The part of the normal distribution that is nearest to each key."""
+    """The part of the normal distribution that is closest to each key."""
 
     def shares(size: int) -> np.ndarray:
         edges = (np.arange(size + 1) - 0.5 - (size - 1) / 2) / (deviation * size * math.sqrt(2))
@@ -66,7 +66,7 @@ def test_each_key_gets_its_share(text: str, size: int, shares: Callable[[int], n
 
 
 def test_a_large_key_space_is_drawn_from_to_its_end() -> None:
-    """Of a billion keys by Zipf, the first and the upper half get their shares, within five standard errors."""
+    """Of a billion Zipf keys, the first and the upper half get their shares, within five standard errors."""
     size, exponent, zeta = 10**9, 0.8, -4.43754
     numbers = Distribution.of(f"zipf({exponent})").numbers(size, np.random.default_rng(SEED))
     sample = np.array(list(itertools.islice(numbers, DRAWS)))
@@ -83,13 +83,13 @@ def test_a_large_key_space_is_drawn_from_to_its_end() -> None:
 @pytest.mark.parametrize("exponent", ["0.001", "3.5", "10"])
 @pytest.mark.parametrize("size", [1, 2, 10**9])
 def test_extreme_exponents_stay_in_the_key_space(exponent: str, size: int) -> None:
-    """Also where rounding leaves nothing between two keys."""
+    """This includes exponents at which rounding leaves nothing between two keys."""
     numbers = Distribution.of(f"zipf({exponent})").numbers(size, np.random.default_rng(SEED))
     assert {0 <= number < size for number in itertools.islice(numbers, 2_000)} == {True}
 
 
 def test_sequential_takes_each_key_once_in_a_round() -> None:
-    """In their order, from some key on."""
+    """They are in order, starting from any key."""
     numbers = list(itertools.islice(Distribution.of("sequential").numbers(150, np.random.default_rng(SEED)), 450))
     assert sorted(numbers[:150]) == list(range(150))
     assert {(after - before) % 150 for before, after in itertools.pairwise(numbers)} == {1}
@@ -97,7 +97,7 @@ def test_sequential_takes_each_key_once_in_a_round() -> None:
 
 @pytest.mark.parametrize("text", ["uniform", "zipf(1.1)", "gaussian(0.1)", "hot_set(0.1, 0.9)", "sequential"])
 def test_the_seed_decides(text: str) -> None:
-    """The same seed draws the same keys, another one others, and a single key can be all there is."""
+    """The same seed draws the same keys, another one others; a single key is possible."""
     first, again, other = (
         list(itertools.islice(Distribution.of(text).numbers(10_000, np.random.default_rng(seed)), 200))
         for seed in (1, 1, 2)
@@ -116,6 +116,6 @@ def test_the_seed_decides(text: str) -> None:
     ],
 )
 def test_what_is_no_distribution_is_refused(text: str) -> None:
-    """An unknown name, other parameters, or one out of its range."""
+    """The name is unknown, or a parameter is unknown or out of range."""
     with pytest.raises(ValueError, match=r"."):
         Distribution.of(text)

@@ -1,4 +1,4 @@
-"""Each replacement is shown twice: with it in place, and on Locust as it is, where the test must fail."""
+"""Each replacement is tested twice: with it in place, and on unmodified Locust, where the test must fail."""
 
 import pytest
 
@@ -11,8 +11,8 @@ OURS_AND_STOCK = [
 
 
 @pytest.fixture(params=OURS_AND_STOCK)
-def locust(request: pytest.FixtureRequest, replaced_locust: None) -> str:  # noqa: ARG001 - it comes first
-    """Locust with its replacements, then as it is."""
+def locust(request: pytest.FixtureRequest, replaced_locust: None) -> str:  # noqa: ARG001 - it must come first
+    """Locust with its replacements, then unmodified."""
     if request.param == "stock":
         replacements.restore()
     return str(request.param)

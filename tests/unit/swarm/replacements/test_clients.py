@@ -1,4 +1,4 @@
-"""What is replaced in Locust's HTTP clients, with the replacement and without it."""
+"""The replacements in Locust's HTTP clients, with each replacement and without it."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ BOTH = pytest.mark.parametrize("base", [HttpUser, FastHttpUser])
 
 
 def counted(base: type, host: str, work: Any, **attributes: Any) -> Measurements:
-    """What is counted of a user that does some work once."""
+    """The record of a user that does some work once."""
 
     def once(user: Any) -> None:
         work(user)
@@ -36,7 +36,7 @@ def counted(base: type, host: str, work: Any, **attributes: Any) -> Measurements
 
 
 def lived(user_class: Any) -> Measurements:
-    """What is counted of one user's life."""
+    """The record of a user's whole life."""
     environment = Environment(user_classes=[user_class])
     environment.create_local_runner()
     recorder = Recorder.of(environment)
@@ -60,7 +60,7 @@ def times(taken: Measurements) -> Counter[str]:
 
 @BOTH
 def test_a_caught_response_that_nobody_decides_on_counts_by_its_status(base: type) -> None:
-    """Never used in a with-block, or left by an exception, it was a request all the same."""
+    """Never used in a with-block, or left by an exception, it still was a request."""
 
     def work(user: Any) -> None:
         user.client.get("/good", catch_response=True)
@@ -106,7 +106,7 @@ def test_a_traced_request_has_a_header_and_an_id_in_the_record(base: type) -> No
 
 
 def close_each(peer: Peer) -> None:
-    """Answer once, and close the connection."""
+    """Respond once, and close the connection."""
     peer.read_request()
     peer.send(ok(b"{}", "Connection: close"))
 
@@ -157,7 +157,7 @@ def test_redirects_are_counted_by_their_place_and_answers_that_lead_nowhere(base
 
 @BOTH
 def test_sizes_of_successes_are_noted_where_the_scenario_does_not_look_at_them(base: type) -> None:
-    """They hint at errors that come as a success; a HEAD, a 204 and a failure have no size of that kind."""
+    """They hint at errors reported as success; a HEAD, a 204 and a failure have no such size."""
 
     def work(user: Any) -> None:
         for _ in range(2):
@@ -266,7 +266,7 @@ def test_requests_that_a_fast_user_sends_again_are_counted(max_retries: int) -> 
 
 
 def test_requests_that_an_adapter_sends_again_are_counted() -> None:
-    """An HttpUser may have adapters with retries by status (replaces Retry.increment)."""
+    """An HttpUser may have adapters that retry by status (replaces Retry.increment)."""
 
     def work(user: Any) -> None:
         user.client.mount("http://", HTTPAdapter(max_retries=Retry(total=3, status_forcelist=[503])))
@@ -279,7 +279,7 @@ def test_requests_that_an_adapter_sends_again_are_counted() -> None:
 
 
 def test_of_a_client_that_does_not_tell_nothing_is_known() -> None:
-    """Requests of the scenario's own client and those of Locust's clients are distinguished."""
+    """Requests of the scenario's own client are distinguished from those of Locust's clients."""
 
     def work(user: Any) -> None:
         user.client.get("/")
@@ -293,7 +293,7 @@ def test_of_a_client_that_does_not_tell_nothing_is_known() -> None:
 
 
 def test_tasks_in_locusts_own_loop_are_counted_and_those_without_a_request() -> None:
-    """A task that leaves its TaskSet is not an idle one (replaces TaskSet.execute_next_task)."""
+    """A task that leaves its TaskSet is not idle (replaces TaskSet.execute_next_task)."""
 
     class Journey(SequentialTaskSet):
         @task

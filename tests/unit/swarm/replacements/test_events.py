@@ -1,4 +1,4 @@
-"""What is replaced in Locust's events, with the replacement and without it."""
+"""The replacements in Locust's events, with each replacement and without it."""
 
 import pytest
 from locust.event import EventHook
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("locust")
 
 
 def test_what_a_listener_raises_is_kept_and_the_others_are_called() -> None:
-    """It says what was raised and where (replaces EventHook.fire)."""
+    """The error and its place are recorded (replaces EventHook.fire)."""
     called = []
 
     def broken(**_: object) -> None:

@@ -1,4 +1,4 @@
-"""What is replaced in Locust's master, with the replacement and without it."""
+"""The replacements in Locust's master, with each replacement and without it."""
 
 import gevent
 import pytest
@@ -20,7 +20,7 @@ PATIENCE_S = 30.0
 
 
 class Obedient(Peer):
-    """A worker that starts users until it is stopped, and none of that run after."""
+    """A worker that starts users until it is stopped, and afterwards none of that run."""
 
     obeys = True
 
@@ -38,7 +38,7 @@ class Obedient(Peer):
 
 
 def test_a_message_that_lacks_something_does_not_end_receiving() -> None:
-    """The next worker joins as if nothing had happened (replaces MasterRunner.handle_message)."""
+    """The next worker joins as usual (replaces MasterRunner.handle_message)."""
     with master() as runner, Peer(runner, "odd") as odd:
         odd.say("heartbeat", {"no": "state"})
         with Peer(runner, "next"):
@@ -46,7 +46,7 @@ def test_a_message_that_lacks_something_does_not_end_receiving() -> None:
 
 
 def test_a_worker_that_comes_back_does_not_stop_the_master_from_receiving() -> None:
-    """A message right after is handled at once (replaces MasterRunner._wait_for_workers_report_after_ramp_up)."""
+    """The next message is handled immediately (replaces MasterRunner._wait_for_workers_report_after_ramp_up)."""
     runner = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", 0)
     worker = Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", runner.server.port)
     try:
@@ -63,7 +63,7 @@ def test_a_worker_that_comes_back_does_not_stop_the_master_from_receiving() -> N
 
 
 def test_a_ramp_up_that_outlives_its_run_starts_no_other() -> None:
-    """At the end of a stopped run's ramp-up it stays stopped (replaces MasterRunner.update_state)."""
+    """After the ramp-up of a stopped run, the master stays stopped (replaces MasterRunner.update_state)."""
     with master() as runner, Obedient(runner, "w") as worker:
         states: list[str] = []
         runner.environment.events.spawning_complete.add_listener(lambda **_: states.append(runner.state))
@@ -98,7 +98,7 @@ def test_a_master_with_a_web_ui_stays_when_its_test_ends() -> None:
 
 
 def test_a_worker_that_leaves_does_not_end_the_look_for_lost_ones() -> None:
-    """Who goes through the workers goes through those of the beginning (replaces WorkerNodes.all)."""
+    """The loop over the workers uses those at its start (replaces WorkerNodes.all)."""
     with master() as runner, Peer(runner, "a"), Peer(runner, "b"):
         seen = []
         for client in runner.clients.all:
@@ -121,7 +121,7 @@ def test_a_worker_that_comes_back_gets_one_share() -> None:
 
 
 def test_a_worker_that_ends_gets_no_share_of_the_next_run() -> None:
-    """Where others stay, they run all users (replaces UsersDispatcher.__init__)."""
+    """The remaining workers run all users (replaces UsersDispatcher.__init__)."""
     ending, other = WorkerNode("ending"), WorkerNode("other")
     with master() as runner:
         rebalancing.stop_assigning(runner, ending)
@@ -132,7 +132,7 @@ def test_a_worker_that_ends_gets_no_share_of_the_next_run() -> None:
 
 
 def test_a_worker_that_ends_gets_no_share_when_it_comes_back() -> None:
-    """As after a cut network, from which it heals (replaces UsersDispatcher.add_worker)."""
+    """This happens after a network cut that heals (replaces UsersDispatcher.add_worker)."""
     ending, other = WorkerNode("ending"), WorkerNode("other")
     dispatcher = UsersDispatcher([other], [Idle])
     with master() as runner:
@@ -143,10 +143,10 @@ def test_a_worker_that_ends_gets_no_share_when_it_comes_back() -> None:
 
 
 def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
-    """A bounded number is kept, a bounded part of each, and the count of all (replaces Runner.log_exception)."""
+    """A bounded number is kept, a bounded part of each, and the total count (replaces Runner.log_exception)."""
     with master() as runner:
         for number in range(MAX_EXCEPTIONS + 50):
-            length = LONGEST_TEXT if number < 10 else 10  # of a few only: looking for secrets in each takes its time
+            length = LONGEST_TEXT if number < 10 else 10  # of a few only: the search for secrets in each takes time
             runner.log_exception("w", "e" * 2 * length, f"{number}" + "t" * 2 * length)
         kept = list(runner.exceptions.values())
         assert len(kept) == MAX_EXCEPTIONS + 1
@@ -155,7 +155,7 @@ def test_exceptions_of_scenarios_do_not_fill_the_memory() -> None:
 
 
 def test_exceptions_of_scenarios_hold_no_secret_of_a_url() -> None:
-    """They are in Locust's web UI and its table of exceptions (replaces Runner.log_exception)."""
+    """They are shown in Locust's web UI and its table of exceptions (replaces Runner.log_exception)."""
     with master() as runner:
         runner.log_exception("w", "http://user:hunter2@host", "  at http://host/?token=hunter2")
         (row,) = runner.exceptions.values()

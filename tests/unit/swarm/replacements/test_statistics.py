@@ -1,4 +1,4 @@
-"""What Locust's own statistics make of times, with the record's counts fed to them and without."""
+"""Times in Locust's own statistics, with the record's counts fed to them and without."""
 
 import pytest
 from locust.env import Environment

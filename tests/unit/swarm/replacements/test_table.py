@@ -13,7 +13,7 @@ from loadtest.swarm.replacements import REPLACED_ELSEWHERE, TABLE
 
 
 def test_every_row_is_put_in_place_and_taken_back() -> None:
-    """After `restore` Locust is what it was, after `install` nothing in the table is."""
+    """After `restore` Locust is unmodified, after `install` nothing in the table is."""
     replacements.restore()
     stock = [getattr(row.owner, row.name) for row in TABLE]
     ends = zmqrpc.Server, zmqrpc.Client, runners.CONNECT_TIMEOUT, runners.CONNECT_RETRY_COUNT
@@ -25,7 +25,7 @@ def test_every_row_is_put_in_place_and_taken_back() -> None:
 
 
 def test_installing_twice_replaces_once() -> None:
-    """A second call finds everything in place."""
+    """A second call changes nothing."""
     replacements.install(Config())
     once = [getattr(row.owner, row.name) for row in TABLE]
     replacements.install(Config())

@@ -1,4 +1,4 @@
-"""What is replaced in Locust's users and their clients, with the replacement and without it."""
+"""The replacements in Locust's users and their clients, with each replacement and without it."""
 
 import gc
 from collections.abc import Callable
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("locust")
 
 
 class Waiter(User):
-    """Waits, and notes what it does."""
+    """Waits, and records its actions."""
 
     left = 0
 
@@ -40,7 +40,7 @@ class Waiter(User):
 
 
 def test_a_user_whose_timer_is_due_begins_nothing_when_it_is_stopped() -> None:
-    """Stopped in the very turn in which its wait is over, a user wakes to that (replaces User.stop)."""
+    """If a user is stopped in the turn in which its wait ends, it only wakes up to stop (replaces User.stop)."""
     user = Waiter(Environment(user_classes=[Waiter]))
     user.start(Group())
     gevent.sleep(0.02)  # it waits, until about 0.06 s
@@ -52,7 +52,7 @@ def test_a_user_whose_timer_is_due_begins_nothing_when_it_is_stopped() -> None:
 
 
 def test_what_a_user_does_when_it_stops_is_not_broken_off() -> None:
-    """A user whose wait ends while it is stopped has one end: nothing is raised in the log-out of its on_stop."""
+    """A user whose wait ends while it is stopped ends once: nothing is raised in the log-out of its on_stop."""
 
     class Leaver(Waiter):
         def on_stop(self) -> None:
@@ -91,7 +91,7 @@ class Beginner(HttpUser):
 
 
 def lived(user_class: type[User], host: str = "") -> Measurements:
-    """What is counted of one user's life."""
+    """The record of a user's whole life."""
     user_class.host = host
     environment = Environment(user_classes=[user_class])
     environment.create_local_runner()
@@ -104,7 +104,7 @@ def lived(user_class: type[User], host: str = "") -> Measurements:
 
 
 def test_what_a_stock_user_sends_in_on_start_and_on_stop_is_set_up() -> None:
-    """Its tasks are load, and where it ended itself is known (replaces User.run)."""
+    """Its tasks are load, and the place where it ended itself is recorded (replaces User.run)."""
     with ScriptedServer(always(ok())) as server:
         taken = lived(Beginner, server.url)
     phases = {key.name: key.phase for key in taken.series}
@@ -139,7 +139,7 @@ def test_how_long_the_iterations_of_a_stock_user_take_is_recorded() -> None:
 
 @pytest.mark.parametrize("how", ["a timeout of its own", "its stop()", "an error in on_stop"])
 def test_however_a_stock_user_ends_itself_it_is_reported(how: str) -> None:
-    """Nothing that ends a user vanishes."""
+    """No way to end a user goes unnoticed."""
 
     class Ending(User):
         wait_time = constant(0.01)
@@ -162,7 +162,7 @@ def test_however_a_stock_user_ends_itself_it_is_reported(how: str) -> None:
 
 
 class Clinging(User):
-    """Catches whatever ends it, until it is let go."""
+    """Catches whatever ends it, until the test releases it."""
 
     wait_time = constant(0.01)
     is_let_go = False
@@ -185,12 +185,12 @@ class Hanging(User):
         """Do nothing."""
 
     def on_stop(self) -> None:
-        """Wait for what never comes."""
+        """Wait for something that never happens."""
         gevent.sleep(60)
 
 
 def test_users_that_do_not_end_hold_up_nobody_and_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run ends, with the place of each (replaces Runner.stop_users)."""
+    """The run ends, with the place of each user (replaces Runner.stop_users)."""
     monkeypatch.setattr(users, "ENDING_S", 0.3)
     environment = Environment(user_classes=[Clinging, Hanging])
     environment.stop_timeout = 0.2
@@ -211,7 +211,7 @@ def test_users_that_do_not_end_hold_up_nobody_and_are_reported(monkeypatch: pyte
 
 
 def busy_until(seconds: float) -> None:
-    """Hold the process, as folding and other users do, so that timers become due."""
+    """Occupy the process, as folding and other users do, so that timers become due."""
     import time  # noqa: PLC0415 - the one place that must not yield
 
     end_s = time.perf_counter() + seconds
@@ -220,7 +220,7 @@ def busy_until(seconds: float) -> None:
 
 
 def unfinished(user_class: type[User], call: Callable[[Any], None]) -> tuple[list[tuple[str, str, str, int]], float]:
-    """The errors and the longest time that are counted when a user is killed while its request is in flight."""
+    """The errors, and the longest time, of a user that is killed while its request is in flight."""
     environment = Environment(user_classes=[user_class])
     environment.create_local_runner()
     recorder = Recorder.of(environment)

@@ -1,4 +1,4 @@
-"""What is replaced in Locust's worker, with the replacement and without it."""
+"""The replacements in Locust's worker, with each replacement and without it."""
 
 import time
 from collections import Counter
@@ -28,21 +28,21 @@ STOP_TIMEOUT_S = 30.0
 
 
 class Held(User):
-    """Is in its task until it is let go."""
+    """Stays in its task until the test releases it."""
 
     begun = 0
     stop_assigning = Event()
 
     @task
     def hold(self) -> None:
-        """Wait, as for an answer."""
+        """Wait, as for a response."""
         Held.begun += 1
         self.stop_assigning.wait()
 
 
 @dataclass
 class Pair:
-    """A master and its worker, and how many messages of each kind came from the worker."""
+    """A master and its worker, and the number of messages of each kind from the worker."""
 
     master: MasterRunner
     worker: WorkerRunner
@@ -90,13 +90,13 @@ def held(pair: Pair) -> Iterator[Pair]:
 
 
 def leaving(worker: WorkerRunner) -> int:
-    """How many users finish their task before they stop."""
+    """The number of users that finish their task before they stop."""
     users = [user for one in worker.user_greenlets for user in one.args[:1]]
     return sum(user._state == LOCUST_STATE_STOPPING for user in users)
 
 
 def test_a_clock_that_was_set_back_does_not_keep_users_from_starting(pair: Pair) -> None:
-    """A spawn message from an hour ago is taken for what it is, the last one (replaces WorkerRunner.handle_message)."""
+    """A spawn message from an hour ago is still the latest one (replaces WorkerRunner.handle_message)."""
     now = time.time()
     pair.spawn(now, 1)
     eventually(lambda: pair.worker.user_count == 1)
@@ -134,7 +134,7 @@ def test_a_worker_without_a_key_does_not_wait_for_a_master_that_has_one() -> Non
 
 
 def test_a_worker_stops_its_users_soon_after_its_master_fell_silent(pair: Pair) -> None:
-    """It makes no load that nobody measures (replaces WorkerRunner.heartbeat_timeout_checker)."""
+    """It makes no load that is not measured (replaces WorkerRunner.heartbeat_timeout_checker)."""
     pair.spawn(time.time(), 1)
     eventually(lambda: pair.worker.user_count == 1)
     pair.master.greenlet.kill()
@@ -154,7 +154,7 @@ def test_numbers_of_users_ride_in_reports(pair: Pair) -> None:
 
 
 def test_the_default_options_are_built_once() -> None:
-    """Asked as often as for two spawn messages, 20 ms are enough (replaces argument_parser.default_args_dict)."""
+    """For two spawn messages, 20 ms are enough (replaces argument_parser.default_args_dict)."""
     argument_parser.default_args_dict()
     began_s = time.process_time()
     answers = [argument_parser.default_args_dict() for _ in range(100)]
@@ -163,7 +163,7 @@ def test_the_default_options_are_built_once() -> None:
 
 
 def test_users_that_are_asked_for_while_others_leave_are_made(held: Pair) -> None:
-    """One of three leaves when three are asked for: a fourth is made at once (replaces Runner.user_classes_count)."""
+    """One of three leaves when three are requested: a fourth starts at once (replaces Runner.user_classes_count)."""
     held.spawn(time.time(), 2, "Held", STOP_TIMEOUT_S)
     eventually(lambda: leaving(held.worker) == 1)
     told = held.received["spawning_complete"]
@@ -173,7 +173,7 @@ def test_users_that_are_asked_for_while_others_leave_are_made(held: Pair) -> Non
 
 
 def test_a_user_is_asked_to_stop_once(held: Pair) -> None:
-    """Two that are to stop are two, also while the first finishes its task (replaces Runner.stop_users)."""
+    """Two users to stop stay two, even while the first one finishes its task (replaces Runner.stop_users)."""
     for _ in range(2):
         gevent.spawn(held.worker.stop_users, {"Held": 1})
     for _ in range(20):  # turns of the event loop, however long they take
