@@ -1,5 +1,5 @@
-"""Runs all tests: those of real processes, in two halves, in parallel with those of faults, of lies, of the Compose
-stack, of Kubernetes, and the computing ones; then those that need an idle machine.
+"""Runs all tests: those with real processes, in two halves, in parallel with those of faults, lies, the Compose stack,
+Kubernetes, and the computing ones; then those that need an idle machine.
 
     python -m tests
 
@@ -44,8 +44,8 @@ class Group:
     """A pytest process that runs in parallel with others, once it is started.
 
     Args:
-        arguments: of pytest: what it tests.
-        command: what starts it, such as nice; its output is then kept until it has ended.
+        arguments: pytest's arguments, such as the tests.
+        command: a prefix of the command, such as nice; the output is then kept until the end.
     """
 
     def __init__(self, *arguments: str | Path, command: tuple[str, ...] = ()) -> None:
@@ -66,7 +66,7 @@ class Group:
         return self._process is not None and self._process.poll() is None
 
     def wait(self) -> None:
-        """Wait for its end, and show its output, unless that was shown as it went."""
+        """Wait for its end, and show its output unless that was shown immediately."""
         assert self._process is not None, "a group is started first"
         self._process.wait()
         if self._output is not None:
@@ -76,7 +76,7 @@ class Group:
         sys.stdout.flush()
 
     def judge(self) -> int:
-        """Return its exit code; where a few tests failed, run those again first, and return what they do then."""
+        """Return its exit code; if a few tests failed, run those again first, and return the second result."""
         assert self._process is not None, "a group is started first"
         failed = self._failed()
         files = {test.partition("::")[0] for test in failed}

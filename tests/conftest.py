@@ -21,7 +21,7 @@ settings.load_profile("unhurried")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was not tested against the real thing."""
+    """List the services that were imitated in the tests."""
     if said := mongo_harness.summary():
         terminalreporter.write_line(f"warning: {said}", yellow=True, bold=True)
 

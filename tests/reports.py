@@ -40,7 +40,7 @@ def record(
 ) -> RunRecord:
     """A run in which every name has this many requests per second, some of them sent late.
 
-    The answers to ``streamed`` come in three events, 10 ms apart from 50 ms on; each second the user leaves one.
+    The responses of ``streamed`` come in three events, 10 ms apart from 50 ms on; each second the user leaves one.
     """
     made = RunRecord(
         "run-1",
@@ -105,9 +105,9 @@ def add_iterations(made: RunRecord, many: int = 400) -> RunRecord:
 
 
 def everything(seconds: int, per_s: int = 20) -> RunRecord:
-    """A run in which each second has something of each kind that can be measured.
+    """A run in which each second has a sample of each kind.
 
-    A fifth of what can fail did, and took twice as long; as many iterations were dropped.
+    A fifth of all samples that can fail did, and took twice as long; as many iterations were dropped.
     """
     made = record(seconds, ())
     recorder, random = Recorder(), Random(7)

@@ -41,12 +41,12 @@ _OPENING = (b"HELLO", b"AUTH", b"SELECT", b"CLIENT")
 
 
 class Server:
-    """What runs in the referee's process.
+    """The server in the referee's process.
 
     Args:
-        journal: where to write.
-        delay_s: how long each HTTP request waits for its answer.
-        upstream: host and port of the server that knows the answers; None: each is `ANSWER`.
+        journal: the path of the journal.
+        delay_s: the delay of each HTTP response.
+        upstream: host and port of the server that responds; None: each response is `ANSWER`.
     """
 
     def __init__(self, journal: str, delay_s: float, upstream: tuple[str, int] | None) -> None:
@@ -237,14 +237,14 @@ class Part:
 
 
 class Referee(Part):
-    """The referee as a test sees it; when it starts again, it goes on with the same journal.
+    """The referee as a test sees it; after a restart it continues with the same journal.
 
     Args:
-        folder: of the journal.
-        port: where it listens.
-        delay_s: how long each request waits for its answer.
-        upstream: the port of the server that knows the answers; 0: the referee does.
-        kind: of the protocol, http or redis.
+        folder: the folder of the journal.
+        port: the port on which it listens.
+        delay_s: the delay of each response.
+        upstream: the port of the server that responds; 0: the referee itself does.
+        kind: the protocol, http or redis.
     """
 
     def __init__(self, folder: Path, port: int, delay_s: float = 0.0, upstream: int = 0, kind: str = "http") -> None:

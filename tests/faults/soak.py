@@ -111,13 +111,13 @@ CLOCKS_S = 0.5
 
 @dataclass
 class Soak:
-    """A stack, and what happens to it.
+    """A stack, and its random events.
 
     Args:
-        folder: for logs, journal and records.
-        seed: decides what happens.
-        prometheus: the program; None where there is none, and then nothing is asked of it.
-        say: is told everything that happens.
+        folder: the folder for logs, journal and records.
+        seed: determines the events.
+        prometheus: the program; None if there is none, and then its counts are not checked.
+        say: is called with a line for every event.
     """
 
     folder: Path

@@ -28,7 +28,7 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
 class Witness:
-    """A target that answers every request, and remembers when each came and from where."""
+    """A target that responds to every request, and records its time and source address."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         """Listen on a free port."""

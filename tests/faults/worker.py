@@ -77,11 +77,11 @@ class Cable:
 
 @dataclass
 class Worker:
-    """A worker, its cable, and what was done to it in the present run that can lose measurements.
+    """A worker, its cable, and the faults of the present run that may lose measurements.
 
     Attributes:
         hurt_until: when its pause or cut ended, in seconds since the epoch; infinite while it lasts, 0 without one.
-        pauses: from when to when it was stopped, in seconds since the epoch.
+        pauses: start and end of each pause, in seconds since the epoch.
         killed_at: when it was killed, in seconds since the epoch.
         leaving: whether it was told to end, or killed.
     """

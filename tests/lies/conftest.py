@@ -34,10 +34,10 @@ scenario = Scenario("lie", (Lie,), {requests!r})
 
 
 class Referee:
-    """A service that counts what it received and what it answered, by path.
+    """A service that counts received and answered requests by path.
 
     Args:
-        hangs: whether a request to this path, received this many seconds after the first, gets no answer.
+        hangs: whether a request to this path, received this many seconds after the first, gets no response.
     """
 
     def __init__(self, hangs: Callable[[str, float], bool] = lambda _path, _age_s: False) -> None:
@@ -47,7 +47,7 @@ class Referee:
         self.answered: Counter[str] = Counter()
 
     def answer_after_s(self, _age_s: float) -> float:
-        """How long to let a request wait that was received this many seconds after the first."""
+        """The delay of the response to a request received this many seconds after the first."""
         return 0.0
 
     def __call__(self, peer: Peer) -> None:
@@ -67,7 +67,7 @@ class Referee:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run reported."""
+    """The reports of a run."""
 
     exit_code: int
     output: str
@@ -97,7 +97,7 @@ class RunReport:
 
 @pytest.fixture
 def run_scenario(stack: Stack, tmp_path: Path) -> Callable[..., RunReport]:
-    """Return a function that runs a scenario, given the body of its user class, and returns what the run reported."""
+    """Return a function that runs a scenario, given the body of its user class, and returns the run's reports."""
 
     def run_scenario(
         body: str,

@@ -19,7 +19,7 @@ OPEN = ("--scenario", "health", "--profile", "constant-arrival-rate", "--rate", 
 def test_all_workers_leave_gracefully_half_way(stack: Stack, load: tuple[str, ...]) -> None:
     """Both workers end by SIGTERM after some seconds, as when scaled down, and no sample is missing.
 
-    The master reports what was measured until then: interrupted, by whom, when, and how much of the plan was done.
+    The master reports the measurements so far: interrupted, the cause, the time, and the completed part of the plan.
     """
     stack.start(*load, "--workers", "2").read_until("requests/s")
     for worker in stack.pids("--worker "):

@@ -70,10 +70,10 @@ def test_a_search_between_bounds(stack: Stack, queue: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_search_on_another_machine_is_not_compared(stack: Stack, queue: str) -> None:
-    """What else the generator's cores did belongs to a capacity: the earlier search had more of it than there can be.
+    """A capacity includes other work on the generator's cores: the earlier search has an impossible amount of it.
 
-    So is one that others crowded: it is refused before the load. With --force both are compared, and the reason is a
-    note. Neither search knows its upper end, so the comparison is inconclusive all the same.
+    A search on a busy machine is not compared, either: it is refused before the load. With --force both are compared,
+    and the reason is a note. Neither search knows its upper end, so the comparison is inconclusive all the same.
     """
     bounds = ["--rate", "10", "--users", "50", "--scenario", "health", "--host", queue]
     search = ["--slo", "p99(response_time) < 5s", *bounds]

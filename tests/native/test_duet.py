@@ -124,8 +124,8 @@ CLOSED = ("--profile", "quick", "--run-time", "6s")
 def test_both_versions_get_the_same_and_a_failure_of_one_is_reported(
     load: tuple[str, ...], stack: Stack, tmp_path: Path
 ) -> None:
-    """Each request of one side is one of the other, with its random data and its item of a feed, which no other request
-    has; the failures are those of the new version, and end the run early that is to end when its answer is known."""
+    """Each request has a counterpart on the other side, with the same random data and the same item of a feed, which no
+    other request has; only the new version fails, which ends the run early, as soon as it is decided."""
     base, new = Service(fails=False), Service(fails=True)
     (tmp_path / "shop.py").write_text(SCENARIO)
     stack.start(
@@ -160,8 +160,8 @@ def test_both_versions_get_the_same_and_a_failure_of_one_is_reported(
 
 
 def test_users_that_one_side_ends_are_pairs_until_then(stack: Stack, tmp_path: Path) -> None:
-    """A request of the other side is answered before its user ends too, and the last iteration counts. What both chose
-    by chance in `__init__` and `on_start` is the same."""
+    """The other side's user ends only after the response to its request, and the last iteration counts. Random choices
+    in `__init__` and `on_start` are the same on both sides."""
     base, new = Service(fails=False), Service(fails=True)
     (tmp_path / "leave.py").write_text(LEAVING)
     load = ("--rate", "20", "--run-time", "6s", "--workers", "1")
@@ -177,7 +177,7 @@ def test_users_that_one_side_ends_are_pairs_until_then(stack: Stack, tmp_path: P
 
 
 def test_the_sample_target_of_a_commit_meets_that_of_the_working_tree(stack: Stack) -> None:
-    """`make duet BASE=HEAD`: each has a Redis of its own, with the scenario's data, which users may load directly.
+    """`make duet BASE=HEAD`: each side has its own Redis with the scenario's data, which users may load directly.
 
     If the new version's Redis loses that data, it is loaded again.
     """

@@ -1,6 +1,6 @@
 """Every built-in scenario and load profile with a referee: the record counts the requests that it received.
 
-One referee is between the workers and the target, another one between them and Redis.
+One referee is between the workers and the target, another one between the workers and Redis.
 """
 
 import json

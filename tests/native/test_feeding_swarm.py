@@ -46,7 +46,7 @@ def promised(processes: Processes, killed: subprocess.Popen[bytes]) -> int:
 def test_each_item_is_used_once_whoever_comes_and_goes(processes: Processes) -> None:
     """One worker is killed, one scaled away, one stopped for a while, one joins: no item comes twice.
 
-    What the killed one may have used is no more than is promised.
+    The items that the killed one may have used stay within the documented bound.
     """
     master = processes.master("--enable-rebalancing", workers=4, users=12)
     killed, leaving, halted, staying = (processes.worker() for _ in range(4))

@@ -40,10 +40,10 @@ def old(tmp_path: Path) -> Path:
 
 
 def test_json_of_a_run_is_all_of_standard_output(stack: Stack, old: Path) -> None:
-    """With --json a program reads Locust's statistics from standard output; the report shows the same run again.
+    """With --json, programs can read Locust's statistics from standard output; the report shows the same run again.
 
-    The run ends with the comparison, on standard error: nothing can be told of five seconds, and the exit code says so.
-    A busy machine makes the run one that cannot be compared at all.
+    The run ends with the comparison, on standard error: five seconds are inconclusive, and the exit code says so. On a
+    busy machine the run may not be comparable at all.
     """
     arguments = ["--scenario", "health", "--profile", "smoke", "--run-time", "5s", "--json", "--baseline", str(old)]
     command = [Path(sys.executable).with_name("loadtest"), "run", *arguments]

@@ -223,7 +223,7 @@ def test_each_start_chooses_anew(form: Form) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_page_shows_the_result_and_has_the_files(form: Form) -> None:
-    """In a browser: the verdict of the last run, its thresholds, a chart of response time beside service time, and
+    """A browser shows the verdict of the last run, its thresholds, a chart of response time next to service time, and
     report and record as downloads."""
     if not list(form.runs_dir.glob("*/record.json")):  # when this test is run alone
         assert form.post(run_time="2s")["success"]

@@ -84,11 +84,11 @@ def call_passed(record: Path) -> None:
 
 
 def test_a_run_of_a_slower_service_ends_at_the_first_look(stack: Stack, tmp_path: Path) -> None:
-    """Ten times as slow is known after 20 s of at most 45; both runs are kept, and the second ends as worse.
+    """A service ten times as slow is detected after 20 of at most 45 s; both runs are kept, and the second is worse.
 
-    On a machine with much other work a run may not be trustworthy, and is then not compared in the end. Such a baseline
-    is refused at once; it is called passed here, so that the rest is tested. Nor are two runs compared of which one
-    alone had much other work beside it. A run that would not be compared does not end early, and says so.
+    On a busy machine a run may not be trustworthy, and is then not compared at the end. Such a baseline is refused
+    immediately; here it is marked as passed, so that the rest is tested. Two runs are not compared either if only one
+    had much other work at the same time. A run that would not be compared does not end early, and says so.
     """
     (tmp_path / "shop.py").write_text(SCENARIO)
     service = Service()

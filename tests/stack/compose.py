@@ -172,10 +172,10 @@ def docker(*words: str) -> str:
 
 
 def eventually(what: str, seen: Callable[[], object], expected: object, within_s: float = SETTLED_S) -> None:
-    """Wait until something is as expected; a service that does not answer in time is asked again.
+    """Wait until a value is as expected; if a service does not respond in time, the request is repeated.
 
     Raises:
-        AssertionError: when it is not within the time, with what was seen last.
+        AssertionError: when the time is over, with the last value.
     """
 
     def look() -> object:

@@ -84,8 +84,8 @@ def test_no_tile_of_a_run_is_empty(evidence: Evidence, state: str) -> None:
 def test_the_rate_of_names_is_the_records(evidence: Evidence) -> None:
     """Requests per second by name are those of the seconds under load, however long the time range is.
 
-    Looked at when the run's end was scraped: Prometheus extrapolates an increase to the end of the range, by as much as
-    a scrape's 2 s, which are 7 % of so short a run.
+    The query is made when the run's end was scraped: Prometheus extrapolates an increase to the end of the range, by up
+    to a scrape interval of 2 s, which is 7 % of so short a run.
     """
     record = evidence.record
     (scraped,) = evidence.project.query("max(timestamp(loadtest_requests_total))", evidence.end_s)

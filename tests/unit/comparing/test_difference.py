@@ -72,8 +72,8 @@ def test_a_change_of_the_size_that_is_named_is_found() -> None:
 
 
 def test_a_figure_that_a_comparison_could_not_see_is_not_the_same() -> None:
-    """Of 20 s of few requests p99 is inconclusive, and the comparison says from which size on it was sure to find one;
-    where it has too few of them, that it would have found none."""
+    """With few requests in 20 s, p99 is inconclusive, and the comparison names the smallest change that it would have
+    detected; with too few, it says that it could have detected none."""
     random = np.random.default_rng(8)
     for per_s, known in ((80, True), (20, False)):
         system = System(names=1, seconds=20, requests_per_s=per_s)

@@ -42,9 +42,9 @@ def test_even_arrivals_follow_the_integral(curve: LoadCurve) -> None:
 @PATIENT
 @given(CURVES)
 def test_arrivals_are_where_the_curve_says(curve: LoadCurve) -> None:
-    """The inverse for many values at once agrees with the curve's own inverse, where a curve is not all but level at 0.
+    """The inverse for many values at once agrees with the curve's own inverse, except where a curve is nearly 0.
 
-    There the time of an arrival is open: a millionth of a second holds less of it than a number can.
+    There the time of an arrival is undetermined: a microsecond adds less to the integral than a float can represent.
     """
     times = all_times(Arrivals(curve))
     expected = np.array([curve.time_of(number + 0.5) for number in range(len(times))])

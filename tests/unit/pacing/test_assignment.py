@@ -55,7 +55,7 @@ EVENTS = st.lists(
 def test_every_arrival_is_started_once(events: list[tuple[float, str, int]], spacing: str) -> None:
     """Workers join, die, leave and are given up; every arrival of the schedule is started by exactly one of them.
 
-    Each worker's clock is off by a different offset. A worker that is given up keeps what it was assigned.
+    Each worker's clock has a different offset. A worker that is given up keeps its assignment.
     """
     whole = schedule(spacing=spacing)
     allocator = ArrivalAllocator(whole)

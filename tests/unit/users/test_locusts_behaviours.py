@@ -1,6 +1,6 @@
-"""What Locust's own tests ask of users, TaskSets and tags, asked of stock users and of ours: both do the same.
+"""The behaviours of users, TaskSets and tags in Locust's own tests: stock users and ours behave the same.
 
-A journey makes a User class of the base that it is given and logs what the user does. Further behaviours of the loop
+A journey makes a User class from a given base class and logs the user's actions. Further behaviours of the loop
 are in test_task_walker.py and test_task_loop.py, those of the HTTP client in clients/http/test_locusts_behaviours.py.
 """
 

@@ -203,7 +203,7 @@ def test_iterations_that_send_no_request_are_counted(wait_s):
 
 
 def test_an_iteration_takes_from_its_intended_start_to_the_end_of_its_task():
-    """The wait before it is not part of it, its lateness is; one that raises counts, and one that ends its user not."""
+    """The wait before it is excluded, its lateness included; one that raises counts, one ending its user does not."""
 
     class Late(Stopping):
         limit = 4

@@ -1,8 +1,8 @@
 """One scripted server, three clients: how ours, FastHttpUser and HttpUser handle a response.
 
-A case is an answer to GET /start, and what each client makes of it. Where one expectation stands, all three agree;
-where they differ, the case says which is right and by which document. What they send is in test_differential_sent.py,
-how long they keep a connection in test_differential_connections.py.
+A case is a response to GET /start, and the outcome in each client. With a single expectation, all three agree; if they
+differ, the case says which is right and by which document. Their requests are in test_differential_sent.py, the life of
+their connections in test_differential_connections.py.
 """
 
 import gzip
@@ -31,14 +31,14 @@ left the call without being counted. Of the stock clients' failures the class is
 
 @dataclass(frozen=True)
 class Case:
-    """An answer, and what is made of it.
+    """A response, and its outcome.
 
     Attributes:
-        answer: What the server sends to GET /start, before it closes; SERVER in it is its host and port. GET /end is
-            answered by ``end``, any other target by ``other``.
-        expected: What our client makes of it, and the others too unless they are named.
-        others: What another client makes of it.
-        reason: Where the clients differ: which is right, and by which document.
+        answer: The response to GET /start, after which the server closes; SERVER in it is its host and port. The
+            response to GET /end is ``end``, that to any other target ``other``.
+        expected: The outcome in our client, and in all clients not in ``others``.
+        others: The outcome in clients that differ.
+        reason: If the clients differ: which is right, and by which document.
     """
 
     answer: bytes

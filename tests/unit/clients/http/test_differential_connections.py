@@ -1,6 +1,6 @@
 """One scripted server, three clients: how long ours, FastHttpUser and HttpUser keep a connection, and wait.
 
-A case is what a server does on each connection, and what three calls come to. Where the clients differ, the case says
+A case is a server's behaviour on each connection, and the outcome of three calls. If the clients differ, the case says
 which is right and by which document.
 """
 
@@ -28,16 +28,16 @@ Seen = tuple[str, int]
 
 @dataclass(frozen=True)
 class Case:
-    """What a server does, and what comes of three calls.
+    """A server's behaviour, and the outcome of three calls.
 
     Attributes:
-        script: What the server does on a connection.
-        expected: What our client makes of it, and the others too unless they are named.
-        others: What another client makes of it.
-        reason: Where the clients differ: which is right, and by which document.
-        method: Of the calls.
-        error_class: Of our client's failures.
-        timeout_s: How long the clients wait for an answer.
+        script: The server's behaviour on a connection.
+        expected: The outcome in our client, and in all clients not in ``others``.
+        others: The outcome in clients that differ.
+        reason: If the clients differ: which is right, and by which document.
+        method: The method of the calls.
+        error_class: The class of our client's failures.
+        timeout_s: How long the clients wait for a response.
     """
 
     script: Callable[[Peer], None]

@@ -1,8 +1,8 @@
-"""One scripted server, three clients: what ours, FastHttpUser and HttpUser send for the same calls.
+"""One scripted server, three clients: the requests of ours, FastHttpUser and HttpUser for the same calls.
 
-A case is a few calls, and the requests that the server gets from each client. Where one expectation stands, all three
-agree; where they differ, the case says which is right and by which document. What they make of answers is in
-test_differential.py, every header beside FastHttpUser's in test_wire.py.
+A case is a few calls, and the requests that the server gets from each client. With a single expectation, all three
+agree; if they differ, the case says which is right and by which document. Their handling of responses is in
+test_differential.py, the comparison of every header with FastHttpUser's in test_wire.py.
 """
 
 import gc

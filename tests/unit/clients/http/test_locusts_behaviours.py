@@ -1,8 +1,8 @@
-"""What Locust's own tests ask of FastHttpUser, asked of it and of our HttpUser: both answer the same.
+"""The behaviours of FastHttpUser in Locust's own tests: our HttpUser behaves the same.
 
-A behaviour is what a scenario does with a user and what it sees; what listeners of events.request are told is compared
-as well. What differs on purpose is in the table of docs/reference/http_client.md. Further journeys are in
-test_porting.py, what is sent is in test_differential_sent.py, and users and TaskSets in ../../users.
+A behaviour is a scenario's calls of a user and their results; events for listeners of events.request are compared as
+well. Intended differences are in the table of docs/reference/http_client.md. Further journeys are in test_porting.py,
+requests on the wire in test_differential_sent.py, and users and TaskSets in ../../users.
 """
 
 import json

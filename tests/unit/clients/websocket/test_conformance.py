@@ -1,6 +1,6 @@
 """What RFC 6455 and 7692 allow a server, by the groups of Autobahn's cases for clients; the rest is in test_hostile.
 
-docs/reference/websocket_client.md says what came of the cases themselves.
+The results of the cases themselves are in docs/reference/websocket_client.md.
 """
 
 import zlib

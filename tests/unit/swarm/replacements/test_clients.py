@@ -113,7 +113,7 @@ def close_each(peer: Peer) -> None:
 
 @BOTH
 def test_connections_and_look_ups_are_counted(base: type) -> None:
-    """One each for a request whose connection was closed; an address needs no look-up.
+    """There is one of each per request whose connection was closed; an address needs no look-up.
 
     This replaces ConnectionPool._create_socket and replaces ConnectionPool._resolve of a FastHttpUser, and it
     replaces HTTPConnection._new_conn and replaces connection.socket of an HttpUser.
@@ -132,7 +132,7 @@ def test_connections_and_look_ups_are_counted(base: type) -> None:
 
 @BOTH
 def test_redirects_are_counted_by_their_place_and_answers_that_lead_nowhere(base: type) -> None:
-    """A 304 that nobody asked for brings nothing, nor does a redirect to itself; one to a condition is an answer."""
+    """An unsolicited 304 and a redirect to itself lead nowhere; a 304 to a conditional request is a response."""
 
     def work(user: Any) -> None:
         user.client.get("/moved")
@@ -180,7 +180,7 @@ def test_sizes_of_successes_are_noted_where_the_scenario_does_not_look_at_them(b
 def test_what_is_elsewhere_redirects_no_user_of_locust_to_this_machine(
     base: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Services of this machine, the web UI for one, trust who reaches them; a name plays one that is elsewhere.
+    """Local services such as the web UI trust local clients; a name plays a remote service.
 
     This replaces HttpSession.rebuild_auth, and it replaces CompatRequest.redirect.
     """
@@ -208,7 +208,7 @@ def test_what_is_elsewhere_redirects_no_user_of_locust_to_this_machine(
 def test_the_service_under_test_redirects_no_user_of_locust_to_another_host(
     base: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would choose who is loaded; LOADTEST_ALLOWED_HOSTS does. A redirect that is not followed is an answer.
+    """It would choose who is loaded; LOADTEST_ALLOWED_HOSTS does. A redirect that is not followed is a response.
 
     This replaces HttpSession.resolve_redirects.
     """
@@ -248,7 +248,7 @@ def _resolved(resolve: Any, host: Any, *more: Any, **named: Any) -> Any:
 
 @pytest.mark.parametrize("max_retries", [0, 2])
 def test_requests_that_a_fast_user_sends_again_are_counted(max_retries: int) -> None:
-    """A connection that is closed without an answer is tried again; a redirect is not a second try.
+    """A request is repeated if its connection closes without a response; a redirect is not a repetition.
 
     This replaces ConnectionPool.get_socket, and it replaces LocustUserAgent._urlopen.
     """

@@ -16,14 +16,14 @@ Seen = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Case:
-    """Calls, and the requests that come of them.
+    """Calls, and the resulting requests.
 
     Attributes:
-        calls: What the client does.
-        expected: What our client sends, and the others too unless they are named.
-        others: What another client sends.
-        reason: Where the clients differ: which is right, and by which document.
-        answers: What the server sends, by target; ``ok`` to any other. PORT in it is its port.
+        calls: The client's calls.
+        expected: The requests of our client, and of all clients not in ``others``.
+        others: The requests of clients that differ.
+        reason: If the clients differ: which is right, and by which document.
+        answers: The server's responses by target; ``ok`` for any other. PORT in them is its port.
         shown: Names of the request headers that are compared, in lower case.
         options: Attributes of the User class.
         tls: Whether the server speaks TLS.
