@@ -85,7 +85,7 @@ class Target(asyncio.Protocol):
         asyncio.get_running_loop().call_later(until_s - begin_s - 0.002, self.finish, begin_s, until_s)
 
     def finish(self, begin_s: float, until_s: float) -> None:
-        """Wait for the rest of the sleep, and answer."""
+        """Wait for the rest of the sleep, and respond."""
         while time.perf_counter() < until_s:
             pass
         self.answer(b"ok")

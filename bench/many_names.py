@@ -39,12 +39,12 @@ class Visitor(HttpUser):
 
 
 class Page(BaseHTTPRequestHandler):
-    """Answers every request alike."""
+    """Responds to every request alike."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Respond."""
         self.send_response_only(200)
         self.send_header("Content-Length", "0")
         self.end_headers()

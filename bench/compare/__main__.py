@@ -176,7 +176,7 @@ class Target:
     """The sample target in a separate process."""
 
     def __init__(self, redis_url: str, slower: float, folder: Path) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it responds."""
         self.port = free_port()
         variables = {
             "TARGET_APP_BIND": f"127.0.0.1:{self.port}",

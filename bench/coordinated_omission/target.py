@@ -17,7 +17,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\
 
 
 class Server(asyncio.Protocol):
-    """Answers every request immediately, unless the process stalls."""
+    """Responds to every request immediately, unless the process stalls."""
 
     answers_s: list[float]
 
@@ -26,7 +26,7 @@ class Server(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer the requests in this chunk; the bench's requests have no body and arrive whole."""
+        """Respond to the requests in this chunk; the bench's requests have no body and arrive whole."""
         for _ in range(data.count(b"\r\n\r\n")):
             self.transport.write(ANSWER)
             self.answers_s.append(time.perf_counter())

@@ -34,7 +34,7 @@ WAYS: dict[str, Callable[[redis.Redis], Response]] = {
 
 
 def create_app(way: str) -> Flask:
-    """Return an application that answers in this way."""
+    """Return an application that responds in this way."""
     app = Flask(__name__)
     client = redis.Redis.from_url(os.environ["REDIS_URL"])
     answer = WAYS[way]
