@@ -125,7 +125,7 @@ def test_the_workload_of_this_folder_is_that_of_the_run(tmp_path: Path) -> None:
 
 
 def test_the_number_of_workers_is_in_both_places(tmp_path: Path) -> None:
-    """The load begins once this many have joined."""
+    """The load begins once that many have joined."""
     whole, _ = written(of_run(workers="7"), tmp_path / "run")
     assert whole["replicas"] == [{"name": "locust-worker", "count": 7}]
     assert '{"name": "LOCUST_EXPECT_WORKERS", "value": "7"}' in whole["patches"][0]["patch"]

@@ -41,7 +41,7 @@ def test_phases_are_put_together_by_name() -> None:
 
 
 def test_phases_are_in_no_figure_of_requests() -> None:
-    """They are not in the record's totals, series, time line and blocks, nor in the load of a worker."""
+    """They are not in the record's totals, series, time line and blocks, nor in the master's sums for a worker."""
     measured = recorder_of(("a", "server"), ("b", "user")).take()
     assert summed([PackedMeasurements.of(measured)]) == [(2, pytest.approx(0.14))]
     record = RunRecord()
