@@ -46,7 +46,7 @@ class Master:
             "LOADTEST_HOST": "http://127.0.0.1:9",
             "LOADTEST_EXPORTER_PORT": str(self.exporter_port),
             "LOADTEST_RUNS_DIR": str(self.folder / "runs"),
-            "LOADTEST_MASTER_WAIT": "30s" if name in ("worker", "no key, patient") else "2s",
+            "LOADTEST_MASTER_WAIT": "30s" if name == "worker" else "12s",
         }
         if secret is not None:
             (self.folder / name).write_text(secret)
@@ -127,27 +127,21 @@ def eventually(condition, within_s: float = SETTLED_S) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("name", "secret", "sentence"),
-    [
-        ("other key", SECRET.upper(), "no master answered at 127.0.0.1:{port} within 2 s."),
-        (
-            "no key",
-            None,
-            "127.0.0.1:{port}",
-        ),  # which sentence it is depends on whether the connection or the wait ends first
-        ("no key, patient", None, "only one of this worker and its master at 127.0.0.1:{port} has a link key."),
-    ],
-)
-def test_a_worker_without_the_key_cannot_join(master: Master, name: str, secret: str | None, sentence: str) -> None:
-    """Workers with another key, or with none, give up with a message; failed handshakes are counted."""
+@pytest.mark.parametrize(("name", "secret"), [("other key", SECRET.upper()), ("no key", None)])
+def test_a_worker_without_the_key_cannot_join(master: Master, name: str, secret: str | None) -> None:
+    """Workers with another key, or with none, give up with a message; failed handshakes are counted.
+
+    Which message depends on whether ZeroMQ takes the refusal for a broken connection, and so on timing.
+    """
     before = master.refused("handshake")
     stranger = master.worker(name, secret)
     with contextlib.suppress(StackError, UsageError):  # it ends before it is ready, as intended
         stranger.wait_until(lambda: False, 60)
     assert stranger.exit_code not in (0, None)
     log = stranger.log.read_text()
-    assert sentence.format(port=master.link_port) in log
+    told = (f"no master answered at 127.0.0.1:{master.link_port} within 12 s.", "has a link key. Allowed: ")
+    assert [one in log for one in told].count(True) == 1, log
+    assert told[0] in log or name == "no key", log
     assert "Next: " in log
     assert "Traceback" not in log
     assert (master.joined(), master.refused("handshake") > before) == (1, True)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gevent
+import gevent.server
 import pytest
-import zmq.green as zmq
 from gevent.event import Event
+from gevent.socket import socket
 from locust import User, argument_parser, task
 from locust.env import Environment
 from locust.rpc import Message
@@ -125,12 +126,21 @@ def test_a_worker_without_a_master_says_where_it_looked() -> None:
 def test_a_worker_without_a_key_does_not_wait_for_a_master_that_has_one() -> None:
     """The error says so, instead of Locust's failed send (replaces WorkerRunner.connect_to_master)."""
     set_connect_timeout(10)
-    master = zmq.Context.instance().socket(zmq.ROUTER)
-    master.curve_server, master.curve_secretkey = True, zmq.curve_keypair()[1]
-    port = master.bind_to_random_port("tcp://127.0.0.1")
-    with pytest.raises(ConnectionError, match=rf"only one of .* its master at 127.0.0.1:{port} has a link key"):
-        Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", port)
-    master.close()
+    peer = gevent.server.StreamServer(("127.0.0.1", 0), greet_with_curve)
+    peer.start()
+    with pytest.raises(ConnectionError, match=rf"only one of .* its master at 127.0.0.1:{peer.server_port} has a link"):
+        Environment(user_classes=[Idle]).create_worker_runner("127.0.0.1", peer.server_port)
+    peer.stop()
+
+
+def greet_with_curve(connection: socket, _address: object) -> None:
+    """Send the greeting of a peer with a key, and keep the connection open: a real one may close it too early.
+
+    ZMTP 3.1: https://rfc.zeromq.org/spec/37/
+    """
+    connection.sendall(b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"CURVE".ljust(20, b"\0") + b"\x01" + bytes(31))
+    while connection.recv(64):
+        pass
 
 
 def test_a_worker_stops_its_users_soon_after_its_master_fell_silent(pair: Pair) -> None:
