@@ -241,7 +241,7 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
 def test_a_seeded_fault_is_found(server: tuple[Server, str], fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above finds each kind of fault that it guards against."""
     monkeypatch.setattr(*FAULTS[fault])
-    search = settings(fuzz, max_examples=500, phases=[Phase.generate], report_multiple_bugs=False, database=None)(
+    search = settings(fuzz, max_examples=5_000, phases=[Phase.generate], report_multiple_bugs=False, database=None)(
         given(**SERIES)(test_responses.hypothesis.inner_test)  # type: ignore[attr-defined]
     )
     with pytest.raises((AssertionError, ValueError, TypeError, LookupError, OverflowError, zlib.error, brotli.error)):

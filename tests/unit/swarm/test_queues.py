@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import gevent
 import pytest
@@ -18,8 +19,9 @@ from tests.link_peers import eventually
 from tests.locust_runners import close
 
 LONG = "x" * 100_000
-IN_THE_KERNEL = 200
-"""More messages of that length than the buffers of a connection hold: theirs are at most 6 and 4 MB on Linux."""
+BUFFERS = [Path("/proc/sys/net/ipv4", name).read_text().split() for name in ("tcp_rmem", "tcp_wmem")]
+IN_THE_KERNEL = sum(int(largest) for _, _, largest in BUFFERS) // len(LONG) + 1
+"""More messages of that length than the buffers of a connection hold."""
 
 
 @contextmanager
