@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Switched(Response):
-    """The response of a request whose socket was taken: Gunicorn sends nothing and closes the placeholder."""
+    """The response after the socket became a WebSocket: Gunicorn sends nothing, and closes its substitute socket."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG002
         """End the request: Gunicorn treats a StopIteration like a client that has disconnected."""
@@ -130,7 +130,7 @@ class Sessions:
                 self._attempt(self._push, heapq.heappop(self._due)[2])
 
     def _attempt(self, step: Any, session: _Session) -> None:
-        """Run a step of a session. An error ends this session and no other."""
+        """Run one step of a client's WebSocket. An error closes only that client's connection."""
         try:
             if session.socket.fileno() < 0 or step(session):
                 return

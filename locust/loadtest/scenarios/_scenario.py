@@ -87,7 +87,7 @@ class Scenario:
 
     @property
     def redis_urls_of_sides(self) -> tuple[str, ...]:
-        """The Redis of each side of a duet, as far as they set one; empty for other scenarios."""
+        """The Redis URLs of a duet's users, by side; empty for other scenarios, and for sides without a Redis."""
         sides = (side for kind in self.user_classes for side in getattr(kind, "sides", ()))
         return tuple(dict.fromkeys(url for side in sides if (url := vars(side).get("redis_url"))))
 
